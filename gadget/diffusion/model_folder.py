@@ -1,0 +1,146 @@
+"""Models on disk: a folder with `model.safetensors`, `config.json` and a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gadget.diffusion.networks.unet import UNet, UNetConfig
+from gadget.diffusion.prior import PreconditionedDenoiser, Prior, TwoChannelPrior
+from gadget.errors import WeightsError
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+DEFAULT_MODEL = "brain-small"
+
+
+class ModelConfig(BaseModel):
+    """What `config.json` says about a model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = Field(1, ge=1, le=1)
+    name: str
+    network: UNetConfig
+    sigma_data: float = Field(gt=0)
+    """Standard deviation of the real and of the imaginary part of training images."""
+    sigma_min: float = Field(gt=0)
+    sigma_max: float = Field(gt=0)
+    """Trained noise levels, in units of the image scale (bright tissue is near 1)."""
+    training_steps: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """Checksum of the weights file."""
+
+
+def search_path() -> list[Path]:
+    """Return the folders that models are looked for in, first match wins."""
+    package = Path(__file__).resolve().parents[1]
+    folders = [Path(p) for p in os.environ.get("SCORE_GADGET_MODELS", "").split(os.pathsep) if p]
+    # `_models` in an installed package, `models` beside it in a source checkout.
+    return [*folders, package / "_models", package.parent / "models"]
+
+
+def available_models() -> Iterator[Path]:
+    """Yield the folder of each model that a name reaches."""
+    seen: set[str] = set()
+    for folder in search_path():
+        for config in sorted(folder.glob(f"*/{CONFIG}")):
+            if config.parent.name not in seen:
+                seen.add(config.parent.name)
+                yield config.parent
+
+
+def find_model(name: str) -> Path:
+    """Return the folder of a model given by name or by path.
+
+    Raises
+    ------
+    WeightsError
+        There is none; the message lists those that there are.
+    """
+    for folder in [Path(name), *(place / name for place in search_path())]:
+        if (folder / CONFIG).is_file():
+            return folder
+    known = ", ".join(sorted(p.name for p in available_models())) or "none"
+    raise WeightsError(
+        f"There is no model '{name}' (found: {known}). Give one of these names, the path of a "
+        "folder with config.json and model.safetensors, or set SCORE_GADGET_MODELS."
+    )
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read and check a model's `config.json`."""
+    try:
+        return ModelConfig.model_validate_json((folder / CONFIG).read_text())
+    except (OSError, ValueError, ValidationError) as error:
+        raise WeightsError(f"{folder / CONFIG} is not a usable model config: {error}") from error
+
+
+def load_prior(name: str, device: torch.device) -> Prior:
+    """Load a model's weights onto `device`.
+
+    Raises
+    ------
+    WeightsError
+        The model is missing, its weights are damaged, or they do not fit its network.
+    """
+    folder = find_model(name)
+    config = read_config(folder)
+    weights = _read_weights(folder / WEIGHTS, config)
+    network = UNet(config.network)
+    denoiser = PreconditionedDenoiser(network, config.sigma_data)
+    try:
+        denoiser.load_state_dict({k: v.float() for k, v in weights.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
+    return TwoChannelPrior(
+        denoiser.to(device),
+        name=config.name,
+        sha256=config.sha256,
+        sigma_min=config.sigma_min,
+        sigma_max=config.sigma_max,
+        size_multiple=network.size_multiple,
+    )
+
+
+def save_model(folder: Path, config: ModelConfig, weights: dict[str, Tensor]) -> None:
+    """Write weights in half precision and the config that belongs to them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / (WEIGHTS + ".partial")
+    save_file({k: v.half().contiguous().cpu() for k, v in weights.items()}, partial)
+    checked = config.model_copy(update={"sha256": _sha256(partial)})
+    partial.replace(folder / WEIGHTS)
+    text = json.dumps(checked.model_dump(), indent=2) + "\n"
+    (folder / CONFIG).write_text(text)
+
+
+def _read_weights(path: Path, config: ModelConfig) -> dict[str, Tensor]:
+    try:
+        found = _sha256(path)
+        if found != config.sha256:
+            raise WeightsError(
+                f"{path} is not the file that its config.json names: expected sha256 "
+                f"{config.sha256}, got {found}. It is truncated or was replaced; install the "
+                "model again."
+            )
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"The weights {path} cannot be read: {error}.") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return (
+            hashlib.file_digest(file, "sha256").hexdigest()
+            if hasattr(hashlib, "file_digest")
+            else hashlib.sha256(file.read()).hexdigest()
+        )

@@ -1,0 +1,57 @@
+"""What every sampler is given, and what it reports while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from gadget.mri.coils import CoilModel
+from gadget.mri.sense import SamplingOperator
+
+StepReport: TypeAlias = Callable[[int, int], None]
+"""Called with the number of finished steps and of all steps."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One 2D image to reconstruct, in the prior's units: bright tissue is near 1."""
+
+    data: Tensor
+    """Measured data `[coil, ky, kx]`, in the range of `sampling`."""
+    sampling: SamplingOperator
+    coils: CoilModel
+    """First estimate of the coil structure."""
+    start: Tensor
+    """The conventional image `[y, x]` that belongs to it."""
+    noise_std: float
+    """Standard deviation of the receiver noise in the real and in the imaginary part."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Matrix (y, x)."""
+        return self.coils.shape
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sampler returns."""
+
+    images: Tensor
+    """Combined complex images `[sample, y, x]`, in the prior's units."""
+    evaluations: int
+    """Network evaluations of one complex image that one sample took."""
+
+
+def complex_noise(
+    shape: tuple[int, ...], generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """Draw noise of standard deviation 1 in the real and in the imaginary part.
+
+    Drawn on the CPU, so that one seed gives one noise on every device.
+    """
+    pairs = torch.randn(*shape, 2, generator=generator)
+    return torch.view_as_complex(pairs).to(device)

@@ -1,0 +1,66 @@
+"""The settings of a reconstruction, as pipelines, commands and Python callers give them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Method = Literal["fast", "paper", "sense", "fft"]
+
+
+class SamplerSettings(BaseModel):
+    """How an image is reconstructed from its k-space."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method = Field(
+        "fast",
+        description="`fast`: few evaluations on the combined image; `paper`: predictor-corrector "
+        "on every coil image (Chung and Ye 2022); `sense`: CG-SENSE with self-calibrated coils; "
+        "`fft`: inverse Fourier transform and root sum of squares.",
+    )
+    steps: int | None = Field(
+        None, ge=1, le=10_000, description="Noise levels. Default: 20 for `fast`, 500 for `paper`."
+    )
+    corrector_steps: int = Field(
+        1, ge=0, le=10, description="`paper`: Langevin corrections at each noise level."
+    )
+    joint_every: int = Field(
+        10,
+        ge=0,
+        description="`paper`: joint data consistency and new coil structure every so many noise "
+        "levels (Algorithm 5, hybrid); 0: never (Algorithm 4, SSOS).",
+    )
+    lam_start: float = Field(
+        1.0, ge=0, le=1, description="`paper`: weight of data consistency at the first noise level."
+    )
+    lam_end: float = Field(
+        0.2, ge=0, le=1, description="`paper`: weight of data consistency at the last noise level."
+    )
+    snr: float = Field(
+        0.16, gt=0, lt=1, description="`paper`: signal-to-noise ratio of a Langevin correction."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+    samples: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Posterior samples; with two or more the image is their mean and their "
+        "standard deviation is a second series.",
+    )
+    model: str = Field("brain-small", description="Name or folder of the prior.")
+    device: str = Field(
+        "auto", description="`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`."
+    )
+    noise_std: float | None = Field(
+        None,
+        gt=0,
+        description="Standard deviation of the receiver's complex noise in one sample [units of "
+        "the data]. Default: estimated from the edge of k-space.",
+    )
+
+    @property
+    def step_count(self) -> int:
+        """`steps`, or the method's default."""
+        return self.steps or (500 if self.method == "paper" else 20)

@@ -1,0 +1,35 @@
+"""The errors that score-gadget raises.
+
+Every message is a sentence: what was expected, what came, and what to do about it.
+
+ReconError
+├── ConfigError    a setting, a pipeline file, a command's argument
+├── DataError      measured data or an XML header that cannot be reconstructed
+├── StreamError    the other end of a socket broke the protocol, vanished or reported an error
+├── WeightsError   a model folder that is missing, damaged or of an unknown kind
+└── DeviceError    a device that is absent or out of memory
+"""
+
+
+class ReconError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(ReconError):
+    """A setting, a pipeline file or an argument is wrong."""
+
+
+class DataError(ReconError):
+    """The measured data or their header cannot be reconstructed."""
+
+
+class StreamError(ReconError):
+    """The other end of a connection broke the protocol, vanished or reported an error."""
+
+
+class WeightsError(ReconError):
+    """A model folder is missing, damaged or of an unknown kind."""
+
+
+class DeviceError(ReconError):
+    """A compute device is absent or out of memory."""

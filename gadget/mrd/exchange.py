@@ -1,0 +1,230 @@
+"""K-space buffers to ReconData and back, also from the ReconData of Gadgetron's own gadgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
+from gadget.mrd.grid import LineGrid, line_position, readout_center, readout_width
+from gadget.mrd.header import Encoding, Header
+from gadget.mrd.recon_data import (
+    HEADER_DTYPE,
+    ReconBit,
+    ReconBuffer,
+    ReconData,
+    SamplingDescription,
+    header_at,
+)
+from gadget.mri.kspace import KSpace
+
+ImageKey = tuple[int, ...]
+
+
+def to_recon_data(buffer: Buffer) -> ReconData:
+    """Pack a buffer; the averages of every point travel as the density."""
+    reference = None
+    calibration = buffer.kspace.calibration
+    if calibration is not None:
+        headers = np.zeros(calibration.weight.shape[:2], HEADER_DTYPE)
+        reference = _recon_buffer(calibration, headers, buffer)
+    return ReconData([ReconBit(_recon_buffer(buffer.kspace, buffer.headers, buffer), reference)])
+
+
+def from_recon_data(recon_data: ReconData, header: Header) -> list[Buffer]:
+    """Unpack the buffers of a message: one for every image, averages added up.
+
+    The mask is the density where `gather` wrote the message. Gadgetron writes none: there a line
+    was measured where its header is not blank, within the samples that the header declares valid;
+    where a gadget has filled in all the headers, lines of zeros count as not measured.
+
+    Raises
+    ------
+    DataError
+        The arrays do not fit together, or hold no image line.
+    """
+    return [
+        buffer for bit in recon_data.bits if bit.data.data.size for buffer in _unpack(bit, header)
+    ]
+
+
+def _recon_buffer(kspace: KSpace, headers: NDArray[np.void], buffer: Buffer) -> ReconBuffer:
+    return ReconBuffer(
+        data=kspace.data[None, None, None],
+        headers=headers[None, None, None],
+        sampling=_sampling(buffer, kspace),
+        density=kspace.weight[None, None, None],
+    )
+
+
+def _sampling(buffer: Buffer, kspace: KSpace) -> SamplingDescription:
+    sampling = SamplingDescription()
+    sizes = kspace.weight.shape[::-1]
+    mask = kspace.mask
+    for axis, size in enumerate(sizes):
+        sampling.encoded_FOV[axis] = buffer.field_of_view[axis]
+        sampling.encoded_matrix[axis] = size
+        sampling.recon_FOV[axis] = buffer.encoding.recon.field_of_view_mm[axis]
+        sampling.recon_matrix[axis] = buffer.encoding.recon.matrix[axis]
+        others = tuple(other for other in range(3) if other != 2 - axis)
+        measured = np.flatnonzero(mask.any(axis=others))
+        limit = sampling.sampling_limits[axis]
+        limit.min, limit.max = (measured[0], measured[-1]) if measured.size else (0, size - 1)
+        limit.center = size // 2
+    return sampling
+
+
+def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
+    _check(bit.data)
+    if bit.data.density is not None:
+        for at in np.ndindex(bit.data.data.shape[:3]):
+            yield _gathered(bit, at, header)
+        return
+    grids: dict[ImageKey, LineGrid] = {}
+    for at in np.ndindex(bit.data.data.shape[:3]):
+        if (bit.data.headers[at]["number_of_samples"] > 0).any():
+            _lay_image(bit, at, header, grids)
+    if not grids:
+        raise DataError(
+            "The headers of a k-space buffer are all blank, so no line of it was measured. "
+            "Check what comes before this node."
+        )
+    calibration = _calibration(bit, header)
+    for grid in grids.values():
+        yield make_buffer(grid, calibration)
+
+
+def _check(buffer: ReconBuffer) -> None:
+    shape = buffer.data.shape
+    if len(shape) != 7 or buffer.headers.shape != (*shape[:3], *shape[4:6]):
+        raise DataError(
+            "A k-space buffer must hold data [loc, s, n, coil, kz, ky, kx] and headers "
+            f"[loc, s, n, kz, ky], got {list(shape)} and {list(buffer.headers.shape)}."
+        )
+    if buffer.density is not None and buffer.density.shape != (*shape[:3], *shape[4:]):
+        raise DataError(
+            f"The density of a k-space buffer must be {[*shape[:3], *shape[4:]]} like its data, "
+            f"got {list(buffer.density.shape)}."
+        )
+
+
+def _gathered(bit: ReconBit, at: tuple[int, ...], header: Header) -> Buffer:
+    """Unpack what `to_recon_data` packed."""
+    headers = bit.data.headers[at]
+    reference = central_header(headers)
+    encoding = header.encoding(reference.encoding_space_ref)
+    kspace = KSpace(bit.data.data[at], _density(bit.data)[at], _packed_calibration(bit, at))
+    readout = kspace.data.shape[-1]
+    return Buffer(kspace, reference, encoding, grid_field_of_view(encoding, readout), headers)
+
+
+def _packed_calibration(bit: ReconBit, at: tuple[int, ...]) -> KSpace | None:
+    if bit.reference is None or bit.reference.density is None:
+        return None
+    _check(bit.reference)
+    return KSpace(bit.reference.data[at], bit.reference.density[at])
+
+
+def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
+    if buffer.density is None:
+        raise DataError("A k-space buffer has a density for its calibration lines alone.")
+    return buffer.density
+
+
+def _lay_image(
+    bit: ReconBit, at: tuple[int, ...], header: Header, grids: dict[ImageKey, LineGrid]
+) -> None:
+    """Lay the lines of one of Gadgetron's buffers on the grid of the image they belong to."""
+    reference = central_header(bit.data.headers[at])
+    encoding = header.encoding(reference.encoding_space_ref)
+    key = _image_key(reference)
+    grid = grids.get(key)
+    if grid is None:
+        grid = grids[key] = _new_grid(encoding, bit.data, at, reference)
+    held = _lay(bit.data, at, grid)
+    same = bit.reference
+    if encoding.merges_calibration and same is not None and same.data.size:
+        _check(same)
+        if at in np.ndindex(same.data.shape[:3]):
+            _lay(same, at, grid, without=held)
+
+
+def _lay(
+    buffer: ReconBuffer,
+    at: tuple[int, ...],
+    grid: LineGrid,
+    without: frozenset[tuple[int, int]] = frozenset(),
+) -> frozenset[tuple[int, int]]:
+    """Add the measured lines of a buffer to a grid; return where they lie."""
+    data, headers = buffer.data[at], buffer.headers[at]
+    measured = headers["number_of_samples"] > 0
+    if measured.all():
+        measured = (data != 0).any(axis=(0, -1))
+    measured &= np.isfinite(data).all(axis=(0, -1))
+    held = set()
+    for kz, ky in np.argwhere(measured):
+        line = header_at(headers, (int(kz), int(ky)))
+        # Gadgetron counts reference lines of their own from the first one, so only the header
+        # tells where they belong.
+        position = line_position(grid.encoding, line)
+        if position is None or position in without:
+            continue
+        start, stop, center = _extent(line, data.shape[-1], buffer)
+        grid.add(position, data[:, kz, ky, start:stop], start - center, line)
+        held.add(position)
+    return frozenset(held)
+
+
+def _extent(
+    header: ismrmrd.AcquisitionHeader, width: int, buffer: ReconBuffer
+) -> tuple[int, int, int]:
+    """Return first, end and central sample of a line in Gadgetron's `BucketToBufferGadget`."""
+    samples = header.number_of_samples
+    count = samples - header.discard_pre - header.discard_post
+    center = readout_center(samples, header.center_sample)
+    if samples == width and center == samples // 2:
+        start = header.discard_pre
+    else:
+        start = max(0, buffer.sampling.sampling_limits[0].center - center)
+    return start, min(width, start + count), start + center - header.discard_pre
+
+
+def _new_grid(
+    encoding: Encoding,
+    buffer: ReconBuffer,
+    at: tuple[int, ...],
+    reference: ismrmrd.AcquisitionHeader,
+) -> LineGrid:
+    samples = reference.number_of_samples
+    width = readout_width(encoding, samples, readout_center(samples, reference.center_sample))
+    return LineGrid(encoding, buffer.data[at].shape[0], width)
+
+
+def _calibration(bit: ReconBit, header: Header) -> KSpace | None:
+    """Return reference lines that are no image lines, from the first buffer that has some."""
+    buffer = bit.reference
+    if buffer is None or not buffer.data.size:
+        return None
+    _check(buffer)
+    for at in np.ndindex(buffer.data.shape[:3]):
+        lines = np.argwhere(buffer.headers[at]["number_of_samples"] > 0)
+        if not len(lines):
+            continue
+        first = header_at(buffer.headers[at], (int(lines[0][0]), int(lines[0][1])))
+        encoding = header.encoding(first.encoding_space_ref)
+        if encoding.merges_calibration:
+            return None
+        grid = _new_grid(encoding, buffer, at, first)
+        _lay(buffer, at, grid)
+        data, weight, _ = grid.to_dense()
+        return KSpace(data, weight)
+    return None
+
+
+def _image_key(header: ismrmrd.AcquisitionHeader) -> ImageKey:
+    idx = header.idx
+    return header.encoding_space_ref, idx.slice, idx.contrast, idx.phase, idx.set, idx.repetition

@@ -1,0 +1,309 @@
+"""Acquisitions to k-space buffers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.mrd import flags
+from gadget.mrd.acquisition import header_of
+from gadget.mrd.buffer import Buffer, make_buffer
+from gadget.mrd.grid import LineGrid, line_position, readout_center, readout_width
+from gadget.mrd.header import Encoding, Header
+from gadget.mrd.recon_data import AcquisitionBucket
+from gadget.mri.kspace import KSpace
+
+log = logging.getLogger(__name__)
+
+
+class Key(NamedTuple):
+    """What the readouts of one image have in common."""
+
+    encoding: int
+    slice: int
+    contrast: int
+    phase: int
+    set: int
+    repetition: int
+
+    @property
+    def name(self) -> str:
+        """The key in words."""
+        return ", ".join(f"{field} {value}" for field, value in self._asdict().items())
+
+
+@dataclass
+class _Entry:
+    """A buffer under construction."""
+
+    grid: LineGrid
+    image_lines: int = 0
+    flagged: bool = False
+    """A LAST_IN_* flag came, but more readouts may follow (averages the header is silent on)."""
+
+
+class Gatherer:
+    """Collects readouts until the k-space of an image is complete.
+
+    A buffer is complete at its LAST_IN_SLICE, LAST_IN_REPETITION or LAST_IN_MEASUREMENT flag, when
+    a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
+    for every average and partition: where the header does not tell how many of these there are, the
+    flag counts as soon as the first readout of another image follows.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._open: dict[Key, _Entry] = {}
+        self._calibration: dict[Key, LineGrid] = {}
+        self._coils: dict[int, int] = {}
+        self._refused: set[Key] = set()
+        self._above = False
+        self._seen = 0
+        self._made = 0
+
+    def add(self, acquisition: ismrmrd.Acquisition) -> list[Buffer]:
+        """Add a readout and return the buffers that it completes.
+
+        Raises
+        ------
+        DataError
+            The readout lies outside the matrix, has another number of coils than those before, or
+            belongs to an encoding that cannot be reconstructed.
+        """
+        header = header_of(acquisition)
+        bits = header.flags
+        if bits & flags.NOT_IMAGE:
+            return []
+        key = _key(header)
+        complete = [] if key in self._open else self._overtaken(key)
+        entry = self._place(acquisition, key)
+        if entry is not None:
+            entry.flagged = False
+            if bits & flags.LAST_IN_BUFFER:
+                self._flag(key, entry, header, complete)
+        return [buffer for done in complete for buffer in self._complete(done)]
+
+    def collect(self, acquisition: ismrmrd.Acquisition) -> None:
+        """Add a readout that completes nothing, whatever its flags say.
+
+        Raises
+        ------
+        DataError
+            As `add`.
+        """
+        if not acquisition.flags & flags.NOT_IMAGE:
+            self._place(acquisition, _key(header_of(acquisition)))
+
+    def drain(self) -> Iterator[Buffer]:
+        """Yield what is left, one buffer at a time.
+
+        Raises
+        ------
+        DataError
+            An image had none but unusable lines.
+        """
+        for key in list(self._open):
+            yield from self._complete(key)
+        if self._refused:
+            lost = "; ".join(key.name for key in sorted(self._refused))
+            raise DataError(
+                f"No usable readout came for the image with {lost}: all its samples are NaN or "
+                "infinite, so there is no image of it."
+            )
+
+    def finish(self) -> Iterator[Buffer]:
+        """Yield what is left at the end of a scan, one buffer at a time.
+
+        Raises
+        ------
+        DataError
+            Not one image line came, or an image had none but unusable lines.
+        """
+        yield from self.drain()
+        if not self._made:
+            raise DataError(
+                f"No image readout came ({self._seen} calibration readouts did), so there is "
+                "nothing to reconstruct. Is this a noise or adjustment scan?"
+            )
+
+    def _flag(
+        self, key: Key, entry: _Entry, header: ismrmrd.AcquisitionHeader, complete: list[Key]
+    ) -> None:
+        """Note a LAST_IN_* flag; it completes the buffer at once if nothing speaks against it."""
+        limits = entry.grid.encoding.limits
+        average = limits.get("average")
+        last_average = average is not None and header.idx.average >= average.maximum
+        bits = header.flags
+        if bits & flags.LAST_IN_MEASUREMENT or (
+            last_average and _partitions_complete(entry.grid, bits)
+        ):
+            complete.append(key)
+        else:
+            entry.flagged = average is None or last_average
+
+    def _overtaken(self, key: Key) -> list[Key]:
+        """Return what is complete because the first readout of `key` has come."""
+        return [
+            other
+            for other, entry in self._open.items()
+            if entry.flagged or (other[:-1] == key[:-1] and other.repetition != key.repetition)
+        ]
+
+    def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
+        """Add a readout to the grid it belongs to; return the image's entry if it is one's."""
+        encoding = self._header.encoding(key.encoding)
+        header = header_of(acquisition)
+        self._seen += 1
+        apart = flags.calibration_only(header.flags) and not encoding.merges_calibration
+        if not apart:
+            self._check_coils(key.encoding, header)
+        position = line_position(encoding, header)
+        if position is None:
+            if not self._above:
+                log.warning("Lines above the spatial frequencies of the matrix are left out.")
+            self._above = True
+            return self._open.get(key)
+        samples = acquisition.data
+        if not np.isfinite(np.add.reduce(samples, axis=None)) and not np.isfinite(samples).all():
+            log.warning(
+                "Readout %d holds samples that are not finite; its line counts as not measured.",
+                header.scan_counter,
+            )
+            if not apart and key not in self._open:
+                self._refused.add(key)
+            return self._open.get(key)
+        if apart:
+            grid = self._calibration_grid(key, encoding, header)
+            add_readout(grid, position, samples, header)
+            return None
+        entry = self._entry(key, encoding, header)
+        entry.image_lines += not flags.calibration_only(header.flags)
+        add_readout(entry.grid, position, samples, header)
+        self._refused.discard(key)
+        return entry
+
+    def _check_coils(self, encoding: int, header: ismrmrd.AcquisitionHeader) -> None:
+        expected = self._coils.setdefault(encoding, header.active_channels)
+        if header.active_channels != expected:
+            raise DataError(
+                f"Readout {header.scan_counter} has {header.active_channels} coils, but the ones "
+                f"before had {expected}. All readouts of a scan must have the same coils."
+            )
+
+    def _entry(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> _Entry:
+        entry = self._open.get(key)
+        if entry is None:
+            entry = self._open[key] = _Entry(_new_grid(encoding, header))
+        return entry
+
+    def _calibration_grid(
+        self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader
+    ) -> LineGrid:
+        """Return the grid of the reference lines; those of a new repetition replace the old."""
+        grid = self._calibration.get(key)
+        if grid is None or grid.coils != header.active_channels:
+            for old in [other for other in self._calibration if other[:-1] == key[:-1]]:
+                del self._calibration[old]
+            grid = self._calibration[key] = _new_grid(encoding, header)
+        return grid
+
+    def _complete(self, key: Key) -> list[Buffer]:
+        entry = self._open.pop(key)
+        if not entry.image_lines:
+            log.warning("No image line came with the calibration lines of %s.", key.name)
+            return []
+        self._made += 1
+        return [make_buffer(entry.grid, self._find_calibration(key, entry.grid))]
+
+    def _find_calibration(self, key: Key, grid: LineGrid) -> KSpace | None:
+        """Return the reference lines that come closest to describing the coils of this image."""
+        candidates = [
+            other
+            for other, lines in self._calibration.items()
+            if other.slice == key.slice
+            and lines.coils == grid.coils
+            and lines.encoding.encoded == grid.encoding.encoded
+        ]
+        if not candidates:
+            return None
+        best = max(candidates, key=lambda other: _likeness(other, key))
+        data, weight, _ = self._calibration[best].to_dense(keep=True)
+        if data.shape[-1] != min(grid.width, grid.encoding.recon_readout):
+            log.warning("The calibration lines of %s have another readout; not used.", key.name)
+            return None
+        return KSpace(data, weight)
+
+
+def from_bucket(bucket: AcquisitionBucket, header: Header) -> list[Buffer]:
+    """Return the buffers of a bucket, which is complete in itself.
+
+    Raises
+    ------
+    DataError
+        As `Gatherer.add` and `Gatherer.drain`.
+    """
+    gatherer = Gatherer(header)
+    # A bucket lists calibration lines that are image lines too on both sides.
+    lines = [one for one in bucket.reference if flags.calibration_only(one.flags)]
+    for acquisition in [*lines, *bucket.data]:
+        gatherer.collect(acquisition)
+    return list(gatherer.drain())
+
+
+def add_readout(
+    grid: LineGrid,
+    position: tuple[int, int],
+    samples: NDArray[np.complex64],
+    header: ismrmrd.AcquisitionHeader,
+) -> None:
+    """Add a readout as it was measured: without its discarded samples, forwards."""
+    count = samples.shape[1]
+    center = readout_center(count, header.center_sample)
+    before, after = header.discard_pre, header.discard_post
+    if header.flags & flags.REVERSE:
+        samples = samples[:, ::-1]
+        before, after = after, before
+        center = center if center == count // 2 else count - 1 - center
+    if before + after < count:
+        grid.add(position, samples[:, before : count - after], before - center, header)
+
+
+def _new_grid(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
+    samples = header.number_of_samples
+    center = readout_center(samples, header.center_sample)
+    return LineGrid(encoding, header.active_channels, readout_width(encoding, samples, center))
+
+
+def _key(header: ismrmrd.AcquisitionHeader) -> Key:
+    idx = header.idx
+    return Key(
+        header.encoding_space_ref,
+        idx.slice,
+        idx.contrast,
+        idx.phase,
+        idx.set,
+        idx.repetition,
+    )
+
+
+def _partitions_complete(grid: LineGrid, bits: int) -> bool:
+    nz = grid.encoding.encoded.matrix[2]
+    if nz == 1 or bits & flags.LAST_IN_PARTITIONS:
+        return True
+    limit = grid.encoding.limits.get("kspace_encoding_step_2")
+    expected = nz if limit is None else limit.maximum - limit.minimum + 1
+    return grid.partitions >= expected
+
+
+def _likeness(one: Key, other: Key) -> tuple[int, float]:
+    same = sum(a == b for a, b in zip(one, other, strict=True))
+    age = other.repetition - one.repetition
+    return same, -age if age >= 0 else -math.inf

@@ -1,0 +1,265 @@
+"""A typed view of the ISMRMRD XML header that tolerates what it does not know.
+
+The generated classes of ismrmrd stop at the first unknown element, and vendors add elements. This
+view reads the few fields that a reconstruction needs and checks those.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gadget.errors import DataError
+
+MAX_MATRIX = 65535
+MAX_POINTS = 2**31
+
+
+@dataclass(frozen=True)
+class Space:
+    """Matrix and field of view of an encoded or a reconstructed space, in the order x, y, z."""
+
+    matrix: tuple[int, int, int]
+    field_of_view_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """First, last and central value of an encoding counter."""
+
+    minimum: int
+    maximum: int
+    center: int
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One encoding space of the measurement."""
+
+    encoded: Space
+    recon: Space
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    """By the schema's names: `kspace_encoding_step_1`, `slice`, `average`, ..."""
+    trajectory: str = "cartesian"
+    acceleration: tuple[int, int] = (1, 1)
+    """Along ky and kz."""
+    calibration_mode: str | None = None
+
+    @property
+    def merges_calibration(self) -> bool:
+        """Whether calibration lines have the image's contrast and so are image lines too."""
+        return self.calibration_mode in ("embedded", "interleaved")
+
+    @property
+    def recon_readout(self) -> int:
+        """Samples of a readout whose oversampling has been removed."""
+        encoded, recon = self.encoded.field_of_view_mm[0], self.recon.field_of_view_mm[0]
+        size = self.encoded.matrix[0]
+        if not 0 < recon < encoded:
+            return size
+        return max(1, round(size * recon / encoded))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a reconstruction needs of the XML header. The patient's name is not kept."""
+
+    encodings: tuple[Encoding, ...]
+    relative_noise_bandwidth: float | None = None
+    receiver_channels: int | None = None
+    protocol_name: str | None = None
+    series_description: str | None = None
+    measurement_id: str | None = None
+    echo_times_ms: tuple[float, ...] = ()
+    inversion_times_ms: tuple[float, ...] = ()
+    xml: bytes = field(default=b"", repr=False)
+
+    def encoding(self, index: int) -> Encoding:
+        """Return the encoding space that a readout names.
+
+        Raises
+        ------
+        DataError
+            The header has no such encoding space, or it is not Cartesian.
+        """
+        if not 0 <= index < len(self.encodings):
+            raise DataError(
+                f"A readout names encoding space {index}, but the header describes "
+                f"{len(self.encodings)}. Check encoding_space_ref of the readouts."
+            )
+        encoding = self.encodings[index]
+        _require_cartesian(encoding, index)
+        return encoding
+
+
+def parse_header(xml: bytes | str) -> Header:
+    """Read the XML header.
+
+    Raises
+    ------
+    DataError
+        The text is not an ISMRMRD header, describes no encoding, or one that cannot be
+        reconstructed: not Cartesian, or with impossible matrix sizes or fields of view.
+    """
+    raw = xml.encode() if isinstance(xml, str) else bytes(xml)
+    root = parse_xml(raw)
+    encodings = tuple(_encoding(node, i) for i, node in enumerate(children(root, "encoding")))
+    if not encodings:
+        raise DataError(
+            "The ISMRMRD header has no <encoding>, so neither matrix size nor field of view is "
+            "known. Convert the raw data again with a complete header."
+        )
+    _require_cartesian(encodings[0], 0)
+    return Header(
+        encodings=encodings,
+        relative_noise_bandwidth=_positive(
+            text(root, "acquisitionSystemInformation", "relativeReceiverNoiseBandwidth")
+        ),
+        receiver_channels=_whole(text(root, "acquisitionSystemInformation", "receiverChannels")),
+        protocol_name=text(root, "measurementInformation", "protocolName"),
+        series_description=text(root, "measurementInformation", "seriesDescription"),
+        measurement_id=text(root, "measurementInformation", "measurementID"),
+        echo_times_ms=_times(root, "TE"),
+        inversion_times_ms=_times(root, "TI"),
+        xml=raw,
+    )
+
+
+def parse_xml(raw: bytes) -> ElementTree.Element:
+    """Parse the text of a header to its root element.
+
+    Raises
+    ------
+    DataError
+        The text is empty, not XML, or not an ISMRMRD header.
+    """
+    raw = raw.strip(b"\0 \t\r\n")
+    if not raw:
+        raise DataError("The ISMRMRD header is empty: an XML text with <ismrmrdHeader> is needed.")
+    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
+        raise DataError("The ISMRMRD header declares a document type, which headers never need.")
+    try:
+        root = ElementTree.fromstring(raw)  # noqa: S314 - entities are refused above
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataError(f"The ISMRMRD header is not well-formed XML: {error}.") from error
+    if local_name(root) != "ismrmrdHeader":
+        raise DataError(
+            f"The header must be an <ismrmrdHeader>, got <{local_name(root)}>. "
+            "Is this ISMRMRD raw data?"
+        )
+    return root
+
+
+def local_name(node: ElementTree.Element) -> str:
+    """Return an element's name without its namespace; an empty text for comments."""
+    return node.tag.rpartition("}")[2] if isinstance(node.tag, str) else ""
+
+
+def children(node: ElementTree.Element, name: str) -> list[ElementTree.Element]:
+    """Return the child elements of that name, whatever their namespace."""
+    return [child for child in node if local_name(child) == name]
+
+
+def find(node: ElementTree.Element, *path: str) -> ElementTree.Element | None:
+    """Return the first element at that path of names."""
+    for name in path:
+        found = children(node, name)
+        if not found:
+            return None
+        node = found[0]
+    return node
+
+
+def text(node: ElementTree.Element, *path: str) -> str | None:
+    """Return the text at that path of names, nothing where it is absent or blank."""
+    found = find(node, *path)
+    return (found.text or "").strip() or None if found is not None else None
+
+
+def _encoding(node: ElementTree.Element, index: int) -> Encoding:
+    encoded = _space(node, "encodedSpace", index)
+    recon = _space(node, "reconSpace", index) if children(node, "reconSpace") else encoded
+    factor = ("parallelImaging", "accelerationFactor")
+    return Encoding(
+        encoded=encoded,
+        recon=recon,
+        limits=_limits(node),
+        trajectory=(text(node, "trajectory") or "cartesian").lower(),
+        acceleration=(
+            _whole(text(node, *factor, "kspace_encoding_step_1")) or 1,
+            _whole(text(node, *factor, "kspace_encoding_step_2")) or 1,
+        ),
+        calibration_mode=(text(node, "parallelImaging", "calibrationMode") or "").lower() or None,
+    )
+
+
+def _space(node: ElementTree.Element, name: str, index: int) -> Space:
+    where = f"<{name}> of encoding {index}"
+    sizes = [_whole(text(node, name, "matrixSize", axis)) for axis in "xyz"]
+    lengths = [_number(text(node, name, "fieldOfView_mm", axis)) for axis in "xyz"]
+    known = [size for size in sizes if size is not None and 1 <= size <= MAX_MATRIX]
+    if len(known) < 3 or math.prod(known) > MAX_POINTS:
+        raise DataError(
+            f"The matrix size in {where} must be three numbers from 1 to {MAX_MATRIX} with at most "
+            f"{MAX_POINTS} points together, got {_listed(sizes)}. Correct the header."
+        )
+    extents = [length for length in lengths if length is not None and length >= 0]
+    if len(extents) < 3 or extents[0] == 0 or extents[1] == 0:
+        raise DataError(
+            f"The field of view in {where} must be three lengths in mm above 0, got "
+            f"{_listed(lengths)}. Correct the header."
+        )
+    return Space((known[0], known[1], known[2]), (extents[0], extents[1], extents[2]))
+
+
+def _limits(node: ElementTree.Element) -> dict[str, Limit]:
+    section = find(node, "encodingLimits")
+    found: dict[str, Limit] = {}
+    for child in section if section is not None else ():
+        low, high = _whole(text(child, "minimum")), _whole(text(child, "maximum"))
+        if low is None or high is None:
+            continue
+        center = _whole(text(child, "center"))
+        found[local_name(child)] = Limit(
+            low, high, (low + high + 1) // 2 if center is None else center
+        )
+    return found
+
+
+def _require_cartesian(encoding: Encoding, index: int) -> None:
+    if encoding.trajectory != "cartesian":
+        raise DataError(
+            f"Encoding {index} has the trajectory '{encoding.trajectory}', and only 'cartesian' "
+            "can be reconstructed. Grid the data first, or use another pipeline."
+        )
+
+
+def _times(root: ElementTree.Element, name: str) -> tuple[float, ...]:
+    section = find(root, "sequenceParameters")
+    nodes = children(section, name) if section is not None else []
+    values = (_number((node.text or "").strip()) for node in nodes)
+    return tuple(value for value in values if value is not None)
+
+
+def _listed(values: list[int | None] | list[float | None]) -> str:
+    return " x ".join("nothing" if value is None else f"{value:g}" for value in values)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value) if value else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _positive(value: str | None) -> float | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
+
+
+def _whole(value: str | None) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number == int(number) else None

@@ -1,0 +1,284 @@
+"""Images in HDF5 files, laid out as Gadgetron's client does."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import ismrmrd
+import numpy as np
+from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
+
+from gadget.errors import ConfigError, DataError
+from gadget.mrd.raw_file import open_hdf5
+
+log = logging.getLogger(__name__)
+
+Signature = tuple[tuple[int, ...], np.dtype[Any]]
+
+METADATA_BYTES = 2**16
+"""More than HDF5 writes beside the pixels of an image."""
+MAX_CHUNK_BYTES = 2**31
+
+
+class ImageWriter:
+    """Writes `/<group>/image_<series>/{data,header,attributes}`, a context manager.
+
+    The file appears when the writer is closed, also after an error: what was written until then is
+    kept. Other groups of a file that exists already stay; the same group is replaced. Without any
+    image nothing changes.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    group
+        Group of the images.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written there, or exists and is not HDF5.
+    """
+
+    def __init__(self, path: Path | str, group: str = "dataset") -> None:
+        self.path = Path(path)
+        self.group = group.strip("/")
+        self.count = 0
+        self._kinds: dict[int, Signature] = {}
+        self._moved: dict[tuple[int, Signature], int] = {}
+        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        if not self.group:
+            raise ConfigError("The group of the images needs a name, such as 'dataset'.")
+        if self.path.exists() and not self.path.is_file():
+            raise ConfigError(f"'{self.path}' is no regular file; the images need one.")
+        try:
+            self._file = h5py.File(self._part, "w")
+        except OSError as error:
+            raise ConfigError(
+                f"'{self.path}' cannot be written: {_reason(error)}. Choose another folder."
+            ) from error
+        self._reserve = os.open(self._part, os.O_RDWR)
+        try:
+            self._keep_other_groups()
+        except OSError as error:
+            self._discard()
+            raise ConfigError(
+                f"'{self.path}' cannot be written: {_reason(error)}. Make room first."
+            ) from error
+        except BaseException:
+            self._discard()
+            raise
+
+    def append(self, image: ismrmrd.Image) -> None:
+        """Write an image.
+
+        A series has one matrix size and pixel type; an image that differs from the first of its
+        series gets a series of its own.
+
+        Raises
+        ------
+        DataError
+            The disk is full, or another error of the file system.
+        """
+        header = image.getHead()
+        series = self._series(header.image_series_index, (image.data.shape, image.data.dtype))
+        header.image_series_index = series
+        try:
+            with self._room(image.data.nbytes):
+                self._write(f"{self.group}/image_{series}", header, image)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"Image {self.count + 1} could not be written to '{self.path}': {_reason(error)}. "
+                "Make room and reconstruct again."
+            ) from error
+        self.count += 1
+
+    def close(self) -> None:
+        """Move the file into place.
+
+        Raises
+        ------
+        DataError
+            The file cannot be completed.
+        """
+        if not self._file:
+            return
+        try:
+            self._file.close()
+            os.close(self._reserve)
+            if not self.count:
+                self._part.unlink(missing_ok=True)
+                return
+            with h5py.File(self._part, "r"):
+                pass
+            self._part.replace(self.path)
+        except (OSError, RuntimeError) as error:
+            self._part.unlink(missing_ok=True)
+            raise DataError(
+                f"'{self.path}' could not be completed: {_reason(error)}. No image is kept."
+            ) from error
+
+    def __enter__(self) -> ImageWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except DataError:
+            if error is None:
+                raise
+            log.exception("The images before the error are lost too.")
+
+    def _keep_other_groups(self) -> None:
+        if not self.path.exists():
+            return
+        try:
+            existing = open_hdf5(self.path)
+        except DataError as error:
+            raise ConfigError(
+                f"'{self.path}' exists and is not an HDF5 file; choose another name for the images."
+            ) from error
+        with existing:
+            others = [name for name in existing if name != self.group.partition("/")[0]]
+            if others:
+                with self._room(self.path.stat().st_size):
+                    for name in others:
+                        existing.copy(name, self._file)
+
+    @contextmanager
+    def _room(self, count: int) -> Iterator[None]:
+        """Take the room for `count` bytes before HDF5 writes them.
+
+        HDF5 crashes the process after a write that failed.
+        """
+        if hasattr(os, "posix_fallocate"):
+            size = self._file.id.get_filesize()
+            os.posix_fallocate(self._reserve, 0, size + count + METADATA_BYTES)
+        yield
+        self._file.flush()
+        os.ftruncate(self._reserve, self._file.id.get_filesize())
+
+    def _series(self, series: int, kind: Signature) -> int:
+        if self._kinds.setdefault(series, kind) == kind:
+            return series
+        if (series, kind) not in self._moved:
+            free = max(self._kinds) + 1
+            self._moved[series, kind] = free
+            self._kinds[free] = kind
+            log.warning(
+                "An image of series %d has another size or pixel type; it is in series %d.",
+                series,
+                free,
+            )
+        return self._moved[series, kind]
+
+    def _write(self, path: str, header: ismrmrd.ImageHeader, image: ismrmrd.Image) -> None:
+        group = self._file.require_group(path)
+        stored = get_hdf5type(header.data_type)
+        text = h5py.special_dtype(vlen=str)
+        if "header" not in group:
+            shape = image.data.shape
+            whole = (1, *shape) if image.data.nbytes < MAX_CHUNK_BYTES else True
+            for name, extent, dtype, chunks in (
+                ("header", (), image_header_dtype, (1,)),
+                ("attributes", (), text, (1,)),
+                ("data", shape, stored, whole),
+            ):
+                size, limit = (0, *extent), (None, *extent)
+                group.create_dataset(name, size, dtype, maxshape=limit, chunks=chunks)
+        number = len(group["header"])
+        for name, value in (
+            ("data", np.ascontiguousarray(image.data).view(stored)),
+            ("attributes", image.attribute_string),
+            ("header", np.frombuffer(bytes(header), image_header_dtype)[0]),
+        ):
+            group[name].resize(number + 1, axis=0)
+            group[name][number] = value
+
+    def _discard(self) -> None:
+        self._file.close()
+        os.close(self._reserve)
+        self._part.unlink(missing_ok=True)
+
+
+def read_images(path: Path | str, group: str | None = None) -> list[ismrmrd.Image]:
+    """Read the images of a file, series by series.
+
+    Parameters
+    ----------
+    path
+        File to read.
+    group
+        Group of the images; by default all of them.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file or no such group.
+    DataError
+        The file is not HDF5 or holds no images.
+    """
+    path = Path(path)
+    with open_hdf5(path) as file:
+        if group is not None and group.strip("/") not in file:
+            names = ", ".join(f"'{name}'" for name in file)
+            raise ConfigError(f"'{path}' has no group '{group}'; it has {names or 'none'}.")
+        series = _image_series(file[group] if group is not None else file)
+        if not series:
+            raise DataError(f"'{path}' holds no ISMRMRD images.")
+        return [image for one in series for image in _read_series(one, path)]
+
+
+def _image_series(group: h5py.Group) -> list[h5py.Group]:
+    found: list[h5py.Group] = []
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item):
+            found.append(item)
+
+    group.visititems(visit)
+    return sorted(found, key=lambda item: (item.parent.name, _series_number(item)))
+
+
+def _series_number(group: h5py.Group) -> int:
+    digits = str(group.name).rpartition("_")[2]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _read_series(group: h5py.Group, path: Path) -> list[ismrmrd.Image]:
+    try:
+        return [_read_image(group, number) for number in range(len(group["header"]))]
+    except (OSError, RuntimeError, ValueError, TypeError) as error:
+        raise DataError(
+            f"The images in '{path}' at '{group.name}' are damaged: {error}."
+        ) from error
+
+
+def _read_image(group: h5py.Group, number: int) -> ismrmrd.Image:
+    header = np.zeros(1, image_header_dtype)
+    stored = group["header"][number]
+    for name in image_header_dtype.names:
+        header[name] = stored[name]
+    attributes = group["attributes"][number]
+    text = attributes.decode("utf-8", "replace") if isinstance(attributes, bytes) else attributes
+    image = ismrmrd.Image(header.tobytes(), text)
+    pixels = group["data"][number]
+    image.data[:] = pixels.view(image.data.dtype) if pixels.dtype.names else pixels
+    return image
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(".")

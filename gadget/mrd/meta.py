@@ -1,0 +1,126 @@
+"""Image metadata, in the spellings that the tools around ISMRMRD look for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mrd.header import Header
+
+MetaValue: TypeAlias = str | int | float | bool | Sequence[str | int | float]
+
+NAME = "score-gadget"
+PREFIX = "ScoreGadget_"
+MIN_WINDOW = 16
+"""Windows are whole numbers; pixels of smaller range are left to the viewer."""
+
+
+def image_meta(
+    header: Header,
+    reference: ismrmrd.AcquisitionHeader,
+    *,
+    role: str = "Image",
+    comments: Sequence[str] = (),
+    description: str = "",
+    window: tuple[int, int] | None = None,
+    details: Mapping[str, MetaValue | None] | None = None,
+) -> dict[str, MetaValue]:
+    """Return the metadata of an image.
+
+    Parameters
+    ----------
+    header
+        Header of the measurement.
+    reference
+        Readout that the image's directions come from.
+    role
+        What the pixels are: Image, STD_MAP, Phase, ...
+    comments
+        Shown with the image; AI and the name of this package come first.
+    description
+        Appended to the series description by what writes DICOM.
+    window
+        Centre and width of the grey scale, as `display_window` finds them.
+    details
+        How the image was made; written under names that begin with `ScoreGadget_`.
+    """
+    comment = ["AI", NAME, *comments]
+    meta: dict[str, MetaValue] = {"Keep_image_geometry": 1}
+    _both(meta, "DataRole", role)
+    _both(meta, "ImageProcessingHistory", ["AI", NAME])
+    _both(meta, "ImageComment", comment)
+    meta["ImageComments"] = comment
+    if description:
+        meta["GADGETRON_SeqDescription"] = description
+        meta["SequenceDescriptionAdditional"] = description
+        meta["SeriesDescriptionAdditional"] = description
+    if window is not None:
+        _both(meta, "WindowCenter", window[0])
+        _both(meta, "WindowWidth", window[1])
+    meta["ImageRowDir"] = _direction(reference.read_dir)
+    meta["ImageColumnDir"] = _direction(reference.phase_dir)
+    _times(meta, header, reference.idx.contrast)
+    for name, value in (details or {}).items():
+        if value is not None:
+            meta[PREFIX + name] = value
+    return meta
+
+
+def to_meta(values: Mapping[str, MetaValue]) -> ismrmrd.Meta:
+    """Return ismrmrd's metadata with texts that survive its XML.
+
+    ismrmrd turns tuples into one text, reads empty texts back as None, and writes control
+    characters that no parser accepts; Gadgetron's image arrays hold ASCII alone.
+    """
+    meta = ismrmrd.Meta()
+    for name, value in values.items():
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            texts = [_plain(value)]
+        else:
+            texts = [_plain(item) for item in value]
+        texts = [text for text in texts if text]
+        if texts:
+            meta[_plain(name)] = texts[0] if len(texts) == 1 else texts
+    return meta
+
+
+def display_window(image: NDArray[np.float32] | NDArray[np.uint16]) -> tuple[int, int] | None:
+    """Return centre and width of a grey scale, unless whole numbers are too coarse for it."""
+    high = float(np.quantile(image, 0.995)) * 1.1 if image.size else 0.0
+    if not MIN_WINDOW <= high < 2**31:
+        return None
+    return round(high / 2), round(high)
+
+
+def _both(meta: dict[str, MetaValue], name: str, value: MetaValue) -> None:
+    meta[name] = value
+    meta[f"GADGETRON_{name}"] = value
+
+
+def _times(meta: dict[str, MetaValue], header: Header, contrast: int) -> None:
+    """Write echo and inversion time [ms], where the header has them for this contrast."""
+    for names, times in (
+        (("EchoTime", "GADGETRON_TE"), header.echo_times_ms),
+        (("InversionTime", "GADGETRON_TI"), header.inversion_times_ms),
+    ):
+        if times:
+            time = times[contrast] if contrast < len(times) else times[0]
+            for name in names:
+                meta[name] = time
+
+
+def _direction(direction: Sequence[float]) -> list[str]:
+    return [f"{part:.18f}" for part in direction]
+
+
+def _plain(value: str | int | float | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    text = str(value).encode("ascii", "replace").decode()
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()

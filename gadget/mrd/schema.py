@@ -1,0 +1,95 @@
+"""Headers cut down to what the ISMRMRD schema knows, as Gadgetron forwards them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+import xml.etree.ElementTree as ElementTree
+from functools import cache
+
+import ismrmrd.xsd
+
+from gadget.errors import DataError
+from gadget.mrd.header import local_name, parse_xml
+
+NAMESPACE = "http://www.ismrm.org/ISMRMRD"
+
+
+def sanitize_header(xml: bytes | str) -> bytes:
+    """Drop the elements that the schema of ISMRMRD does not know.
+
+    gadgetron-python ends at the first unknown element, without a word to the user. A header that it
+    reads is returned as it came, byte for byte.
+
+    Raises
+    ------
+    DataError
+        The text is not an ISMRMRD header, or it lacks something that the schema demands.
+    """
+    raw = xml.encode() if isinstance(xml, str) else bytes(xml)
+    raw = raw.strip(b"\0 \t\r\n")
+    root = parse_xml(raw)
+    if _keep_known(root, ismrmrd.xsd.ismrmrdHeader):
+        # ElementTree would call the namespace ns0 otherwise.
+        ElementTree.register_namespace("", NAMESPACE)
+        raw = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    try:
+        ismrmrd.xsd.CreateFromDocument(raw)
+    except Exception as error:
+        raise DataError(
+            f"The ISMRMRD header does not follow the schema: {_first_line(error)}. "
+            "Gadgetron cannot read it; complete the header."
+        ) from error
+    return raw
+
+
+def _keep_known(node: ElementTree.Element, kind: type) -> bool:
+    """Remove what `kind` does not know below `node`; say whether anything had to change."""
+    home = _namespace(node)
+    changed = home != NAMESPACE
+    node.tag = f"{{{NAMESPACE}}}{local_name(node)}"
+    known = _elements(kind)
+    for child in list(node):
+        name = local_name(child)
+        if name not in known or _namespace(child) not in (home, "", NAMESPACE):
+            node.remove(child)
+            changed = True
+            continue
+        inner = known[name]
+        if inner is not None:
+            changed |= _keep_known(child, inner)
+        elif child.tag != f"{{{NAMESPACE}}}{name}" or len(child):
+            child.tag = f"{{{NAMESPACE}}}{name}"
+            for grandchild in list(child):
+                child.remove(grandchild)
+            changed = True
+    return changed
+
+
+def _namespace(node: ElementTree.Element) -> str:
+    return node.tag.rpartition("}")[0].lstrip("{") if isinstance(node.tag, str) else ""
+
+
+@cache
+def _elements(kind: type) -> dict[str, type | None]:
+    """Names of the child elements of a generated class, with the class of each that has one."""
+    hints = typing.get_type_hints(kind)
+    return {
+        str(item.metadata.get("name", item.name)): _inner_class(hints[item.name])
+        for item in dataclasses.fields(kind)
+    }
+
+
+def _inner_class(hint: object) -> type | None:
+    candidates = [hint, *typing.get_args(hint)]
+    for candidate in candidates:
+        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+            # xsdata's dates and times are written as text.
+            return candidate if candidate.__module__.startswith("ismrmrd") else None
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return re.sub(r"\s+", " ", lines[0]) if lines else type(error).__name__

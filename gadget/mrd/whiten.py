@@ -1,0 +1,159 @@
+"""Whitening of readouts as they come."""
+
+from __future__ import annotations
+
+import logging
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.mrd import flags
+from gadget.mrd.acquisition import header_of, with_samples
+from gadget.mrd.header import Header
+from gadget.mri.noise import NoiseCovariance, bandwidth_scale, edge_covariance, whitening_matrix
+
+log = logging.getLogger(__name__)
+
+BLOCK = 64
+HELD = 32
+"""Readouts that are held back to estimate the noise from, where there is no noise scan."""
+
+
+class Prewhitener:
+    """Makes the noise of readouts white with unit variance: E|n|^2 = 1, uncorrelated coils.
+
+    Noise readouts before the first other readout give the covariance and are dropped, as are later
+    ones. Without any, the ends of the first readouts do.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self._bandwidth = header.relative_noise_bandwidth
+        self._noise: dict[int, NoiseCovariance] = {}
+        self._dwell = 0.0
+        self._matrices: dict[int, NDArray[np.complex64] | None] = {}
+        self._held: list[ismrmrd.Acquisition] = []
+        self._block: list[ismrmrd.Acquisition] = []
+
+    def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
+        """Take a readout; return those that are ready, in the order they came.
+
+        Raises
+        ------
+        DataError
+            The readout has another number of coils than the noise scan.
+        """
+        header = header_of(acquisition)
+        if header.flags & flags.NOISE:
+            self._add_noise(acquisition)
+            return []
+        known = self._noise or header.active_channels in self._matrices
+        if known or (header.flags & flags.NOT_IMAGE and not self._held):
+            return [*self._release(), *self._queue(acquisition)]
+        self._held.append(acquisition)
+        changed = header.active_channels != header_of(self._held[0]).active_channels
+        if changed or len(self._held) >= HELD or header.flags & flags.LAST_IN_ANYTHING:
+            return self._release()
+        return []
+
+    def finish(self) -> list[ismrmrd.Acquisition]:
+        """Return the readouts that are still held back."""
+        return [*self._release(), *self._flush()]
+
+    def _add_noise(self, acquisition: ismrmrd.Acquisition) -> None:
+        header = header_of(acquisition)
+        coils = header.active_channels
+        if coils in self._matrices:
+            log.debug("A noise readout after the first data is not used.")
+            return
+        noise = acquisition.data[:, header.discard_pre : _end_of_valid(header)]
+        if not np.isfinite(noise).all():
+            log.warning("A noise readout holds samples that are not finite; it is not used.")
+            return
+        dwell = float(header.sample_time_us)
+        self._dwell = self._dwell or dwell
+        covariance = self._noise.setdefault(coils, NoiseCovariance(coils))
+        covariance.add(noise / bandwidth_scale(dwell, self._dwell, None))
+
+    def _release(self) -> list[ismrmrd.Acquisition]:
+        """Whiten what was held back, with the noise scan or with its own noise."""
+        held, self._held = self._held, []
+        return [ready for acquisition in held for ready in self._queue(acquisition, held)]
+
+    def _queue(
+        self,
+        acquisition: ismrmrd.Acquisition,
+        held: list[ismrmrd.Acquisition] | None = None,
+    ) -> list[ismrmrd.Acquisition]:
+        header = header_of(acquisition)
+        ready = []
+        if self._block and not _alike(header, header_of(self._block[0])):
+            ready = self._flush()
+        if not header.flags & flags.NOT_IMAGE:
+            self._prepare(header, held or [acquisition])
+        self._block.append(acquisition)
+        if len(self._block) >= BLOCK or header.flags & flags.LAST_IN_ANYTHING:
+            ready = [*ready, *self._flush()]
+        return ready
+
+    def _prepare(self, header: ismrmrd.AcquisitionHeader, held: list[ismrmrd.Acquisition]) -> None:
+        """Make the whitening matrix for that number of coils."""
+        coils = header.active_channels
+        if coils in self._matrices:
+            return
+        covariance = self._noise.get(coils)
+        if covariance is None and self._noise:
+            raise DataError(
+                f"Readout {header.scan_counter} has {coils} coils, but the noise scan has "
+                f"{' and '.join(map(str, sorted(self._noise)))}. Noise and data must come from the "
+                "same coils."
+            )
+        if covariance is None:
+            covariance = _estimate([one for one in held if one.active_channels == coils])
+        self._matrices[coils] = whitening_matrix(covariance) if covariance is not None else None
+
+    def _flush(self) -> list[ismrmrd.Acquisition]:
+        block, self._block = self._block, []
+        if not block:
+            return []
+        header = header_of(block[0])
+        matrix = self._matrices.get(header.active_channels)
+        if matrix is None or header.flags & flags.NOT_IMAGE:
+            return block
+        if self._noise:
+            dwell = float(header.sample_time_us)
+            matrix = matrix * np.float32(bandwidth_scale(self._dwell, dwell, self._bandwidth))
+        samples = np.stack([one.data for one in block])
+        with np.errstate(invalid="ignore", over="ignore"):
+            white = np.matmul(matrix, samples.astype(np.complex64, copy=False))
+        return [with_samples(one, data) for one, data in zip(block, white, strict=True)]
+
+
+def _end_of_valid(header: ismrmrd.AcquisitionHeader) -> int:
+    """Return the end of the samples that are not to be discarded."""
+    return int(header.number_of_samples - header.discard_post)
+
+
+def _alike(one: ismrmrd.AcquisitionHeader, other: ismrmrd.AcquisitionHeader) -> bool:
+    return bool(
+        one.active_channels == other.active_channels
+        and one.number_of_samples == other.number_of_samples
+        and one.sample_time_us == other.sample_time_us
+        and bool(one.flags & flags.NOT_IMAGE) == bool(other.flags & flags.NOT_IMAGE)
+    )
+
+
+def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
+    """Estimate the noise of image readouts from their ends."""
+    readouts = [
+        one.data[:, one.discard_pre : _end_of_valid(header_of(one))]
+        for one in held
+        if not header_of(one).flags & flags.NOT_IMAGE and np.isfinite(one.data).all()
+    ]
+    covariance = edge_covariance(readouts)
+    if covariance is None:
+        log.warning("There is no noise scan and too little data to estimate the noise: unwhitened.")
+    else:
+        log.warning("There is no noise scan: the noise is estimated from the edge of k-space.")
+    return covariance

@@ -1,0 +1,42 @@
+"""The k-space buffer: what one image is reconstructed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+
+
+@dataclass(frozen=True)
+class KSpace:
+    """K-space of one image and which of its points were measured.
+
+    The grid is centred: k = 0 lies at index ``n // 2`` of every axis.
+    """
+
+    data: NDArray[np.complex64]
+    """Samples `[coil, kz, ky, kx]`, averages divided by their count, 0 where not measured."""
+    weight: NDArray[np.float32]
+    """Averages per point `[kz, ky, kx]`; 0 where not measured."""
+    calibration: KSpace | None = None
+    """Reference lines of another contrast, on the same grid: coil structure only, never image."""
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 4 or self.weight.shape != self.data.shape[1:]:
+            raise DataError(
+                "k-space must be [coil, kz, ky, kx] with weights [kz, ky, kx], "
+                f"got {list(self.data.shape)} and {list(self.weight.shape)}."
+            )
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Measured points `[kz, ky, kx]`."""
+        return self.weight > 0
+
+    @property
+    def acceleration(self) -> float:
+        """Points of the grid divided by measured points."""
+        return self.weight.size / max(1, int(np.count_nonzero(self.weight)))

@@ -1,0 +1,44 @@
+"""Volumes as stacks of independent 2D problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mri.fourier import ifftc
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One 2D problem: two axes still in k-space."""
+
+    data: NDArray[np.complex64]
+    """K-space `[coil, row, column]`."""
+    weight: NDArray[np.float32]
+    """Averages per point `[row, column]`."""
+    where: tuple[slice | int, ...]
+    """Index of the plane's image in the volume `[z, y, x]`."""
+
+
+def split(data: NDArray[np.complex64], weight: NDArray[np.float32]) -> Iterator[Plane]:
+    """Split k-space `[coil, kz, ky, kx]` with weights `[kz, ky, kx]` into planes.
+
+    A 2D scan is one plane. A volume is transformed along the partition direction where all
+    partitions were sampled alike (its slices then look like the images that priors know), else
+    along the readout, which leaves (kz, ky) planes.
+    """
+    partitions = data.shape[1]
+    if partitions == 1:
+        yield Plane(data[:, 0], weight[0], (0,))
+    elif bool((weight == weight[:1]).all()):
+        slices = ifftc(data, (1,)).astype(np.complex64)
+        for z in range(partitions):
+            yield Plane(slices[:, z], weight[0], (z,))
+    else:
+        columns = ifftc(data, (3,)).astype(np.complex64)
+        sampled = weight.max(axis=2)
+        for x in range(data.shape[3]):
+            yield Plane(columns[:, :, :, x], sampled, (slice(None), slice(None), x))

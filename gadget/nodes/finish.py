@@ -1,0 +1,17 @@
+"""Complex images in, images for people and archives out."""
+
+from __future__ import annotations
+
+from gadget.stream.messages import MessageId
+from gadget.stream.node import Session, node
+
+
+@node("gadget.nodes.settings:FinishSettings", takes=(MessageId.IMAGE,))
+def finish(session: Session) -> None:
+    """Convert every image to the pixels that the settings name; all else stays as it is."""
+    from gadget.mrd.pixels import PixelConverter
+    from gadget.mrd.results import finished
+
+    converter = PixelConverter(session.settings.output)
+    for image in session:
+        session.send(finished(image, converter))

@@ -1,0 +1,20 @@
+"""Acquisitions in, ReconData out: one k-space buffer for each image."""
+
+from __future__ import annotations
+
+from gadget.stream.messages import MessageId
+from gadget.stream.node import Session, node
+
+
+@node("gadget.nodes.settings:GatherSettings", takes=(MessageId.ACQUISITION,))
+def gather(session: Session) -> None:
+    """Gather readouts until a buffer is complete, then send it on."""
+    from gadget.mrd.exchange import to_recon_data
+    from gadget.mrd.gather import Gatherer
+
+    gatherer = Gatherer(session.header)
+    for acquisition in session:
+        for buffer in gatherer.add(acquisition):
+            session.send(to_recon_data(buffer))
+    for buffer in gatherer.finish():
+        session.send(to_recon_data(buffer))

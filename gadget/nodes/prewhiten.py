@@ -1,0 +1,19 @@
+"""Acquisitions in, acquisitions out: receiver noise white and of variance 1 in every coil."""
+
+from __future__ import annotations
+
+from gadget.stream.messages import MessageId
+from gadget.stream.node import Session, node
+
+
+@node("gadget.nodes.settings:PrewhitenSettings", takes=(MessageId.ACQUISITION,))
+def prewhiten(session: Session) -> None:
+    """Whiten every readout with the covariance of the noise readouts before it."""
+    from gadget.mrd.whiten import Prewhitener
+
+    whitener = Prewhitener(session.header)
+    for acquisition in session:
+        for white in whitener.add(acquisition):
+            session.send(white)
+    for white in whitener.finish():
+        session.send(white)

@@ -1,0 +1,55 @@
+"""K-space buffers in, coil-combined complex images out.
+
+Buffers come as ReconData from `gather` or from Gadgetron's BucketToBufferGadget, as buckets from
+its AcquisitionAccumulateTriggerGadget, or as plain acquisitions, which are gathered here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gadget.stream.messages import MessageId
+from gadget.stream.node import Session, node
+
+if TYPE_CHECKING:
+    from gadget.mrd.buffer import Buffer
+
+TAKES = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
+
+
+@node("gadget.nodes.settings:ReconstructSettings", takes=TAKES)
+def reconstruct(session: Session) -> None:
+    """Reconstruct every buffer with the method that the settings name."""
+    from gadget.diffusion.reconstruct import Reconstructor
+    from gadget.mrd.results import ImageMaker
+
+    reconstructor = Reconstructor(session.settings.sampler())
+    maker = ImageMaker(session.header, session.settings.image_series)
+    for number, buffer in enumerate(_buffers(session), start=1):
+
+        def report(done: int, total: int, image: int = number) -> None:
+            session.progress("sampling", image=image, done=done, total=total)
+
+        result = reconstructor.reconstruct(buffer.kspace, report)
+        session.log.info("image %d: %s", number, result.summary)
+        for image in maker.images(buffer, result):
+            session.send(image)
+
+
+def _buffers(session: Session) -> Iterator[Buffer]:
+    from gadget.mrd.exchange import from_recon_data
+    from gadget.mrd.gather import Gatherer, from_bucket
+    from gadget.mrd.recon_data import AcquisitionBucket, ReconData
+
+    gatherer = None
+    for item in session:
+        if isinstance(item, ReconData):
+            yield from from_recon_data(item, session.header)
+        elif isinstance(item, AcquisitionBucket):
+            yield from from_bucket(item, session.header)
+        else:
+            gatherer = gatherer or Gatherer(session.header)
+            yield from gatherer.add(item)
+    if gatherer is not None:
+        yield from gatherer.finish()

@@ -1,0 +1,229 @@
+"""The embedded host: runs a pipeline of Python nodes the way a Gadgetron server does."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeAlias
+
+import ismrmrd
+
+from gadget.errors import ConfigError, ReconError, StreamError
+from gadget.mrd.schema import sanitize_header
+from gadget.stream.codec import decode
+from gadget.stream.connection import Connection, PeerVanished
+from gadget.stream.messages import UINT64, Message, MessageId
+from gadget.stream.pipeline import Execute
+from gadget.stream.process import NodeProcess
+from gadget.stream.progress import Progress
+
+WAITING_EVENTS = 64
+POLL_SECONDS = 0.2
+CRASH_SECONDS = 5.0
+FEEDER_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Ended:
+    """The stream of one node has ended."""
+
+
+_Event: TypeAlias = ismrmrd.Image | Progress | _Ended
+
+
+def run_pipeline(
+    pipeline: Sequence[Execute],
+    header: bytes,
+    messages: Iterable[bytes],
+    on_image: Callable[[ismrmrd.Image], None],
+    on_progress: Callable[[Progress], None] | None = None,
+) -> None:
+    """Send data through the nodes of a pipeline and hand on the images that come out.
+
+    No node outlives the call, however it ends.
+
+    Parameters
+    ----------
+    pipeline
+        The nodes in their order.
+    header
+        The ISMRMRD XML header.
+    messages
+        Whole messages as bytes, one or more at a time; read in another thread.
+    on_image
+        Called for each image, in order, in the calling thread.
+    on_progress
+        Called for each progress line of a node, in the calling thread.
+
+    Raises
+    ------
+    StreamError
+        A node failed: its own sentence; or it crashed, hung or did not start. Images that it
+        finished before have been handed on.
+    Exception
+        Whatever `messages` or a callback raises.
+    """
+    if not pipeline:
+        raise ConfigError("The pipeline has no nodes: nothing would be reconstructed.")
+    _Host(pipeline, on_image, on_progress).run(sanitize_header(header), messages)
+
+
+class _Host:
+    """One run of a pipeline."""
+
+    def __init__(
+        self,
+        pipeline: Sequence[Execute],
+        on_image: Callable[[ismrmrd.Image], None],
+        on_progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._pipeline = pipeline
+        self._on_image = on_image
+        self._on_progress = on_progress
+        self._events: queue.Queue[_Event] = queue.Queue(WAITING_EVENTS)
+        self._stopped = threading.Event()
+        self._nodes: list[NodeProcess] = []
+        self._connections: list[Connection] = []
+        self._told: list[Exception] = []
+        self._seen: list[StreamError] = []
+        self._dropped: set[MessageId] = set()
+
+    def run(self, header: bytes, messages: Iterable[bytes]) -> None:
+        """Run the pipeline to its end."""
+        feeder = threading.Thread(target=self._feed, args=(messages,), name="feeder", daemon=True)
+        try:
+            for execute in self._pipeline:
+                self._nodes.append(NodeProcess(execute, self._tell_progress))
+            for process, execute in zip(self._nodes, self._pipeline, strict=True):
+                self._connections.append(process.connect())
+                self._connections[-1].write_setup(execute.configuration, header)
+            feeder.start()
+            self._start_links()
+            self._dispatch()
+            self._check_exit()
+        finally:
+            self._stop()
+            if feeder.is_alive():
+                feeder.join(FEEDER_SECONDS)
+
+    def _start_links(self) -> None:
+        targets = itertools.zip_longest(self._nodes, self._connections, self._connections[1:])
+        for process, source, target in targets:
+            arguments = (process, source, target)
+            threading.Thread(target=self._link, args=arguments, name="link", daemon=True).start()
+
+    def _dispatch(self) -> None:
+        """Hand on what comes until all streams have ended, or the last one after a failure."""
+        open_streams = len(self._nodes)
+        while open_streams:
+            event = self._events.get()
+            if isinstance(event, _Ended):
+                open_streams -= 1
+                if event is _LAST and (self._told or self._seen):
+                    break
+            elif isinstance(event, Progress):
+                if self._on_progress is not None:
+                    self._on_progress(event)
+            else:
+                self._on_image(event)
+        self._raise_first()
+
+    def _raise_first(self) -> None:
+        # What a node says itself is nearer to the cause than how its neighbours see it end.
+        errors = [*self._told, *self._seen]
+        for other in errors[1:]:
+            _log.error("%s", other)
+        if errors:
+            raise errors[0]
+
+    def _check_exit(self) -> None:
+        """Raise if a node closed its stream as if all were well, and yet failed."""
+        for process in self._nodes:
+            status = process.wait()
+            if status is None:
+                _log.warning("The node %s did not end after its work: it is stopped.", process.name)
+            elif status != 0:
+                raise StreamError(
+                    f"The node {process.name} {process.ending()} after it closed its stream: "
+                    f"images may be missing.{process.words()}"
+                )
+
+    def _feed(self, messages: Iterable[bytes]) -> None:
+        target = self._connections[0]
+        with suppress(StreamError):  # a node that is gone is reported where its output is read
+            try:
+                for block in messages:
+                    target.write([block])
+            except PeerVanished:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again in the calling thread
+                self._told.append(error)
+            target.write_close()
+
+    def _link(self, process: NodeProcess, source: Connection, target: Connection | None) -> None:
+        """Carry what one node sends to the next one, or to the caller."""
+        try:
+            while (message := source.read()).id is not MessageId.CLOSE:
+                if message.id is MessageId.ERROR:
+                    text = bytes(message.payload[UINT64.size :]).decode("utf-8", "replace")
+                    self._told.append(StreamError(text))
+                elif target is None:
+                    self._take(process, message)
+                else:
+                    with suppress(PeerVanished):
+                        target.write_message(message)
+        except PeerVanished:
+            process.wait(CRASH_SECONDS)
+            self._seen.append(
+                StreamError(
+                    f"The node {process.name} {process.ending()} in the middle of its work."
+                    f"{process.words()}"
+                )
+            )
+        except ReconError as error:
+            self._seen.append(StreamError(f"The node {process.name} sent nonsense: {error}"))
+        finally:
+            if target is None:
+                self._post(_LAST)
+            else:
+                # What the next node already has still becomes images.
+                with suppress(StreamError):
+                    target.write_close()
+                self._post(_Ended())
+
+    def _take(self, process: NodeProcess, message: Message) -> None:
+        """Take what the last node sends: images are for the caller."""
+        if message.id is MessageId.IMAGE:
+            self._post(decode(message))
+        elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
+            self._dropped.add(message.id)
+            _log.warning(
+                "The last node, %s, sends %s, which is no image: dropped.",
+                process.name,
+                message.id.name,
+            )
+
+    def _tell_progress(self, progress: Progress) -> None:
+        with suppress(queue.Full):
+            self._events.put_nowait(progress)
+
+    def _post(self, event: _Event) -> None:
+        while not self._stopped.is_set():
+            with suppress(queue.Full):
+                self._events.put(event, timeout=POLL_SECONDS)
+                return
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        for process in self._nodes:
+            process.stop()
+        for connection in self._connections:
+            connection.close()
+
+
+_LAST = _Ended()

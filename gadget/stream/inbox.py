@@ -1,0 +1,168 @@
+"""Reads a connection in its own thread, so that the other end can send while this one computes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from gadget.errors import StreamError
+from gadget.stream.connection import Connection, PeerVanished
+from gadget.stream.messages import UINT32, UINT64, Message, MessageId
+
+DEFAULT_LIMIT_BYTES = 2**29
+POLL_SECONDS = 0.2
+SILENCE_SECONDS = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Messages that have arrived and were not taken yet.
+
+    The thread stops reading while more than `limit_bytes` wait, which holds the sender back; memory
+    does not grow with the length of the scan.
+
+    Parameters
+    ----------
+    connection
+        The connection to read.
+    limit_bytes
+        How much may wait; a single message may be larger.
+    on_vanished
+        Called from the thread when the other end is gone, also after it closed the stream, as long
+        as `finish` was not called.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        on_vanished: Callable[[], None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._limit = limit_bytes
+        self._on_vanished = on_vanished
+        self._changed = threading.Condition()
+        self._waiting: deque[Message] = deque()
+        self._bytes = 0
+        self._closed = False
+        self._discarding = False
+        self._finished = False
+        self._failure: StreamError | None = None
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+        self._thread.start()
+
+    def get(self) -> Message | None:
+        """Return the next message, or None when the other end has closed the stream.
+
+        Raises `StreamError` when the other end vanished or broke the protocol; in the second case
+        after everything that came before.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed or self._failure)
+            if isinstance(self._failure, PeerVanished):
+                raise self._failure
+            if self._waiting:
+                message = self._waiting.popleft()
+                self._bytes -= len(message.payload)
+                self._changed.notify_all()
+                return message
+            if self._failure is not None:
+                raise self._failure
+            return None
+
+    @property
+    def vanished(self) -> PeerVanished | None:
+        """What happened to the other end, if it is gone."""
+        return self._failure if isinstance(self._failure, PeerVanished) else None
+
+    def drain(self, seconds: float) -> bool:
+        """Throw away what comes until the other end closes the stream.
+
+        Returns whether it did so within the time [s]. Telling a sender of a failure while it still
+        sends would break its connection before it reads why.
+        """
+        with self._changed:
+            self._discarding = True
+            self._waiting.clear()
+            self._bytes = 0
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or self._failure, seconds)
+            failure = self._failure
+        if failure is not None and not isinstance(failure, PeerVanished):
+            self._thread.join(seconds)
+        return self._closed
+
+    def finish(self) -> None:
+        """The other end may go from here on."""
+        self._finished = True
+
+    def join(self, seconds: float) -> None:
+        """Wait until the other end closes the connection, throwing away what it still sends."""
+        self._thread.join(seconds)
+        if not self._thread.is_alive():
+            self._connection.discard(seconds, seconds)
+
+    def _run(self) -> None:
+        try:
+            self._read_to_close()
+            self._connection.wait_for_end()
+            raise PeerVanished("The other end is gone: it did not wait for the result.")
+        except PeerVanished as error:
+            if not self._finished:
+                self._fail(error)
+                if self._on_vanished is not None:
+                    self._on_vanished()
+        except StreamError as error:
+            self._fail(error)
+            # The next message cannot be found any more. What still comes is thrown away, so that
+            # the sender gets to the point where it listens.
+            self._connection.discard(SILENCE_SECONDS, self._connection.idle_s)
+        except BaseException as error:  # a dead reader must not leave `get` waiting
+            self._fail(StreamError(f"Reading the input failed: {error!r}."))
+            raise
+
+    def _read_to_close(self) -> None:
+        while True:
+            message = self._connection.read()
+            if message.id is MessageId.CLOSE:
+                with self._changed:
+                    self._closed = True
+                    self._changed.notify_all()
+                return
+            if message.id is MessageId.TEXT:
+                _log.info("The other end says: %s", _text(message, UINT32.size))
+            elif message.id is MessageId.ERROR:
+                raise StreamError(f"The other end reports an error: {_text(message, UINT64.size)}")
+            elif message.id < MessageId.ACQUISITION:
+                raise StreamError(
+                    f"A message {message.id.name} ({message.id.value}) came among the data, where "
+                    "it is not allowed."
+                )
+            else:
+                self._put(message)
+
+    def _put(self, message: Message) -> None:
+        size = len(message.payload)
+        with self._changed:
+            while self._bytes and self._bytes + size > self._limit and not self._discarding:
+                self._changed.wait(POLL_SECONDS)
+                # An end that is gone is noticed by reading; what it sent before fits in a socket.
+                if self._connection.peer_has_closed():
+                    break
+            if not self._discarding:
+                self._waiting.append(message)
+                self._bytes += size
+                self._changed.notify_all()
+
+    def _fail(self, error: StreamError) -> None:
+        with self._changed:
+            self._failure = error
+            self._changed.notify_all()
+
+
+def _text(message: Message, skip: int) -> str:
+    return bytes(message.payload[skip:]).decode("utf-8", "replace").strip()

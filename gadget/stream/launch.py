@@ -1,0 +1,28 @@
+"""Start a Python process that ends when the process that started it ends.
+
+Run as a file: `python -I -S launch.py PARENT_PID ARGUMENTS...` becomes `python ARGUMENTS...`. Where
+the kernel offers it (Linux) the new process is killed with its parent, even by SIGKILL; elsewhere
+a node notices that its connection has ended.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(parent: int, arguments: list[str]) -> None:
+    """Tie this process to `parent` and turn it into Python with these arguments."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the line above
+            raise SystemExit(1)
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

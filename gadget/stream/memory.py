@@ -1,0 +1,74 @@
+"""Bytes in memory, read from front to back with checks."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from gadget.errors import StreamError
+
+
+class Cursor:
+    """A position in the body of a message.
+
+    Parameters
+    ----------
+    data
+        The bytes; arrays taken from a bytearray share its memory and are writable.
+    name
+        What the bytes are, for messages.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview, name: str) -> None:
+        self._data = memoryview(data)
+        self._name = name
+        self._position = 0
+
+    def take(self, count: int) -> memoryview:
+        """Return the next `count` bytes without copying them."""
+        end = self._position + count
+        if end > len(self._data):
+            raise StreamError(
+                f"A {self._name} ends after {len(self._data)} bytes where at least {end} were "
+                "expected: it is truncated or damaged."
+            )
+        part = self._data[self._position : end]
+        self._position = end
+        return part
+
+    def read_into(self, view: memoryview) -> None:
+        """Fill the view with the next bytes."""
+        view[:] = self.take(len(view))
+
+    def number(self, form: struct.Struct) -> int:
+        """Return the next integer."""
+        return int(form.unpack(self.take(form.size))[0])
+
+    def flag(self) -> bool:
+        """Return the next boolean."""
+        return self.take(1)[0] != 0
+
+    def array(self, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return the next array `shape`, writable."""
+        kind = np.dtype(dtype)
+        part = self.take(math.prod(shape) * kind.itemsize)
+        flat = np.frombuffer(part, kind)
+        if not (flat.flags.writeable and flat.flags.aligned):
+            flat = flat.copy()
+        return flat.reshape(shape)
+
+    def at_end(self) -> bool:
+        """Tell whether everything was read."""
+        return self._position == len(self._data)
+
+    def expect_end(self) -> None:
+        """Raise `StreamError` unless everything was read."""
+        if not self.at_end():
+            raise StreamError(
+                f"A {self._name} has {len(self._data)} bytes where {self._position} were expected: "
+                "it is damaged."
+            )

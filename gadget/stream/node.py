@@ -1,0 +1,245 @@
+"""What runs a node of a pipeline, under a Gadgetron server and under the embedded host alike.
+
+A node is a function of a `Session`, marked with the decorator `node`. Modules of nodes and this
+module need the standard library only: everything else is imported once the session runs, so that
+an import that fails is reported to the other end like any other error.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gadget.errors import ConfigError, ReconError, StreamError
+from gadget.stream.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
+from gadget.stream.inbox import Inbox
+from gadget.stream.messages import MessageId
+from gadget.stream.progress import ProgressWriter, Value
+
+if TYPE_CHECKING:
+    from gadget.mrd.header import Header
+    from gadget.stream.codec import Item
+
+DRAIN_SECONDS = 300.0
+"""How long a node that failed waits for the end of its input before it says so."""
+GRACE_SECONDS = 3.0
+"""How long a computation may go on after the other end is gone."""
+TAKES = (MessageId.ACQUISITION, MessageId.IMAGE, MessageId.RECON_DATA, MessageId.BUCKET)
+
+
+class Session:
+    """One stream of data through one node.
+
+    Iterating yields the items that the node takes, in their order; all others, such as waveforms,
+    pass on unchanged.
+
+    Parameters
+    ----------
+    connection
+        Where the items come from and go to.
+    inbox
+        What has arrived on the connection.
+    setup
+        Texts of CONFIG and HEADER.
+    name, settings_path, takes
+        As in `node`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        inbox: Inbox,
+        setup: tuple[bytes, bytes],
+        name: str,
+        settings_path: str,
+        takes: tuple[MessageId, ...],
+    ) -> None:
+        self.log = logging.getLogger(f"gadget.node.{name}")
+        self._connection = connection
+        self._inbox = inbox
+        self._setup = setup
+        self._settings_path = settings_path
+        self._takes = takes
+        self._progress = ProgressWriter(name)
+
+    @functools.cached_property
+    def settings(self) -> Any:  # noqa: ANN401 - the class that the node names
+        """Settings from the node's `<configuration>`; raises `ConfigError` where they are wrong."""
+        from gadget.stream.settings import read_settings
+
+        return read_settings(_resolve(self._settings_path), self._setup[0])
+
+    @functools.cached_property
+    def header(self) -> Header:
+        """The stream's XML header; raises `DataError` where it is of no use."""
+        from gadget.mrd.header import parse_header
+
+        return parse_header(self._setup[1])
+
+    def __iter__(self) -> Iterator[Item]:
+        from gadget.stream.codec import decode
+
+        while (message := self._inbox.get()) is not None:
+            if message.id in self._takes:
+                yield decode(message)
+            else:
+                self._connection.write_message(message)
+
+    def send(self, item: Item) -> None:
+        """Send an item onward.
+
+        Raises `StreamError` for an object that cannot travel, and when the other end is gone.
+        """
+        from gadget.stream.codec import encode
+
+        self.check()
+        self._connection.write(encode(item))
+
+    def progress(self, text: str, **fields: Value) -> None:
+        """Tell how far the node has come, for example `progress("sampling", done=3, total=30)`."""
+        self.check()
+        self._progress.write(text, fields)
+
+    def check(self) -> None:
+        """Raise `StreamError` if the other end is gone and nobody waits for the result."""
+        if self._inbox.vanished is not None:
+            raise self._inbox.vanished
+
+
+class Node:
+    """A function of a session, callable with a connection of gadgetron-python.
+
+    Parameters
+    ----------
+    function
+        What the node does.
+    settings_path, takes
+        As in `node`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Session], None],
+        settings_path: str,
+        takes: tuple[MessageId, ...],
+    ) -> None:
+        self.function = function
+        self.settings_path = settings_path
+        self.takes = takes
+        functools.update_wrapper(self, function)
+
+    @property
+    def name(self) -> str:
+        """Name of the function, by which a pipeline calls the node."""
+        return self.function.__name__
+
+    def __call__(self, foreign: Any) -> None:  # noqa: ANN401 - of a package without types
+        """Run as the target of `python -m gadgetron`; leave with status 1 after a failure."""
+        logging.captureWarnings(True)
+        setup = foreign.raw_bytes.config, foreign.raw_bytes.header
+        if not self.run(take_over(foreign), setup, on_vanished=_end_process):
+            raise SystemExit(1)
+
+    def run(
+        self,
+        connection: Connection,
+        setup: tuple[bytes, bytes],
+        on_vanished: Callable[[], None] | None = None,
+    ) -> bool:
+        """Run one session on a connection, close it, and return whether all went well.
+
+        Raises nothing but `KeyboardInterrupt`: an error is logged and sent to the other end.
+        `on_vanished` is called, from another thread, when the other end is gone.
+        """
+        inbox = Inbox(connection, on_vanished=on_vanished)
+        session = Session(connection, inbox, setup, self.name, self.settings_path, self.takes)
+        try:
+            _ = session.settings  # a misspelt setting is told even where it is not used
+            self.function(session)
+            _pass_on_the_rest(session)
+            inbox.finish()
+            connection.write_close()
+            return True
+        except PeerVanished as error:
+            session.log.error("%s Nothing can be told to it.", error)
+            return False
+        except BaseException as error:
+            session.log.exception("The node %s failed.", self.name)
+            _report(f"score-gadget {self.name}: {_sentence(error)}", error, connection, inbox)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            return False
+        finally:
+            inbox.finish()
+            connection.close()
+
+
+def node(
+    settings_path: str, *, takes: tuple[MessageId, ...] = TAKES
+) -> Callable[[Callable[[Session], None]], Node]:
+    """Make a function of a session a node.
+
+    Parameters
+    ----------
+    settings_path
+        Class of the settings as `package.module:Class`, imported when a session starts.
+    takes
+        Messages that the function gets; all others pass on unchanged.
+    """
+    return lambda function: Node(function, settings_path, takes)
+
+
+def _pass_on_the_rest(session: Session) -> None:
+    count = sum(1 for _ in session)
+    if count:
+        session.log.warning("The node was done before its input: %d items were left over.", count)
+
+
+def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the path names
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except AttributeError:
+        raise ConfigError(f"The module {module} has no {name}.") from None
+
+
+def _report(text: str, error: BaseException, connection: Connection, inbox: Inbox) -> None:
+    """Tell the other end, once it listens, that the node has failed."""
+    drain_s = 0.0 if isinstance(error, KeyboardInterrupt) else DRAIN_SECONDS
+    # Whatever goes wrong here must not hide the error that is being reported.
+    with suppress(StreamError, OSError):
+        drained = inbox.drain(drain_s)
+        inbox.finish()
+        connection.write_error(text)
+        connection.write_close()
+        if not drained:
+            # Closing with unread data in the socket resets the connection, and a reset throws away
+            # what the other end has not read yet: the error and the last image.
+            connection.finish_writing()
+            inbox.join(LINGER_SECONDS)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, ReconError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "The node was interrupted."
+    if isinstance(error, SystemExit):
+        return f"The node asked to exit (status {error.code}) before its work was done."
+    if isinstance(error, MemoryError):
+        return "The machine ran out of memory. Use smaller data, fewer samples or more memory."
+    return f"{type(error).__name__}: {error} (the traceback is in the log of the node)"
+
+
+def _end_process() -> None:
+    """End the process even in the middle of a computation: nobody waits for its result."""
+    time.sleep(GRACE_SECONDS)
+    logging.getLogger(__name__).error("The other end is gone: the process ends.")
+    logging.shutdown()
+    os._exit(1)

@@ -1,0 +1,61 @@
+"""Progress of a node, told on a line of its standard error that the embedded host understands."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+PREFIX = "score-gadget-progress "
+INTERVAL_SECONDS = 0.1
+
+Value: TypeAlias = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a node has come."""
+
+    node: str
+    text: str
+    fields: dict[str, Value] = field(default_factory=dict)
+    """Numbers behind the text, for example `done` and `total`."""
+
+
+class ProgressWriter:
+    """Writes progress lines, at most ten a second with the same text.
+
+    Parameters
+    ----------
+    node
+        Name of the node.
+    """
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._text = ""
+        self._time = float("-inf")
+
+    def write(self, text: str, fields: dict[str, Value]) -> None:
+        """Tell how far the node has come; the last step, `done == total`, is always told."""
+        now = time.monotonic()
+        last = "total" in fields and fields.get("done") == fields["total"]
+        if text == self._text and now - self._time < INTERVAL_SECONDS and not last:
+            return
+        self._text, self._time = text, now
+        line = json.dumps({"node": self._node, "text": text, "fields": fields})
+        sys.stderr.write(f"{PREFIX}{line}\n")
+        sys.stderr.flush()
+
+
+def parse_progress(line: str) -> Progress | None:
+    """Return what a line of a node says about its progress, or None if it says something else."""
+    if not line.startswith(PREFIX):
+        return None
+    try:
+        content = json.loads(line[len(PREFIX) :])
+        return Progress(content["node"], content["text"], content["fields"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,75 @@
+"""Settings of a node, read from its `<configuration>` in a pipeline."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from gadget.errors import ConfigError
+from gadget.stream.configuration import parse_properties
+
+
+class NodeSettings(BaseModel):
+    """Base of all settings of nodes: a property that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def _true_or_false(value: object) -> object:
+    if isinstance(value, str):
+        if value.lower() not in ("true", "false"):
+            raise ValueError("Input should be true or false")
+        return value.lower() == "true"
+    return value
+
+
+Switch = Annotated[bool, BeforeValidator(_true_or_false)]
+"""A boolean that is written `true` or `false`, as Gadgetron's are."""
+
+
+def read_settings(model: type[Settings], configuration: bytes) -> Settings:
+    """Return the settings that a `<configuration>` holds.
+
+    Raises `ConfigError` that names the property, its value and what was expected.
+    """
+    return make_settings(model, parse_properties(configuration))
+
+
+def make_settings(model: type[Settings], values: dict[str, Any]) -> Settings:
+    """Return the settings with these values; the others have their defaults.
+
+    Raises `ConfigError` that names every setting that is wrong, its value and what was expected.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        sentences = [_sentence(model, details) for details in error.errors()]
+        raise ConfigError(" ".join(sentences)) from None
+
+
+def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
+    name = str(details["loc"][0]) if details["loc"] else ""
+    if details["type"] == "extra_forbidden":
+        return _unknown(model, name)
+    message = details["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"The settings do not fit together: {message}."
+    if details["type"] == "missing":
+        return f"Property '{name}' is missing: it has no default."
+    expected = message.replace("Input should be", "must be", 1)
+    if expected == message:
+        expected = f"is wrong ({message})"
+    return f"Property '{name}' {expected}, got '{details['input']}'."
+
+
+def _unknown(model: type[BaseModel], name: str) -> str:
+    known = sorted(model.model_fields)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known) or 'none'}."
+    return f"Property '{name}' is not known: {hint}"

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from gadget.errors import DataError
+from gadget.mrd.exchange import from_recon_data, to_recon_data
+from gadget.mrd.gather import Gatherer, from_bucket
+from gadget.mrd.recon_data import (
+    HEADER_DTYPE,
+    ReconBit,
+    ReconBuffer,
+    ReconData,
+    SamplingDescription,
+)
+from gadget.mri.fourier import fftc
+from gadget.stream.codec import decode, decode_all, encode_bytes
+
+
+def _gather(header, readouts):
+    gatherer = Gatherer(header)
+    return [one for a in readouts for one in gatherer.add(a)] + list(gatherer.finish())
+
+
+def _as_gadgetron(readouts, ny: int, nz: int = 1, n: int = 1, offset: int | None = None):
+    """Lay readouts as `BucketToBufferGadget` does, with one set of lines for every repetition."""
+    head = readouts[0].getHead()
+    count = head.number_of_samples - head.discard_pre - head.discard_post
+    width = count if offset is None else head.number_of_samples
+    data = np.zeros((1, 1, n, head.active_channels, nz, ny, width), np.complex64)
+    headers = np.zeros((1, 1, n, nz, ny), HEADER_DTYPE)
+    for one in readouts:
+        idx = one.idx
+        at = idx.repetition + idx.average
+        kept = one.data[:, one.discard_pre : one.number_of_samples - one.discard_post]
+        start = offset or 0
+        line = idx.kspace_encode_step_2, idx.kspace_encode_step_1
+        data[(0, 0, at, slice(None), *line)][:, start : start + count] = kept
+        headers[(0, 0, at, *line)] = np.frombuffer(bytes(one.getHead()), HEADER_DTYPE)[0]
+    sampling = SamplingDescription()
+    sampling.sampling_limits[0].center = head.number_of_samples // 2
+    return ReconBuffer(data, headers, sampling)
+
+
+def _same(one, other):
+    np.testing.assert_array_equal(one.kspace.weight, other.kspace.weight)
+    np.testing.assert_allclose(one.kspace.data, other.kspace.data, atol=1e-5)
+    assert bytes(one.reference) == bytes(other.reference)
+    assert one.field_of_view == other.field_of_view
+
+
+def test_the_three_recordings_give_the_same_kspace(recorded):
+    header, readouts = recorded("acq")
+    (plain,) = _gather(header, readouts)
+    header, buckets = recorded("bucket")
+    (bucket,) = [one for item in buckets for one in from_bucket(item, header)]
+    header, buffers = recorded("buffer")
+    (buffer,) = [one for item in buffers for one in from_recon_data(item, header)]
+    assert np.count_nonzero(plain.kspace.mask.any((0, 2))) == 142
+    for other in (bucket, buffer):
+        np.testing.assert_array_equal(plain.kspace.data, other.kspace.data)
+        _same(plain, other)
+
+
+def test_what_gather_packs_is_unpacked_unchanged(make_scan):
+    scan = make_scan(calibration="separate")
+    reference = scan.readouts(scan.image(5), ky=[4])
+    for one in reference:
+        one.set_flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+    lines = [*scan.readouts(scan.image(), ky=[0, 2, 4]), *scan.readouts(scan.image(1), ky=[4])]
+    (packed,) = _gather(scan.header, [*reference, *lines])
+    recon_data = to_recon_data(packed)
+    buffer = recon_data.bits[0].data
+    assert buffer.data.shape == (1, 1, 1, 3, 1, 8, 8)
+    assert buffer.density.shape == (1, 1, 1, 1, 8, 8)
+    assert buffer.density[0, 0, 0, 0, 4, 0] == 2
+    assert list(buffer.sampling.encoded_matrix) == [8, 8, 1]
+    assert list(buffer.sampling.encoded_FOV) == [16, 16, 5]
+    limit = buffer.sampling.sampling_limits[1]
+    assert (limit.min, limit.center, limit.max) == (0, 4, 4)
+    (sent,) = decode_all(encode_bytes(recon_data))
+    (unpacked,) = from_recon_data(decode(sent), scan.header)
+    _same(packed, unpacked)
+    np.testing.assert_array_equal(packed.kspace.calibration.data, unpacked.kspace.calibration.data)
+
+
+def test_blank_headers_make_the_mask_of_a_foreign_buffer(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="embedded")
+    readouts = scan.readouts(scan.image(), ky=[0, 4, 5])
+    (buffer,) = from_recon_data(ReconData([ReconBit(_as_gadgetron(readouts, 8))]), scan.header)
+    (expected,) = _gather(scan.header, readouts)
+    _same(buffer, expected)
+
+
+def test_lines_of_zeros_are_not_measured_where_all_headers_are_filled(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    readouts = scan.readouts(scan.image())
+    for ky in (1, 6):
+        readouts[ky].data[:] = 0
+    (buffer,) = from_recon_data(ReconData([ReconBit(_as_gadgetron(readouts, 8))]), scan.header)
+    assert np.flatnonzero(~buffer.kspace.mask.any((0, 2))).tolist() == [1, 6]
+
+
+def test_foreign_buffers_that_still_are_oversampled_are_cropped(make_scan):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image(), ky=[0, 4, 5])
+    (buffer,) = from_recon_data(ReconData([ReconBit(_as_gadgetron(readouts, 8))]), scan.header)
+    (expected,) = _gather(scan.header, readouts)
+    _same(buffer, expected)
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_an_asymmetric_echo_in_a_foreign_buffer(make_scan, parallel):
+    """Without a parallelImaging section Gadgetron's buffer is as short as the valid samples."""
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="embedded" if parallel else None)
+    readouts = scan.readouts(scan.image())
+    for one in readouts:
+        one.data[:, :4] = 0
+        one.discard_pre = 4
+    buffer = _as_gadgetron(readouts, 8, offset=4 if parallel else None)
+    assert buffer.data.shape[-1] == (16 if parallel else 12)
+    (buffer,) = from_recon_data(ReconData([ReconBit(buffer)]), scan.header)
+    (expected,) = _gather(scan.header, readouts)
+    _same(buffer, expected)
+    assert buffer.kspace.mask[0, 0].tolist() == [False] * 4 + [True] * 12
+
+
+def test_averages_in_one_message_are_one_image_and_repetitions_are_several(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    for counter, count in (("average", 1), ("repetition", 2)):
+        readouts = [one for i in range(2) for one in scan.readouts(scan.image(i), **{counter: i})]
+        bits = [ReconBit(_as_gadgetron(readouts, 8, n=2))]
+        buffers = from_recon_data(ReconData(bits), scan.header)
+        assert len(buffers) == count
+        for buffer, expected in zip(buffers, _gather(scan.header, readouts), strict=True):
+            _same(buffer, expected)
+
+
+def test_embedded_reference_lines_fill_the_gaps(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="embedded")
+    readouts = scan.readouts(scan.image())
+    image = _as_gadgetron([readouts[i] for i in (0, 2, 4, 6)], 8)
+    reference = _as_gadgetron([readouts[i] for i in (3, 4, 5)], 8)
+    (buffer,) = from_recon_data(ReconData([ReconBit(image, reference)]), scan.header)
+    assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [0, 2, 3, 4, 5, 6]
+    assert buffer.kspace.weight.max() == 1
+    assert buffer.kspace.calibration is None
+
+
+def test_separate_reference_lines_are_placed_by_their_headers(make_scan):
+    scan = make_scan(
+        encoded_fov=(16.0, 16.0, 5.0),
+        calibration="separate",
+        limits={"kspace_encoding_step_1": (0, 7, 4)},
+    )
+    readouts = scan.readouts(scan.image())
+    image = _as_gadgetron([readouts[i] for i in (0, 2, 4, 6)], 8)
+    reference = _as_gadgetron([readouts[i] for i in (3, 4, 5)], 8)
+    # Gadgetron lets such lines begin at 0 and gives the buffer only as many.
+    reference.data = np.ascontiguousarray(reference.data[..., 3:6, :])
+    reference.headers = np.ascontiguousarray(reference.headers[..., 3:6])
+    (buffer,) = from_recon_data(ReconData([ReconBit(image, reference)]), scan.header)
+    calibration = buffer.kspace.calibration
+    assert np.flatnonzero(calibration.mask.any((0, 2))).tolist() == [3, 4, 5]
+    full = fftc(scan.image(), (-3, -2, -1))
+    np.testing.assert_allclose(calibration.data[..., 4, :], full[..., 4, :], atol=1e-5)
+
+
+def test_an_empty_bit_is_passed_over(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    empty = ReconBuffer(np.zeros((0,) * 7, np.complex64), np.zeros((0,) * 5, HEADER_DTYPE))
+    full = _as_gadgetron(scan.readouts(scan.image()), 8)
+    assert len(from_recon_data(ReconData([ReconBit(empty), ReconBit(full)]), scan.header)) == 1
+
+
+def test_blank_headers_alone_are_an_error(make_scan):
+    buffer = _as_gadgetron(make_scan().readouts(make_scan().image()), 8)
+    buffer.headers["number_of_samples"] = 0
+    with pytest.raises(DataError, match="all blank"):
+        from_recon_data(ReconData([ReconBit(buffer)]), make_scan().header)
+
+
+def test_arrays_that_do_not_fit_together_are_an_error(make_scan):
+    buffer = _as_gadgetron(make_scan().readouts(make_scan().image()), 8)
+    buffer.headers = buffer.headers[..., :7]
+    with pytest.raises(DataError, match="must hold data"):
+        from_recon_data(ReconData([ReconBit(buffer)]), make_scan().header)

@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from gadget.errors import DataError
+from gadget.mrd.gather import Gatherer, from_bucket
+from gadget.mrd.recon_data import AcquisitionBucket
+from gadget.mri.fourier import fftc, ifftc
+
+AXES = (-3, -2, -1)
+
+
+def _flag(acquisition: ismrmrd.Acquisition, *names: str) -> ismrmrd.Acquisition:
+    for name in names:
+        acquisition.set_flag(getattr(ismrmrd, f"ACQ_{name}"))
+    return acquisition
+
+
+def _gather(header, readouts):
+    gatherer = Gatherer(header)
+    return [one for a in readouts for one in gatherer.add(a)] + list(gatherer.finish())
+
+
+@pytest.mark.parametrize("x", [16, 15])
+@pytest.mark.parametrize("y", [8, 9])
+@pytest.mark.parametrize("fov", [16.0, 32.0, 24.0])
+def test_gives_back_the_image_without_oversampling(make_scan, x, y, fov):
+    scan = make_scan(encoded=(x, y, 1), encoded_fov=(fov, 16, 5), recon_fov=(16.0, 16.0, 5.0))
+    image = scan.image()
+    (buffer,) = _gather(scan.header, scan.readouts(image))
+    got = ifftc(buffer.kspace.data, AXES)
+    np.testing.assert_allclose(got, scan.cropped(image), atol=1e-5)
+    assert (buffer.kspace.weight == 1).all()
+    assert buffer.field_of_view[0] == pytest.approx(got.shape[-1] * fov / x)
+    assert buffer.field_of_view[1:] == (16.0, 5.0)
+
+
+def test_gives_back_a_volume(make_scan):
+    scan = make_scan(encoded=(16, 8, 5), limits={"kspace_encoding_step_2": (0, 4, 2)})
+    image = scan.image()
+    (buffer,) = _gather(scan.header, scan.readouts(image))
+    np.testing.assert_allclose(ifftc(buffer.kspace.data, AXES), scan.cropped(image), atol=1e-5)
+    assert buffer.reference.idx.kspace_encode_step_1 == 4
+    assert buffer.reference.idx.kspace_encode_step_2 == 2
+
+
+def test_partial_fourier_leaves_the_start_unmeasured(make_scan):
+    scan = make_scan(limits={"kspace_encoding_step_1": (0, 5, 2)})
+    image = scan.image()
+    readouts = scan.readouts(image, ky=range(2, 8))
+    assert readouts[0].idx.kspace_encode_step_1 == 0
+    (buffer,) = _gather(scan.header, readouts)
+    assert buffer.kspace.mask.any((0, 2)).tolist() == [False] * 2 + [True] * 6
+    full = fftc(scan.cropped(image), AXES)
+    np.testing.assert_allclose(buffer.kspace.data[..., 2:, :], full[..., 2:, :], atol=1e-5)
+    assert buffer.reference.idx.kspace_encode_step_1 == 2
+
+
+def test_interleaved_slices_come_out_separately(make_scan):
+    scan = make_scan()
+    images = [scan.image(i) for i in range(3)]
+    stacks = [scan.readouts(image, slice=i) for i, image in enumerate(images)]
+    for stack in stacks:
+        _flag(stack[-1], "LAST_IN_SLICE")
+    buffers = _gather(scan.header, [one for lines in zip(*stacks, strict=True) for one in lines])
+    assert [buffer.reference.idx.slice for buffer in buffers] == [0, 1, 2]
+    for buffer, image in zip(buffers, images, strict=True):
+        np.testing.assert_allclose(ifftc(buffer.kspace.data, AXES), scan.cropped(image), atol=1e-5)
+
+
+@pytest.mark.parametrize("limits", [{}, {"average": (0, 1, 0)}])
+def test_averages_add_up_although_each_ends_with_a_flag(make_scan, limits):
+    scan = make_scan(limits=limits)
+    first, second = scan.image(0), scan.image(1)
+    readouts = [*scan.readouts(first), *scan.readouts(second, ky=range(4), average=1)]
+    _flag(readouts[7], "LAST_IN_SLICE")
+    _flag(readouts[-1], "LAST_IN_SLICE")
+    (buffer,) = _gather(scan.header, readouts)
+    assert buffer.kspace.weight[0, :, 0].tolist() == [2] * 4 + [1] * 4
+    one, two = (fftc(scan.cropped(image), AXES) for image in (first, second))
+    np.testing.assert_allclose(
+        buffer.kspace.data[..., :4, :], (one + two)[..., :4, :] / 2, atol=1e-5
+    )
+    np.testing.assert_allclose(buffer.kspace.data[..., 4:, :], one[..., 4:, :], atol=1e-5)
+
+
+def test_averages_of_interleaved_slices_add_up(make_scan):
+    scan = make_scan()
+    image = scan.image()
+    readouts = []
+    for average in range(2):
+        stacks = [scan.readouts(image, slice=i, average=average) for i in range(2)]
+        for stack in stacks:
+            _flag(stack[-1], "LAST_IN_SLICE")
+        readouts += [one for lines in zip(*stacks, strict=True) for one in lines]
+    buffers = _gather(scan.header, readouts)
+    assert [buffer.kspace.weight.max() for buffer in buffers] == [2, 2]
+
+
+def test_a_flag_completes_at_once_where_the_header_tells_the_averages(make_scan):
+    scan = make_scan(limits={"average": (0, 0, 0)})
+    readouts = scan.readouts(scan.image())
+    _flag(readouts[-1], "LAST_IN_SLICE")
+    gatherer = Gatherer(scan.header)
+    assert [len(gatherer.add(one)) for one in readouts] == [0] * 7 + [1]
+
+
+def test_the_end_of_the_measurement_completes_at_once(make_scan):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    _flag(readouts[-1], "LAST_IN_MEASUREMENT")
+    gatherer = Gatherer(scan.header)
+    assert [len(gatherer.add(one)) for one in readouts] == [0] * 7 + [1]
+
+
+def test_flags_of_partitions_do_not_split_a_volume(make_scan):
+    scan = make_scan(encoded=(16, 8, 4), limits={"average": (0, 0, 0)})
+    readouts = scan.readouts(scan.image())
+    for one in readouts[7::8]:
+        _flag(one, "LAST_IN_SLICE")
+    gatherer = Gatherer(scan.header)
+    counts = [len(gatherer.add(one)) for one in readouts]
+    assert counts == [0] * 31 + [1]
+
+
+def test_a_later_repetition_completes_the_one_before(make_scan):
+    scan = make_scan()
+    readouts = [one for r in range(3) for one in scan.readouts(scan.image(r), repetition=r)]
+    gatherer = Gatherer(scan.header)
+    counts = [len(gatherer.add(one)) for one in readouts]
+    assert np.flatnonzero(counts).tolist() == [8, 16]
+    (last,) = gatherer.finish()
+    assert last.reference.idx.repetition == 2
+
+
+def test_memory_is_that_of_one_repetition(make_scan):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    gatherer = Gatherer(scan.header)
+    for repetition in range(50):
+        for one in readouts:
+            one.idx.repetition = repetition
+            gatherer.add(one)
+    assert len(gatherer._open) == 1
+
+
+@pytest.mark.parametrize("name", ["contrast", "phase", "set"])
+def test_counters_that_separate_images(make_scan, name):
+    scan = make_scan()
+    readouts = [one for i in range(2) for one in scan.readouts(scan.image(i), **{name: i})]
+    buffers = _gather(scan.header, readouts)
+    assert [getattr(buffer.reference.idx, name) for buffer in buffers] == [0, 1]
+
+
+def test_segments_only_order_the_lines(make_scan):
+    scan = make_scan()
+    readouts = [
+        one for s in (0, 1) for one in scan.readouts(scan.image(), range(s, 8, 2), segment=s)
+    ]
+    (buffer,) = _gather(scan.header, readouts)
+    assert buffer.kspace.mask.all()
+
+
+def test_undersampled_lines_make_the_mask(make_scan):
+    scan = make_scan()
+    lines = [0, 3, 4, 7]
+    (buffer,) = _gather(scan.header, scan.readouts(scan.image(), ky=lines))
+    assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == lines
+    assert buffer.kspace.acceleration == 2
+    assert (buffer.headers["number_of_samples"][0] > 0).tolist() == [ky in lines for ky in range(8)]
+
+
+@pytest.mark.parametrize("mode", ["embedded", "interleaved"])
+def test_calibration_lines_of_the_same_contrast_are_image_lines(make_scan, mode):
+    scan = make_scan(calibration=mode)
+    readouts = scan.readouts(scan.image(), ky=[0, 2, 3, 4, 6])
+    _flag(readouts[2], "IS_PARALLEL_CALIBRATION")
+    _flag(readouts[3], "IS_PARALLEL_CALIBRATION_AND_IMAGING")
+    (buffer,) = _gather(scan.header, readouts)
+    assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [0, 2, 3, 4, 6]
+    assert buffer.kspace.calibration is None
+
+
+@pytest.mark.parametrize("mode", ["separate", "external", None])
+def test_calibration_lines_of_another_contrast_stay_apart(make_scan, mode):
+    scan = make_scan(calibration=mode)
+    reference = scan.readouts(scan.image(5), ky=[3, 4, 5])
+    for one in reference:
+        _flag(one, "IS_PARALLEL_CALIBRATION")
+    _flag(reference[-1], "LAST_IN_SLICE")
+    readouts = [
+        one for r in range(2) for one in scan.readouts(scan.image(r), [0, 2, 4, 6], repetition=r)
+    ]
+    buffers = _gather(scan.header, [*reference, *readouts])
+    expected = fftc(scan.cropped(scan.image(5)), AXES)[..., 3:6, :]
+    assert len(buffers) == 2
+    for buffer in buffers:
+        assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [0, 2, 4, 6]
+        calibration = buffer.kspace.calibration
+        assert np.flatnonzero(calibration.mask.any((0, 2))).tolist() == [3, 4, 5]
+        np.testing.assert_allclose(calibration.data[..., 3:6, :], expected, atol=1e-5)
+
+
+def test_calibration_of_the_right_slice_is_used(make_scan):
+    scan = make_scan(calibration="separate")
+    readouts = []
+    for i in range(2):
+        readouts += [
+            _flag(one, "IS_PARALLEL_CALIBRATION")
+            for one in scan.readouts(scan.image(10 + i), ky=[4], slice=i)
+        ]
+    for i in range(2):
+        readouts += scan.readouts(scan.image(i), ky=[0, 4], slice=i)
+    for i, buffer in enumerate(_gather(scan.header, readouts)):
+        expected = fftc(scan.cropped(scan.image(10 + i)), AXES)
+        np.testing.assert_allclose(
+            buffer.kspace.calibration.data[..., 4, :], expected[..., 4, :], atol=1e-5
+        )
+
+
+def test_an_asymmetric_echo_leaves_kx_unmeasured(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    image = scan.image()
+    full = fftc(image, AXES)
+    readouts = scan.readouts(image)
+    short = []
+    for one in readouts:
+        head = one.getHead()
+        head.number_of_samples, head.center_sample = 12, 4
+        short.append(ismrmrd.Acquisition(head, np.ascontiguousarray(one.data[:, 4:])))
+    (buffer,) = _gather(scan.header, short)
+    assert buffer.kspace.mask[0, 0].tolist() == [False] * 4 + [True] * 12
+    np.testing.assert_allclose(buffer.kspace.data[..., 4:], full[..., 4:], atol=1e-5)
+
+
+def test_discarded_samples_are_not_measured(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    readouts = scan.readouts(scan.image())
+    for one in readouts:
+        one.discard_pre, one.discard_post = 3, 2
+    (buffer,) = _gather(scan.header, readouts)
+    assert buffer.kspace.mask[0, 0].tolist() == [False] * 3 + [True] * 11 + [False] * 2
+
+
+def test_reversed_readouts_are_turned_round(make_scan):
+    scan = make_scan()
+    image = scan.image()
+    readouts = []
+    for one in scan.readouts(image):
+        turned = ismrmrd.Acquisition(one.getHead(), np.ascontiguousarray(one.data[:, ::-1]))
+        readouts.append(_flag(turned, "IS_REVERSE"))
+    (buffer,) = _gather(scan.header, readouts)
+    np.testing.assert_allclose(ifftc(buffer.kspace.data, AXES), scan.cropped(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IS_NOISE_MEASUREMENT",
+        "IS_NAVIGATION_DATA",
+        "IS_PHASECORR_DATA",
+        "IS_DUMMYSCAN_DATA",
+        "IS_RTFEEDBACK_DATA",
+        "IS_HPFEEDBACK_DATA",
+        "IS_SURFACECOILCORRECTIONSCAN_DATA",
+    ],
+)
+def test_what_is_not_image_data_is_left_out(make_scan, name):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    other = _flag(scan.readout(np.full((2, 5), np.nan), kspace_encode_step_1=99), name)
+    (buffer,) = _gather(scan.header, [other, *readouts, other])
+    assert buffer.kspace.mask.all()
+
+
+def test_lines_with_nan_count_as_not_measured(make_scan, caplog):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    readouts[0].data[0, 3] = np.nan
+    readouts[5].data[2, 3] = np.inf
+    (buffer,) = _gather(scan.header, readouts)
+    assert np.flatnonzero(~buffer.kspace.mask.any((0, 2))).tolist() == [0, 5]
+    assert np.isfinite(buffer.kspace.data).all()
+    assert "not finite" in caplog.text
+
+
+def test_an_image_of_nothing_but_nan_is_an_error_after_the_others(make_scan):
+    scan = make_scan()
+    bad = scan.readouts(scan.image(), slice=0)
+    for one in bad:
+        one.data[:] = np.nan
+    gatherer = Gatherer(scan.header)
+    for one in [*bad, *scan.readouts(scan.image(), slice=1)]:
+        gatherer.add(one)
+    rest = gatherer.finish()
+    assert next(rest).reference.idx.slice == 1
+    with pytest.raises(DataError, match="slice 0"):
+        next(rest)
+
+
+def test_a_change_of_coils_is_an_error(make_scan):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    readouts[3] = scan.readout(readouts[3].data[:2], kspace_encode_step_1=3)
+    with pytest.raises(DataError, match="has 2 coils, but the ones before had 3"):
+        _gather(scan.header, readouts)
+
+
+def test_a_line_outside_the_matrix_is_an_error(make_scan):
+    scan = make_scan()
+    with pytest.raises(DataError, match="outside the encoded matrix"):
+        _gather(scan.header, [scan.readout(np.ones((3, 16)), kspace_encode_step_1=8)])
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_noise_alone_is_an_error(make_scan, count):
+    scan = make_scan()
+    noise = _flag(scan.readout(np.ones((3, 16))), "IS_NOISE_MEASUREMENT")
+    with pytest.raises(DataError, match="No image readout came"):
+        _gather(scan.header, [noise] * count)
+
+
+def test_geometry_and_time_come_from_the_central_line(make_scan):
+    scan = make_scan()
+    (buffer,) = _gather(scan.header, scan.readouts(scan.image(), ky=[0, 3, 5, 7]))
+    reference = buffer.reference
+    assert reference.idx.kspace_encode_step_1 == 3
+    assert reference.acquisition_time_stamp == 1003
+    assert tuple(reference.position) == (1.5, -2.5, 3.5)
+    assert tuple(reference.read_dir) == (1, 0, 0)
+
+
+def test_readouts_are_not_changed(make_scan):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    before = [one.to_bytes() for one in readouts]
+    _gather(scan.header, readouts)
+    assert [one.to_bytes() for one in readouts] == before
+
+
+def test_readouts_cropped_before_are_not_cropped_again(make_scan):
+    scan = make_scan()
+    image = scan.image()
+    kspace = fftc(scan.cropped(image), AXES)
+    readouts = [scan.readout(kspace[:, 0, ky], kspace_encode_step_1=ky) for ky in range(8)]
+    (buffer,) = _gather(scan.header, readouts)
+    np.testing.assert_allclose(ifftc(buffer.kspace.data, AXES), scan.cropped(image), atol=1e-5)
+    assert buffer.field_of_view == (16.0, 16.0, 5.0)
+
+
+def test_a_bucket_does_not_count_shared_lines_twice(make_scan):
+    scan = make_scan(calibration="embedded")
+    readouts = scan.readouts(scan.image(), ky=[0, 2, 3, 4, 6])
+    _flag(readouts[2], "IS_PARALLEL_CALIBRATION")
+    _flag(readouts[3], "IS_PARALLEL_CALIBRATION_AND_IMAGING")
+    _flag(readouts[4], "LAST_IN_SLICE")
+    bucket = AcquisitionBucket(
+        data=[readouts[i] for i in (0, 1, 3, 4)], reference=[readouts[i] for i in (2, 3)]
+    )
+    (buffer,) = from_bucket(bucket, scan.header)
+    (expected,) = _gather(scan.header, readouts)
+    np.testing.assert_array_equal(buffer.kspace.data, expected.kspace.data)
+    np.testing.assert_array_equal(buffer.kspace.weight, expected.kspace.weight)
+    assert buffer.kspace.weight.max() == 1
+
+
+def test_an_empty_bucket_gives_nothing(make_scan):
+    assert from_bucket(AcquisitionBucket(), make_scan().header) == []

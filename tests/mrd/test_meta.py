@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import ismrmrd
+import numpy as np
+
+from gadget.mrd.header import parse_header
+from gadget.mrd.meta import display_window, image_meta, to_meta
+
+
+def _meta(scan, **given):
+    header = parse_header(scan.xml)
+    reference = scan.readout(np.zeros((1, 4)), contrast=1).getHead()
+    values = to_meta(image_meta(header, reference, **given))
+    return ismrmrd.Meta.deserialize(values.serialize())
+
+
+def test_both_spellings_are_written(make_scan):
+    meta = _meta(
+        make_scan(),
+        role="STD_MAP",
+        comments=["fast"],
+        description="_score",
+        window=(50, 100),
+        details={"steps": 30, "seed": None, "sha256": "ab"},
+    )
+    for name in ("DataRole", "GADGETRON_DataRole"):
+        assert meta[name] == "STD_MAP"
+    for name in ("ImageComment", "ImageComments", "GADGETRON_ImageComment"):
+        assert meta[name] == ["AI", "score-gadget", "fast"]
+    for name in ("ImageProcessingHistory", "GADGETRON_ImageProcessingHistory"):
+        assert meta[name] == ["AI", "score-gadget"]
+    for name in (
+        "SequenceDescriptionAdditional",
+        "SeriesDescriptionAdditional",
+        "GADGETRON_SeqDescription",
+    ):
+        assert meta[name] == "_score"
+    for name in ("WindowCenter", "GADGETRON_WindowCenter"):
+        assert meta[name] == "50"
+    assert meta["Keep_image_geometry"] == "1"
+    assert [float(part) for part in meta["ImageRowDir"]] == [1, 0, 0]
+    assert [float(part) for part in meta["ImageColumnDir"]] == [0, 1, 0]
+    assert meta["ScoreGadget_steps"] == "30"
+    assert meta["ScoreGadget_sha256"] == "ab"
+    assert "ScoreGadget_seed" not in meta
+
+
+def test_times_are_those_of_the_contrast(make_scan):
+    extra = "<sequenceParameters><TE>5.5</TE><TE>11</TE><TI>900</TI></sequenceParameters>"
+    meta = _meta(make_scan(extra=extra))
+    assert meta["EchoTime"] == meta["GADGETRON_TE"] == "11"
+    assert meta["InversionTime"] == meta["GADGETRON_TI"] == "900"
+    assert "EchoTime" not in _meta(make_scan())
+
+
+def test_texts_survive_the_xml():
+    values = {
+        "tuple": ("a", "b"),
+        "array": [1, 2.5],
+        "control": "a\x00b\nc",
+        "umlaut": "Müller",
+        "empty": "",
+        "none": [],
+        "flag": True,
+        "number": 0.1 + 0.2,
+    }
+    text = to_meta(values).serialize()
+    assert text.isascii()
+    meta = ismrmrd.Meta.deserialize(text)
+    assert meta == {
+        "tuple": ["a", "b"],
+        "array": ["1", "2.5"],
+        "control": "a b c",
+        "umlaut": "M?ller",
+        "flag": "true",
+        "number": "0.3",
+    }
+
+
+def test_the_window_holds_the_brightest_pixels():
+    image = np.linspace(0, 1000, 10001, dtype=np.float32)
+    center, width = display_window(image)
+    assert width == 1094
+    assert center == 547
+
+
+def test_there_is_no_window_for_a_range_that_whole_numbers_cannot_divide():
+    assert display_window(np.linspace(0, 1, 100, dtype=np.float32)) is None
+    assert display_window(np.zeros(0, np.float32)) is None
+    assert display_window(np.full(9, np.nan, np.float32)) is None

@@ -1,0 +1,13 @@
+"""Settings of the targets."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from gadget.stream.settings import NodeSettings, Switch
+
+
+class TestSettings(NodeSettings):
+    steps: int = Field(30, ge=1)
+    pid_file: str = ""
+    verbose: Switch = False

@@ -1,0 +1,137 @@
+"""The sender never waits for a computation, and memory stays bounded."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+
+import pytest
+
+from gadget.errors import StreamError
+from gadget.stream.codec import encode_bytes
+from gadget.stream.connection import PeerVanished
+from gadget.stream.inbox import Inbox
+
+CLOSE = struct.pack("<H", 4)
+
+
+def test_the_sender_is_not_held_up(pair, acquisition):
+    connection, theirs = pair
+    block = encode_bytes(acquisition(coils=8, samples=4096))
+    inbox = Inbox(connection)
+    theirs.settimeout(5)
+    for _ in range(100):  # 26 MB, more than sockets hold
+        theirs.sendall(block)
+    theirs.sendall(CLOSE)
+    assert sum(1 for _ in iter(inbox.get, None)) == 100
+
+
+def test_what_waits_is_bounded(pair, acquisition):
+    connection, theirs = pair
+    block = encode_bytes(acquisition(coils=8, samples=4096))
+    inbox = Inbox(connection, limit_bytes=4 * len(block))
+    thread = threading.Thread(target=lambda: theirs.sendall(block * 100 + CLOSE), daemon=True)
+    thread.start()
+    time.sleep(0.5)
+    assert inbox._bytes <= 4 * len(block)
+    assert thread.is_alive()
+    assert sum(1 for _ in iter(inbox.get, None)) == 100
+
+
+def test_a_message_larger_than_the_bound_passes(pair, acquisition):
+    connection, theirs = pair
+    inbox = Inbox(connection, limit_bytes=10)
+    theirs.sendall(encode_bytes(acquisition()) * 2 + CLOSE)
+    assert sum(1 for _ in iter(inbox.get, None)) == 2
+
+
+@pytest.mark.parametrize("limit", [10, 2**30])
+def test_a_vanished_sender_is_noticed_while_nobody_takes(pair, acquisition, limit):
+    connection, theirs = pair
+    vanished = threading.Event()
+    inbox = Inbox(connection, limit_bytes=limit, on_vanished=vanished.set)
+    theirs.sendall(encode_bytes(acquisition()) * 5)
+    time.sleep(0.2)
+    assert not vanished.is_set()
+    theirs.close()
+    assert vanished.wait(3)
+    with pytest.raises(PeerVanished):
+        inbox.get()
+
+
+def test_a_sender_that_leaves_after_close_is_noticed(pair):
+    connection, theirs = pair
+    vanished = threading.Event()
+    inbox = Inbox(connection, on_vanished=vanished.set)
+    theirs.sendall(CLOSE)
+    assert inbox.get() is None
+    assert not vanished.wait(0.2)
+    theirs.close()
+    assert vanished.wait(3)
+
+
+def test_after_the_work_the_sender_may_leave(pair):
+    connection, theirs = pair
+    vanished = threading.Event()
+    inbox = Inbox(connection, on_vanished=vanished.set)
+    theirs.sendall(CLOSE)
+    assert inbox.get() is None
+    inbox.finish()
+    theirs.close()
+    inbox.join(3)
+    assert not vanished.is_set()
+
+
+def test_what_came_before_nonsense_is_still_there(pair, acquisition):
+    connection, theirs = pair
+    inbox = Inbox(connection)
+    theirs.sendall(encode_bytes(acquisition()) + struct.pack("<H", 999))
+    assert inbox.get() is not None
+    with pytest.raises(StreamError, match="999"):
+        inbox.get()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_setup_among_the_data_is_an_error(pair, number):
+    connection, theirs = pair
+    inbox = Inbox(connection)
+    theirs.sendall(struct.pack("<H", number) + bytes(1024))
+    with pytest.raises(StreamError, match="among the data"):
+        inbox.get()
+
+
+def test_texts_are_for_the_log(pair, caplog):
+    connection, theirs = pair
+    caplog.set_level("INFO")
+    inbox = Inbox(connection)
+    theirs.sendall(struct.pack("<HI", 5, 5) + b"hello" + CLOSE)
+    assert inbox.get() is None
+    assert "hello" in caplog.text
+
+
+def test_draining_reads_to_the_end(pair, acquisition):
+    connection, theirs = pair
+    block = encode_bytes(acquisition(coils=8, samples=4096))
+    inbox = Inbox(connection, limit_bytes=1)
+    thread = threading.Thread(target=lambda: theirs.sendall(block * 100 + CLOSE), daemon=True)
+    thread.start()
+    assert inbox.drain(10)
+    assert not thread.is_alive()
+
+
+def test_draining_ends_in_time(pair):
+    connection, _ = pair
+    started = time.monotonic()
+    assert not Inbox(connection).drain(0.2)
+    assert time.monotonic() - started < 2
+
+
+def test_a_reset_is_a_vanished_sender(pair):
+    connection, theirs = pair
+    inbox = Inbox(connection)
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    theirs.close()
+    with pytest.raises(PeerVanished):
+        inbox.get()

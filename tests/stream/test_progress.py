@@ -1,0 +1,30 @@
+"""Progress lines say what was told, and other lines are not taken for them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gadget.stream.progress import PREFIX, Progress, ProgressWriter, parse_progress
+
+
+def test_round_trip(capsys):
+    ProgressWriter("reconstruct").write("sampling\nslice 3", {"done": 4, "total": 30})
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert parse_progress(line) == Progress(
+        "reconstruct", "sampling\nslice 3", {"done": 4, "total": 30}
+    )
+
+
+def test_lines_do_not_flood(capsys):
+    writer = ProgressWriter("reconstruct")
+    for step in range(1, 1001):
+        writer.write("sampling", {"done": step, "total": 1000})
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) < 100
+    assert parse_progress(lines[-1]).fields["done"] == 1000
+
+
+@pytest.mark.parametrize("line", ["", "hello", PREFIX, PREFIX + "{}", PREFIX + "[1]", PREFIX + "{"])
+def test_other_lines_are_not_progress(line):
+    assert parse_progress(line) is None
