@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import Problem, Sample
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import DeviceError, ReconError, WeightsError
+from gadget.errors import DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri import planes
 from gadget.mri.coils import calibrate, compress, conventional_image
 from gadget.mri.fourier import ifftc
@@ -106,9 +106,9 @@ class Reconstructor:
         for method in order.get(wanted, (wanted, "fft")):
             try:
                 image, std, details = self._with(method, kspace, progress or _silent)
-            except (DeviceError, WeightsError):
+            except (DeviceError, WeightsError, StreamError):
                 raise
-            except (ReconError, RuntimeError, ValueError, ArithmeticError) as error:
+            except Exception as error:
                 log.exception("%s failed, a simpler method takes over", method)
                 reasons.append(f"{method}: {_sentence(error)}")
                 continue
@@ -167,33 +167,33 @@ class _Solver:
         reference = self.kspace.calibration
         if reference is None:
             return [None] * count
-        # The reference lines are cut along the same axis as the image: its own pattern decides
-        # nothing.
-        own = list(planes.split(reference.data, reference.weight))
-        return list(own) if len(own) == count else [None] * count
+        # Cut along the same axis as the image, whatever their own pattern is.
+        return list(planes.split(reference.data, reference.weight, self.kspace.weight))
 
     def _plane(
         self, plane: planes.Plane, calibration: planes.Plane | None, report: Progress
     ) -> NDArray[np.complex64]:
         """Return images `[sample, row, column]` in the scale of the data."""
         if not plane.data.any():
-            return np.zeros((1, *plane.weight.shape), np.complex64)
+            return np.zeros((self.settings.samples, *plane.weight.shape), np.complex64)
+        plane, unit = _near_one(plane)
         data, sampling, kspace, mask = self._measured(plane)
         if calibration is not None and calibration.data.any():
+            calibration, _ = _near_one(calibration)
             other, other_sampling, other_kspace, other_mask = self._measured(calibration)
             coils, _ = calibrate(other_kspace, other_sampling, other, other_mask)
             image = conventional_image(sampling, coils.maps, data)
         else:
             coils, image = calibrate(kspace, sampling, data, mask)
         if self.method == "sense":
-            return image[None].cpu().numpy()
+            return (image[None] * unit).cpu().numpy()
         scale = image_scale(image.abs().cpu().numpy())
         averages = float(plane.weight[plane.weight > 0].mean())
-        noise = self.noise_std / (2 * averages) ** 0.5 / scale
+        noise = self.noise_std / (2 * averages) ** 0.5 / (unit * scale)
         problem = Problem(data / scale, sampling, coils, image / scale, noise)
         sample = self._sample(problem, report)
         self.details["evaluations"] = sample.evaluations
-        images: NDArray[np.complex64] = (sample.images * scale).cpu().numpy()
+        images: NDArray[np.complex64] = (sample.images * (unit * scale)).cpu().numpy()
         return images
 
     def _measured(
@@ -236,6 +236,15 @@ class _Solver:
             generator=generator,
             report=report,
         )
+
+
+def _near_one(plane: planes.Plane) -> tuple[planes.Plane, float]:
+    """Return a plane divided by its largest sample, and that sample's magnitude.
+
+    Data as small as 1e-6 would vanish in the products of four of them that a coil fit makes.
+    """
+    unit = float(np.abs(plane.data).max())
+    return replace(plane, data=plane.data / np.float32(unit)), unit
 
 
 def select_device(name: str) -> torch.device:

@@ -21,7 +21,11 @@ class SamplerSettings(BaseModel):
         "`fft`: inverse Fourier transform and root sum of squares.",
     )
     steps: int | None = Field(
-        None, ge=1, le=10_000, description="Noise levels. Default: 20 for `fast`, 500 for `paper`."
+        None,
+        ge=1,
+        le=10_000,
+        description="Noise levels; for `fast` each is one network evaluation. "
+        "Default: 30 for `fast`, 500 for `paper`.",
     )
     corrector_steps: int = Field(
         1, ge=0, le=10, description="`paper`: Langevin corrections at each noise level."
@@ -63,4 +67,4 @@ class SamplerSettings(BaseModel):
     @property
     def step_count(self) -> int:
         """`steps`, or the method's default."""
-        return self.steps or (500 if self.method == "paper" else 20)
+        return self.steps or (500 if self.method == "paper" else 30)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.header import Header
+from gadget.mrd.header import Header, Space
 from gadget.mrd.images import PIXEL_TYPES, make_image
 from gadget.mrd.meta import MetaValue, display_window, image_meta, to_meta
 from gadget.mrd.pixels import SERIES_OFFSET, STD_SERIES_OFFSET, PixelConverter
@@ -62,8 +62,12 @@ class ImageMaker:
         comments: list[str],
         details: Mapping[str, MetaValue | None],
     ) -> ismrmrd.Image:
-        recon = buffer.encoding.recon
-        pixels = to_recon_space(pixels, buffer.field_of_view, recon.field_of_view_mm, recon.matrix)
+        partitions = pixels.shape[0]
+        recon = image_space(buffer.encoding.recon, partitions)
+        x, y, z = buffer.field_of_view
+        # A single plane is neither cut nor stretched along z.
+        covered = (x, y, z if partitions > 1 else recon.field_of_view_mm[2])
+        pixels = to_recon_space(pixels, covered, recon.field_of_view_mm, recon.matrix)
         self._numbers[series] += 1
         description = "score_std" if role == STD_ROLE else "score"
         return make_image(
@@ -82,6 +86,17 @@ class ImageMaker:
                 details=details,
             ),
         )
+
+
+def image_space(recon: Space, partitions: int) -> Space:
+    """Return the space that the images of a scan with that many partitions fill.
+
+    A slice of a 2D scan is one plane, although some headers describe the whole stack along z.
+    """
+    if partitions > 1:
+        return recon
+    thickness = recon.field_of_view_mm[2] / recon.matrix[2]
+    return Space((*recon.matrix[:2], 1), (*recon.field_of_view_mm[:2], thickness))
 
 
 def finished(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:

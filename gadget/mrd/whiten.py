@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 BLOCK = 64
 HELD = 32
 """Readouts that are held back to estimate the noise from, where there is no noise scan."""
+EDGE_SHARE = 8
+"""One in that many samples at each end of a readout counts as its edge."""
+MAX_NEIGHBOUR_CORRELATION = 0.4
+"""White noise has 0 between neighbouring samples; receiver filters raise that to about 0.25."""
 
 
 class Prewhitener:
@@ -151,9 +155,27 @@ def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
         for one in held
         if not header_of(one).flags & flags.NOT_IMAGE and np.isfinite(one.data).all()
     ]
-    covariance = edge_covariance(readouts)
+    covariance = edge_covariance([one for one in readouts if ends_in_noise(one)])
     if covariance is None:
-        log.warning("There is no noise scan and too little data to estimate the noise: unwhitened.")
+        log.warning(
+            "There is no noise scan, and the edge of k-space holds too little data or more signal "
+            "than noise: the data stay unwhitened."
+        )
     else:
         log.warning("There is no noise scan: the noise is estimated from the edge of k-space.")
     return covariance
+
+
+def ends_in_noise(readout: NDArray[np.complex64]) -> bool:
+    """Whether the ends of a readout `[coil, kx]` hold noise rather than signal.
+
+    Neighbouring samples of an object smaller than the field of view are alike, and a covariance of
+    signal would weight the coils by what they see, not by their noise.
+    """
+    count = readout.shape[1] // EDGE_SHARE
+    if count < 2:
+        return False
+    ends = np.stack([readout[:, :count], readout[:, -count:]])
+    neighbours = abs(np.vdot(ends[..., :-1], ends[..., 1:]))
+    power = np.linalg.norm(ends[..., :-1]) * np.linalg.norm(ends[..., 1:])
+    return bool(neighbours <= MAX_NEIGHBOUR_CORRELATION * power)

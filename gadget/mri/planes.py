@@ -23,20 +23,33 @@ class Plane:
     """Index of the plane's image in the volume `[z, y, x]`."""
 
 
-def split(data: NDArray[np.complex64], weight: NDArray[np.float32]) -> Iterator[Plane]:
+def split(
+    data: NDArray[np.complex64],
+    weight: NDArray[np.float32],
+    pattern: NDArray[np.float32] | None = None,
+) -> Iterator[Plane]:
     """Split k-space `[coil, kz, ky, kx]` with weights `[kz, ky, kx]` into planes.
 
     A 2D scan is one plane. A volume is transformed along the partition direction where all
     partitions were sampled alike (its slices then look like the images that priors know), else
     along the readout, which leaves (kz, ky) planes.
+
+    Parameters
+    ----------
+    data, weight
+        What is split.
+    pattern
+        Weights of the scan that these planes have to fit to; `weight` itself, if not given.
     """
+    pattern = weight if pattern is None else pattern
     partitions = data.shape[1]
     if partitions == 1:
         yield Plane(data[:, 0], weight[0], (0,))
-    elif bool((weight == weight[:1]).all()):
+    elif bool((pattern == pattern[:1]).all()):
         slices = ifftc(data, (1,)).astype(np.complex64)
+        sampled = weight.max(axis=0)
         for z in range(partitions):
-            yield Plane(slices[:, z], weight[0], (z,))
+            yield Plane(slices[:, z], sampled, (z,))
     else:
         columns = ifftc(data, (3,)).astype(np.complex64)
         sampled = weight.max(axis=2)

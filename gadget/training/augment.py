@@ -16,6 +16,9 @@ from torch import Tensor
 
 from gadget.training.images import Volume
 
+MAX_BRIGHTNESS = 4.0
+"""Brighter pixels [image scale] are cut: a few vessels and artefacts must not rule the loss."""
+
 
 class PatchSampler:
     """Draw batches of complex patches; the same seed and step give the same batch."""
@@ -70,7 +73,7 @@ def _complex_patches(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     phase = phase + steep * (
         _uniform(-1, 1, ones, generator) * y + _uniform(-1, 1, ones, generator) * x
     )
-    image = magnitude**gamma * scale * shading
+    image = magnitude.clamp(max=MAX_BRIGHTNESS) ** gamma * scale * shading
     return torch.stack([image * phase.cos(), image * phase.sin()], dim=1)
 
 

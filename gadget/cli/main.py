@@ -1,0 +1,75 @@
+"""The command `score-gadget`."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from gadget import __version__
+from gadget.cli import compare, model, replay, simulate, train
+from gadget.cli.console import complain, say, set_up_logging
+from gadget.errors import ConfigError, ReconError
+
+FAILED, MISUSED = 1, 2
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(
+    help="Diffusion reconstruction of ISMRMRD raw data.",
+    epilog="Exit status: 0 done; 1 the data could not be reconstructed, or not all of them; "
+    "2 an argument, a setting or a file name is wrong.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(replay.replay)
+app.command()(simulate.simulate)
+app.command()(compare.compare)
+app.command()(train.train)
+app.add_typer(model.app, name="model")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"score-gadget {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log in detail, with tracebacks.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    set_up_logging(verbose)
+
+
+def main() -> None:
+    """Run the command line and leave with the documented exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app()
+    except ReconError as error:
+        log.debug("The traceback of the error:", exc_info=True)
+        complain(str(error))
+        raise SystemExit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
+    except Exception as error:
+        log.debug("The traceback of the error:", exc_info=True)
+        complain(
+            f"{type(error).__name__}: {error}. That is an error of score-gadget itself; run it "
+            "again with -v before the command to see where it happened."
+        )
+        raise SystemExit(FAILED) from None
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """End as on Ctrl-C: finished images are kept, nodes are stopped."""
+    raise SystemExit(128 + number)

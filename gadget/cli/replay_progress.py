@@ -1,0 +1,120 @@
+"""Progress of a replay: bars on a terminal, plain log lines anywhere else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import ismrmrd
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from gadget.cli.console import console
+from gadget.mrd.tally import Tally
+from gadget.stream.progress import Progress
+
+LINE_SECONDS = 10.0
+"""Between two log lines of the same kind."""
+
+log = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """What a replay tells of itself."""
+
+    def show(self, progress: Progress) -> None:
+        """Take what a node tells of its progress."""
+
+    def show_image(self, image: ismrmrd.Image) -> None:
+        """Take an image that has come out."""
+
+
+@contextmanager
+def follow(tally: Tally, readouts: int) -> Iterator[Follower]:
+    """Show how far a replay is.
+
+    Parameters
+    ----------
+    tally
+        What counts the readouts and images.
+    readouts
+        Readouts in the file.
+    """
+    if not console.is_terminal:
+        yield _Lines(tally, readouts)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        yield _Bars(tally, readouts, bars)
+
+
+class _Bars:
+    def __init__(self, tally: Tally, readouts: int, bars: Bars) -> None:
+        self._tally = tally
+        self._bars = bars
+        self._read = bars.add_task("readouts", total=readouts)
+        self._images = bars.add_task("images", total=None)
+        self._steps = bars.add_task("sampling", total=None)
+
+    def show(self, progress: Progress) -> None:
+        done, total = _steps(progress)
+        if total:
+            self._bars.update(self._steps, description=progress.text, completed=done, total=total)
+        self._update()
+
+    def show_image(self, image: ismrmrd.Image) -> None:
+        self._update()
+
+    def _update(self) -> None:
+        tally = self._tally
+        self._bars.update(self._read, completed=tally.readouts)
+        self._bars.update(self._images, completed=tally.images, total=tally.expected or None)
+
+
+class _Lines:
+    def __init__(self, tally: Tally, readouts: int) -> None:
+        self._tally = tally
+        self._next = time.monotonic() + LINE_SECONDS
+        log.info("%d readouts in the file", readouts)
+
+    def show(self, progress: Progress) -> None:
+        done, total = _steps(progress)
+        if not total or time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LINE_SECONDS
+        log.info(
+            "%d readouts read, %d images made, %s %d of %d",
+            self._tally.readouts,
+            self._tally.images,
+            progress.text,
+            done,
+            total,
+        )
+
+    def show_image(self, image: ismrmrd.Image) -> None:
+        head = image.getHead()
+        log.info(
+            "image %d of %d: series %d, slice %d, contrast %d, repetition %d",
+            self._tally.images + self._tally.deviations,
+            self._tally.expected,
+            head.image_series_index,
+            head.slice,
+            head.contrast,
+            head.repetition,
+        )
+
+
+def _steps(progress: Progress) -> tuple[int, int]:
+    """Return the steps that are done and all steps; 0 of 0 where a node does not count."""
+    done, total = progress.fields.get("done"), progress.fields.get("total")
+    if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
+        return int(done), int(total)
+    return 0, 0

@@ -1,0 +1,147 @@
+"""Reconstructed images beside the truth and beside what no method at all would give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.evaluation.metrics import matched_scale, psnr, ssim
+from gadget.mrd.buffer import Buffer
+from gadget.mrd.gather import Gatherer
+from gadget.mrd.header import parse_header
+from gadget.mrd.image_file import read_images
+from gadget.mrd.raw_file import RawFile
+from gadget.mrd.simulate import TRUTH_GROUP
+from gadget.mrd.whiten import Prewhitener
+from gadget.mri.fourier import ifftc
+from gadget.mri.resample import to_recon_space
+
+
+class Place(NamedTuple):
+    """Which image of a scan."""
+
+    slice: int
+    contrast: int
+    phase: int
+    repetition: int
+    set: int
+
+
+Images = dict[Place, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Quality of one or more slices against the truth."""
+
+    psnr: float
+    """[dB]"""
+    ssim: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Magnitudes `[slice, y, x]`, each scaled to the truth by one factor."""
+
+    places: tuple[Place, ...]
+    truth: NDArray[np.float32]
+    zero_filled: NDArray[np.float32]
+    reconstruction: NDArray[np.float32]
+
+    def quality(self, images: NDArray[np.float32], number: int | None = None) -> Quality:
+        """Return the quality of one slice of `images`, or of all of them."""
+        some = slice(None) if number is None else slice(number, number + 1)
+        truth = self.truth[some]
+        return Quality(psnr(truth, images[some]), ssim(truth, images[some]))
+
+
+def compare(images: Path, raw: Path) -> Comparison:
+    """Compare reconstructed images with the truth that the raw data come with.
+
+    Parameters
+    ----------
+    images
+        Result of a reconstruction.
+    raw
+        Raw data as `simulate` writes them.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, or `raw` has no truth in it.
+    DataError
+        A file is damaged, or an image is missing or of another size.
+    """
+    truth = _magnitudes(read_images(raw, TRUTH_GROUP))
+    found = _magnitudes(read_images(images))
+    simple = zero_filled(raw)
+    places = tuple(sorted(truth))
+    reference = np.stack([truth[place] for place in places])
+    return Comparison(
+        places,
+        reference,
+        _matched(simple, places, reference, raw),
+        _matched(found, places, reference, images),
+    )
+
+
+def zero_filled(raw: Path) -> Images:
+    """Reconstruct raw data by inverse Fourier transform and root sum of squares alone."""
+    with RawFile(raw) as file:
+        return {_place(one.reference.idx): _combined(one) for one in _buffers(file)}
+
+
+def _buffers(file: RawFile) -> Iterator[Buffer]:
+    header = parse_header(file.header_xml)
+    whitener, gatherer = Prewhitener(header), Gatherer(header)
+    for readout in file.acquisitions():
+        for white in whitener.add(readout):
+            yield from gatherer.add(white)
+    for white in whitener.finish():
+        yield from gatherer.add(white)
+    yield from gatherer.finish()
+
+
+def _combined(buffer: Buffer) -> NDArray[np.float32]:
+    coil_images = ifftc(buffer.kspace.data, (1, 2, 3))
+    recon = buffer.encoding.recon
+    resized = to_recon_space(
+        coil_images, buffer.field_of_view, recon.field_of_view_mm, recon.matrix
+    )
+    return np.asarray(np.sqrt((np.abs(resized) ** 2).sum(0))[0], np.float32)
+
+
+def _magnitudes(images: list[ismrmrd.Image]) -> Images:
+    """Return the first partition of every image but of standard deviations."""
+    return {
+        _place(image.getHead()): np.abs(image.data[0, 0]).astype(np.float32)
+        for image in images
+        if "STD_MAP" not in image.attribute_string
+    }
+
+
+def _place(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> Place:
+    return Place(*(int(getattr(header, name)) for name in Place._fields))
+
+
+def _matched(
+    images: Images, places: tuple[Place, ...], truth: NDArray[np.float32], path: Path
+) -> NDArray[np.float32]:
+    missing = [place for place in places if place not in images]
+    if missing:
+        raise DataError(f"'{path}' holds no image of slice {missing[0].slice}; there is a truth.")
+    wrong = [images[place].shape for place in places if images[place].shape != truth.shape[1:]]
+    if wrong:
+        raise DataError(
+            f"An image in '{path}' has {wrong[0][0]} x {wrong[0][1]} pixels, the truth "
+            f"{truth.shape[1]} x {truth.shape[2]}. Are these files of the same scan?"
+        )
+    stack = np.stack([images[place] for place in places])
+    return np.asarray(stack * np.float32(matched_scale(truth, stack)))

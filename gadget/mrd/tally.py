@@ -1,0 +1,94 @@
+"""Does every image that the data hold come out?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import ismrmrd
+
+from gadget.errors import DataError
+from gadget.mrd import flags
+from gadget.mrd.gather import Key
+from gadget.mrd.raw_file import ACQUISITION_ID
+from gadget.mrd.recon_data import HEADER_DTYPE
+
+STD_ROLE = "STD_MAP"
+"""Marks images of standard deviations, which come beside the images."""
+
+
+class Tally:
+    """Counts what goes into a pipeline and what comes out of it."""
+
+    def __init__(self) -> None:
+        self.readouts = 0
+        self.images = 0
+        """Images received, but for standard deviations."""
+        self.deviations = 0
+        self._expected: set[Key] = set()
+        self._received: set[tuple[int, ...]] = set()
+
+    @property
+    def expected(self) -> int:
+        """Images that the readouts so far belong to."""
+        return len(self._expected)
+
+    @property
+    def summary(self) -> str:
+        """What was received, in words."""
+        images = f"{self.images} image{'s' if self.images != 1 else ''}"
+        return f"{images} and {self.deviations} standard deviations" if self.deviations else images
+
+    def watch(self, messages: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield messages and count the readouts among them."""
+        for message in messages:
+            if message.startswith(ACQUISITION_ID):
+                self._send(message)
+            yield message
+
+    def receive(self, image: ismrmrd.Image) -> None:
+        """Count an image."""
+        # Parsing the attributes could fail on what other nodes write into them.
+        if STD_ROLE in image.attribute_string:
+            self.deviations += 1
+            return
+        self.images += 1
+        self._received.add(_counters(image.getHead()))
+
+    def check(self) -> None:
+        """Raise `DataError` if images are missing."""
+        if not self.images and not self.expected:
+            raise DataError(
+                f"The data hold no image line ({self.readouts} readouts of other kinds), so there "
+                "is nothing to reconstruct. Is this a noise or adjustment scan?"
+            )
+        if self.images >= self.expected:
+            return
+        lost = [key for key in sorted(self._expected) if _counters(key) not in self._received]
+        names = f" Missing: {'; '.join(key.name for key in lost[:5])}" if lost else ""
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        raise DataError(
+            f"Only {self.images} of {self.expected} images came out of the pipeline; its log says "
+            f"why.{names}{more}."
+        )
+
+    def _send(self, message: bytes) -> None:
+        header = ismrmrd.AcquisitionHeader.from_buffer_copy(message[2 : 2 + HEADER_DTYPE.itemsize])
+        self.readouts += 1
+        if header.flags & flags.NOT_IMAGE or flags.calibration_only(header.flags):
+            return
+        idx = header.idx
+        self._expected.add(
+            Key(
+                encoding=header.encoding_space_ref,
+                slice=idx.slice,
+                contrast=idx.contrast,
+                phase=idx.phase,
+                set=idx.set,
+                repetition=idx.repetition,
+            )
+        )
+
+
+def _counters(source: Key | ismrmrd.ImageHeader) -> tuple[int, ...]:
+    names = ("slice", "contrast", "phase", "set", "repetition")
+    return tuple(int(getattr(source, name)) for name in names)

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gadget.diffusion import model_folder
+from gadget.diffusion.model_folder import (
+    CONFIG,
+    DEFAULT_MODEL,
+    WEIGHTS,
+    ModelConfig,
+    available_models,
+    find_model,
+    load_prior,
+    read_config,
+    save_model,
+)
+from gadget.diffusion.networks.unet import UNet
+from gadget.diffusion.prior import PreconditionedDenoiser
+from gadget.errors import WeightsError
+
+CPU = torch.device("cpu")
+
+
+def _denoiser(network) -> PreconditionedDenoiser:
+    torch.manual_seed(1)
+    denoiser = PreconditionedDenoiser(UNet(network), 0.25)
+    torch.nn.init.normal_(denoiser.network.head.weight, std=0.1)
+    return denoiser.requires_grad_(False)
+
+
+@pytest.fixture
+def model(tmp_path, tiny_network) -> Path:
+    """The folder of a complete model, which no search path knows."""
+    config = ModelConfig(
+        name="tiny",
+        network=tiny_network,
+        sigma_data=0.25,
+        sigma_min=0.01,
+        sigma_max=10,
+        training_steps=3,
+        sha256="0" * 64,
+    )
+    save_model(tmp_path / "models" / "tiny", config, _denoiser(tiny_network).state_dict())
+    return tmp_path / "models" / "tiny"
+
+
+def _change(model: Path, **values: object) -> None:
+    config = json.loads((model / CONFIG).read_text())
+    (model / CONFIG).write_text(json.dumps(config | values))
+
+
+def test_what_is_saved_is_loaded(model, tiny_network):
+    prior = load_prior(str(model), CPU)
+    config = read_config(model)
+    assert (prior.name, prior.sha256) == ("tiny", config.sha256)
+    assert (prior.sigma_min, prior.sigma_max) == (0.01, 10)
+    assert config.training_steps == 3
+    assert not list(model.glob("*.partial"))
+    x = torch.randn(2, 10, 7, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    denoiser = _denoiser(tiny_network)
+    padded = torch.nn.functional.pad(torch.view_as_real(x).movedim(-1, 1), (0, 1, 0, 2))
+    expected = denoiser(padded, torch.full((2,), 0.4))[..., :10, :7].movedim(1, -1)
+    # Weights are stored in half precision.
+    torch.testing.assert_close(
+        torch.view_as_real(prior.denoise(x, 0.4)), expected, rtol=5e-3, atol=5e-3
+    )
+
+
+def test_a_second_save_replaces_the_first(model, tiny_network):
+    first = read_config(model)
+    weights = {k: v + 1 for k, v in _denoiser(tiny_network).state_dict().items()}
+    save_model(model, first, weights)
+    assert read_config(model).sha256 != first.sha256
+    load_prior(str(model), CPU)
+
+
+def test_models_are_found_by_name_and_by_path(model, monkeypatch):
+    assert find_model(str(model)) == model
+    with pytest.raises(WeightsError):
+        find_model("tiny")
+    monkeypatch.setenv("SCORE_GADGET_MODELS", f"/nowhere:{model.parent}")
+    assert find_model("tiny") == model
+    assert model in list(available_models())
+
+
+def test_the_first_folder_of_the_search_path_wins(model, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    model.rename(other / "tiny")
+    (model.parent / "tiny").mkdir()
+    (model / CONFIG).write_text((other / "tiny" / CONFIG).read_text())
+    monkeypatch.setattr(model_folder, "search_path", lambda: [other, model.parent])
+    assert find_model("tiny") == other / "tiny"
+    assert list(available_models()) == [other / "tiny"]
+
+
+def test_an_unknown_name_tells_the_known_ones(model, monkeypatch):
+    monkeypatch.setattr(model_folder, "search_path", lambda: [model.parent])
+    with pytest.raises(WeightsError, match=r"no model 'tinny' \(found: tiny\)\. Give one of these"):
+        load_prior("tinny", CPU)
+    monkeypatch.setattr(model_folder, "search_path", lambda: [])
+    with pytest.raises(WeightsError, match=r"\(found: none\)"):
+        load_prior("tinny", CPU)
+
+
+def test_truncated_weights_are_an_error(model):
+    weights = (model / WEIGHTS).read_bytes()
+    (model / WEIGHTS).write_bytes(weights[:-100])
+    with pytest.raises(WeightsError, match=r"expected sha256 .*, got .*truncated or was replaced"):
+        load_prior(str(model), CPU)
+
+
+def test_another_checksum_is_an_error(model):
+    _change(model, sha256="1" * 64)
+    with pytest.raises(WeightsError, match=r"expected sha256 1{64}, got"):
+        load_prior(str(model), CPU)
+
+
+def test_missing_weights_are_an_error(model):
+    (model / WEIGHTS).unlink()
+    with pytest.raises(WeightsError, match=r"model\.safetensors cannot be read: .*No such file"):
+        load_prior(str(model), CPU)
+
+
+def test_a_file_that_holds_no_tensors_is_an_error(model):
+    (model / WEIGHTS).write_bytes(b"These are no weights.")
+    _change(model, sha256=model_folder._sha256(model / WEIGHTS))
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_prior(str(model), CPU)
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
+def test_weights_of_another_network_are_an_error(model, change):
+    weights = load_file(model / WEIGHTS)
+    if change == "missing":
+        del weights["network.head.bias"]
+    elif change == "unexpected":
+        weights["network.tail.bias"] = torch.zeros(3)
+    else:
+        weights["network.head.bias"] = torch.zeros(5)
+    save_file(weights, model / WEIGHTS)
+    _change(model, sha256=model_folder._sha256(model / WEIGHTS))
+    with pytest.raises(WeightsError, match=r"(?s)does not fit its config\.json: .*network\."):
+        load_prior(str(model), CPU)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"network": {"kind": "transformer"}}, "network.kind"),
+        ({"network": {"kind": "unet", "widths": []}}, "network.widths"),
+        ({"format": 2}, "format"),
+        ({"sigma_data": 0}, "sigma_data"),
+        ({"sha256": "abc"}, "sha256"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_impossible_configs_are_errors(model, values, named):
+    _change(model, **values)
+    with pytest.raises(WeightsError, match=rf"(?s)not a usable model config: .*{named}"):
+        load_prior(str(model), CPU)
+
+
+def test_a_config_without_a_key_is_an_error(model):
+    config = json.loads((model / CONFIG).read_text())
+    del config["sigma_max"]
+    (model / CONFIG).write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=r"(?s)sigma_max.*Field required"):
+        read_config(model)
+
+
+@pytest.mark.parametrize("content", [b"", b"not json", b"\xff\xfe\x00"])
+def test_a_config_that_is_no_json_is_an_error(model, content):
+    (model / CONFIG).write_bytes(content)
+    with pytest.raises(WeightsError, match="not a usable model config"):
+        read_config(model)
+
+
+def test_the_default_model_comes_with_the_package():
+    folders = [folder for folder in available_models() if folder.name == DEFAULT_MODEL]
+    if not folders:
+        pytest.skip(f"the model {DEFAULT_MODEL} is not in this checkout")
+    config = read_config(folders[0])
+    assert config.sha256 == model_folder._sha256(folders[0] / WEIGHTS)
+    assert config.name == DEFAULT_MODEL

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from gadget.diffusion.networks.unet import UNet
+from gadget.diffusion.prior import PreconditionedDenoiser, TwoChannelPrior
+
+
+class Recorder(nn.Module):
+    """A network that keeps what it is given, and gives a constant."""
+
+    def __init__(self, value: float = 0.0) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.tensor(value), requires_grad=False)
+        self.inputs: list[torch.Tensor] = []
+
+    def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+        self.inputs += [x, log_sigma]
+        return self.value.expand_as(x)
+
+
+def _prior(denoiser: PreconditionedDenoiser, multiple: int) -> TwoChannelPrior:
+    return TwoChannelPrior(
+        denoiser, name="test", sha256="0" * 64, sigma_min=0.01, sigma_max=10, size_multiple=multiple
+    )
+
+
+def _complex(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, dtype=torch.complex64, generator=generator)
+
+
+def test_the_network_sees_and_predicts_unit_variance():
+    """Karras et al. 2022, table 1: the effective target (clean - c_skip x) / c_out is unit."""
+    network = Recorder()
+    denoiser = PreconditionedDenoiser(network, sigma_data=0.25)
+    generator = torch.Generator().manual_seed(0)
+    for sigma in (0.01, 0.25, 4.0):
+        clean = 0.25 * torch.randn(4, 2, 64, 64, generator=generator)
+        noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+        levels = torch.full((4,), sigma)
+        network.value.data.fill_(0)
+        skipped = denoiser(noisy, levels)
+        scaled, log_sigma = network.inputs[-2:]
+        assert float(scaled.std()) == pytest.approx(1, abs=0.03)
+        torch.testing.assert_close(log_sigma, levels.log())
+        network.value.data.fill_(1)
+        c_out = denoiser(noisy, levels) - skipped
+        assert float(((clean - skipped) / c_out).std()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_network_of_zeros_is_the_best_linear_denoiser():
+    """The posterior mean of white images of variance sigma_data^2."""
+    prior, x = _prior(PreconditionedDenoiser(Recorder(), 0.5), 1), _complex(2, 6, 5)
+    for sigma in (0.1, 0.5, 2.0):
+        torch.testing.assert_close(prior.denoise(x, sigma), x * 0.25 / (0.25 + sigma**2))
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (9, 13), (1, 1), (7, 16)])
+def test_any_size_is_padded_and_cropped_back(shape):
+    network = Recorder()
+    prior, x = _prior(PreconditionedDenoiser(network, 0.5), 8), _complex(3, *shape)
+    denoised = prior.denoise(x, 0.5)
+    assert denoised.shape == x.shape
+    assert denoised.dtype == torch.complex64
+    torch.testing.assert_close(denoised, x / 2)
+    given = network.inputs[0]
+    assert given.shape[-2] % 8 == given.shape[-1] % 8 == 0
+    scaled = x / 0.5**0.5
+    height, width = shape
+    torch.testing.assert_close(given[:, 0, :height, :width], scaled.real)
+    torch.testing.assert_close(given[:, 1, :height, :width], scaled.imag)
+    assert not given[..., height:, :].any()
+    assert not given[..., width:].any()
+
+
+def test_padding_does_not_change_the_middle(tiny_network):
+    torch.manual_seed(0)
+    network = UNet(tiny_network)
+    nn.init.normal_(network.head.weight, std=0.1)
+    prior = _prior(PreconditionedDenoiser(network, 0.25), network.size_multiple)
+    x = _complex(1, 61, 63)
+    torch.testing.assert_close(
+        prior.denoise(x, 0.3)[:, 20:28, 20:28],
+        prior.denoise(x[:, :60, :60], 0.3)[:, 20:28, 20:28],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_a_prior_is_for_use_and_not_for_training():
+    network = Recorder(1.0).train()
+    prior = _prior(PreconditionedDenoiser(network, 0.25), 1)
+    assert not network.training
+    assert not prior.denoise(_complex(1, 4, 4), 1.0).requires_grad
+    assert prior.device == torch.device("cpu")

@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gadget.diffusion.reconstruct import Reconstructor, select_device
+from gadget.diffusion.settings import SamplerSettings
+from gadget.errors import DeviceError, WeightsError
+from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.kspace import KSpace
+from gadget.mri.simulation import coil_maps, correlated_noise
+
+METHODS = pytest.mark.parametrize("method", ["fast", "paper", "sense", "fft"])
+STEPS = {"fast": 6, "paper": 40}
+
+
+class SmoothPrior:
+    """A prior that knows little: values are normal around 0. It records and may misbehave."""
+
+    name = "smooth"
+    sha256 = "0" * 64
+    sigma_min = 0.01
+    sigma_max = 10.0
+    device = torch.device("cpu")
+
+    def __init__(self, failure: Exception | None = None, value: float | None = None) -> None:
+        self.failure = failure
+        self.value = value
+        self.shapes: set[tuple[int, ...]] = set()
+        self.inputs: list[torch.Tensor] = []
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        if self.failure is not None:
+            raise self.failure
+        self.shapes.add(tuple(x.shape))
+        self.inputs.append(x)
+        if self.value is not None:
+            return torch.full_like(x, self.value)
+        return x / (1 + sigma**2)
+
+
+def _reconstructor(method: str, prior=None, **settings) -> Reconstructor:
+    if method in STEPS:
+        settings = {"steps": STEPS[method]} | settings
+    return Reconstructor(
+        SamplerSettings(method=method, device="cpu", **settings), prior or SmoothPrior()
+    )
+
+
+def _scaled(kspace: KSpace, factor: float) -> KSpace:
+    return replace(kspace, data=kspace.data * np.float32(factor))
+
+
+def _volume(measure, kind: str, partitions: int = 6, coils: int = 5):
+    """A simulated volume `[z, y, x]` and its k-space; `kind` says how partitions were sampled."""
+    plane = measure((24, 20), noise=0, coils=coils).image
+    profile = np.linspace(0.6, 1.2, partitions) * np.exp(1j * np.linspace(0, 1, partitions))
+    volume = profile[:, None, None] * plane
+    kspace = fftc(coil_maps(coils, (24, 20))[:, None] * volume, (1, 2, 3))
+    noise = correlated_noise(np.eye(coils), volume.size, np.random.default_rng(0))
+    kspace += 1e-3 * noise.reshape(kspace.shape)
+    mask = np.zeros(volume.shape, bool)
+    mask[:, ::2] = mask[:, 7:17] = True
+    if kind == "kz and ky":
+        mask[1::2, ::2] = False
+        mask[1::2, 1::2] = mask[:, 7:17] = True
+    return volume, KSpace((kspace * mask).astype(np.complex64), mask.astype(np.float32))
+
+
+def _error(image: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.linalg.norm(np.abs(image) - np.abs(truth)) / np.linalg.norm(truth))
+
+
+@METHODS
+@pytest.mark.parametrize(
+    ("shape", "coils"), [((32, 32), 4), ((31, 45), 3), ((40, 17), 1), ((12, 9), 2)]
+)
+def test_any_matrix_and_any_number_of_coils(measure, method, shape, coils):
+    scan = measure(shape, coils=coils, mask=np.ones(shape, bool))
+    prior = SmoothPrior()
+    result = _reconstructor(method, prior).reconstruct(scan.kspace)
+    assert (result.method, result.fallback) == (method, None)
+    assert result.image.shape == (1, *shape)
+    assert result.image.dtype == np.complex64
+    assert scan.error(result.image) < (0.05 if method != "paper" else 0.15)
+    assert all(seen[1:] == shape for seen in prior.shapes)
+    assert bool(prior.shapes) == (method in STEPS)
+
+
+@pytest.mark.parametrize("method", ["fast", "sense"])
+def test_undersampled_data_give_a_better_image_than_the_fourier_transform(measure, method):
+    scan = measure(coils=6, acceleration=3)
+    images = [_reconstructor(name).reconstruct(scan.kspace).image for name in (method, "fft")]
+    assert scan.error(images[0]) < 0.25 * scan.error(images[1])
+
+
+@METHODS
+@pytest.mark.parametrize("factor", [1e-6, 1e4])
+def test_an_image_has_the_scale_of_its_data(measure, method, factor):
+    scan = measure((32, 32), coils=4, noise=0.02)
+    one, scaled = (
+        _reconstructor(method).reconstruct(kspace)
+        for kspace in (scan.kspace, _scaled(scan.kspace, factor))
+    )
+    assert scaled.method == method
+    tolerance = {"paper": 2e-2}.get(method, 2e-3) * np.abs(one.image).max()
+    np.testing.assert_allclose(scaled.image / np.float32(factor), one.image, atol=tolerance)
+
+
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_the_prior_sees_bright_tissue_near_one(measure, method):
+    scan = measure((32, 32))
+    for factor in (1.0, 200.0):
+        prior = SmoothPrior()
+        _reconstructor(method, prior).reconstruct(_scaled(scan.kspace, factor))
+        last = torch.linalg.vector_norm(prior.inputs[-1], dim=0)
+        if method == "fast":
+            assert float(torch.quantile(last, 0.95)) == pytest.approx(1.0, abs=0.15)
+        assert last.max() < 2
+
+
+@METHODS
+@pytest.mark.parametrize("samples", [1, 2])
+def test_data_of_zeros_give_an_image_of_zeros(method, samples):
+    kspace = KSpace(np.zeros((3, 1, 16, 12), np.complex64), np.ones((1, 16, 12), np.float32))
+    result = _reconstructor(method, samples=samples).reconstruct(kspace)
+    assert (result.method, result.fallback) == (method, None)
+    assert result.image.shape == (1, 16, 12)
+    assert not result.image.any()
+    if result.std is not None:
+        assert not result.std.any()
+
+
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_one_seed_is_one_image_bit_for_bit(measure, method):
+    kspace = measure((24, 24)).kspace
+    one, same, other = (_reconstructor(method, seed=seed).reconstruct(kspace) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one.image, same.image)
+    assert (one.image != other.image).any()
+    assert one.details["seed"] == 3
+
+
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_several_samples_give_their_mean_and_standard_deviation(measure, method):
+    scan = measure((24, 24), noise=0.05)
+    assert _reconstructor(method).reconstruct(scan.kspace).std is None
+    result = _reconstructor(method, samples=3).reconstruct(scan.kspace)
+    assert result.image.shape == result.std.shape == (1, 24, 24)
+    assert result.std.dtype == np.float32
+    assert 0 < result.std.mean() < 0.3
+    assert result.details["samples"] == 3
+    larger = _reconstructor(method, samples=3).reconstruct(_scaled(scan.kspace, 50))
+    assert larger.std.mean() == pytest.approx(50 * result.std.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("method", ["sense", "fft"])
+def test_methods_without_chance_have_no_standard_deviation(measure, method):
+    result = _reconstructor(method, samples=3).reconstruct(measure((24, 24)).kspace)
+    assert result.std is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError("the kernel is cursed\nand more"),
+        ValueError("the kernel is cursed"),
+        IndexError("the kernel is cursed"),
+        TypeError("the kernel is cursed"),
+        KeyError("the kernel is cursed"),
+        AssertionError("the kernel is cursed"),
+        MemoryError("the kernel is cursed"),
+        ZeroDivisionError("the kernel is cursed"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_a_prior_that_raises_costs_quality_and_not_the_image(measure, caplog, method, failure):
+    scan = measure((24, 24))
+    result = _reconstructor(method, SmoothPrior(failure)).reconstruct(scan.kspace)
+    assert result.method == "sense"
+    assert result.fallback.startswith(f"{method}: ")
+    assert "the kernel is cursed" in result.fallback
+    assert "and more" not in result.fallback
+    assert f"fallback {result.fallback}" in result.summary
+    expected = _reconstructor("sense").reconstruct(scan.kspace).image
+    np.testing.assert_array_equal(result.image, expected)
+    assert "a simpler method takes over" in caplog.text
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_a_prior_that_gives_no_numbers_costs_quality_and_not_the_image(measure, method, value):
+    scan = measure((24, 24))
+    result = _reconstructor(method, SmoothPrior(value=value)).reconstruct(scan.kspace)
+    assert result.method == "sense"
+    assert "not finite" in result.fallback
+    assert scan.error(result.image) < 0.05
+
+
+@METHODS
+def test_data_that_overflow_give_an_image_all_the_same(measure, method):
+    scan = measure((24, 24), mask=np.ones((24, 24), bool))
+    result = _reconstructor(method).reconstruct(_scaled(scan.kspace, 1e17))
+    assert np.isfinite(result.image).all()
+    assert scan.error(result.image / np.float32(1e17)) < 0.1 or method == "paper"
+
+
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_a_model_that_is_not_there_is_an_error_and_not_a_fallback(measure, method):
+    settings = SamplerSettings(method=method, device="cpu", model="no-such-model")
+    with pytest.raises(WeightsError, match="no model 'no-such-model'"):
+        Reconstructor(settings).reconstruct(measure((24, 24)).kspace)
+
+
+@pytest.mark.parametrize("method", ["sense", "fft"])
+def test_methods_without_a_prior_need_no_model(measure, method):
+    settings = SamplerSettings(method=method, device="cpu", model="no-such-model")
+    scan = measure((24, 24), mask=np.ones((24, 24), bool))
+    assert scan.error(Reconstructor(settings).reconstruct(scan.kspace).image) < 0.05
+
+
+@pytest.mark.parametrize("name", ["cuda:63", "abacus"])
+def test_a_device_that_is_not_there_is_an_error_and_not_a_fallback(measure, name):
+    settings = SamplerSettings(method="fast", device=name)
+    with pytest.raises(DeviceError, match=name):
+        Reconstructor(settings, SmoothPrior()).reconstruct(measure((24, 24)).kspace)
+    assert select_device("cpu") == torch.device("cpu")
+    assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("kind", ["ky", "kz and ky"])
+@pytest.mark.parametrize("method", ["fast", "sense"])
+def test_volumes(measure, method, kind):
+    volume, kspace = _volume(measure, kind)
+    prior = SmoothPrior()
+    result = _reconstructor(method, prior).reconstruct(kspace)
+    assert (result.method, result.fallback) == (method, None)
+    assert _error(result.image, volume) < 0.05
+    zero_filled = np.linalg.norm(ifftc(kspace.data, (1, 2, 3)), axis=0)
+    assert _error(result.image, volume) < 0.3 * _error(zero_filled, volume)
+    if method == "fast":
+        assert prior.shapes == {(1, 24, 20) if kind == "ky" else (1, 6, 24)}
+
+
+def test_an_empty_slice_of_a_volume_stays_empty(measure):
+    volume, _ = _volume(measure, "ky")
+    volume[2] = 0
+    kspace = fftc(coil_maps(5, (24, 20))[:, None] * volume, (1, 2, 3)).astype(np.complex64)
+    weight = np.ones(volume.shape, np.float32)
+    result = _reconstructor("fast", samples=2).reconstruct(KSpace(kspace, weight))
+    assert np.isfinite(result.std).all()
+    assert np.abs(result.image[2]).max() < 0.05
+    assert _error(result.image, volume) < 0.05
+
+
+@pytest.mark.parametrize("method", ["fast", "paper", "sense"])
+def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, method):
+    """Every third line and no centre: alone that is aliased; other lines give the coils."""
+    lines = np.zeros((48, 48), bool)
+    lines[::3] = True
+    scan = measure(mask=lines, coils=6, noise=1e-3)
+    centre = np.zeros((48, 48), bool)
+    centre[16:32] = True
+    other = measure(mask=centre, coils=6, noise=1e-3)
+    # Another contrast, and another gain.
+    reference = _scaled(other.kspace, -7)
+    kspace = replace(scan.kspace, calibration=reference)
+    alone, helped = (
+        _reconstructor(method, joint_every=0).reconstruct(one) for one in (scan.kspace, kspace)
+    )
+    assert (helped.method, helped.fallback) == (method, None)
+    if method == "paper":
+        assert (helped.image != alone.image).any()
+    else:
+        assert scan.error(helped.image) < 0.05
+        assert scan.error(helped.image) < 0.3 * scan.error(alone.image)
+
+
+@pytest.mark.parametrize("block", [False, True], ids=["alike", "block"])
+def test_calibration_lines_apart_in_a_volume(measure, block):
+    """The lines are cut along the image's axis, even where their own pattern suggests another."""
+    volume, _ = _volume(measure, "ky", partitions=20)
+    mask = np.zeros(volume.shape, np.float32)
+    mask[:, ::3] = 1
+    centre = np.zeros(volume.shape, np.float32)
+    centre[:, 5:19] = 1
+    if block:
+        centre[:4] = centre[16:] = 0
+    everything = fftc(coil_maps(5, (24, 20))[:, None] * volume, (1, 2, 3)).astype(np.complex64)
+    kspace = KSpace(everything * mask, mask, KSpace(everything * centre, centre))
+    result = _reconstructor("sense").reconstruct(kspace)
+    assert _error(result.image, volume) < 0.1
+
+
+def test_noise_that_is_told_is_believed(measure):
+    scan = measure(noise=0.02, size=0.5)
+    told = _reconstructor("fast", noise_std=0.5).reconstruct(scan.kspace)
+    assert told.details["noise_std"] == 0.5
+    found = _reconstructor("fast").reconstruct(scan.kspace)
+    assert found.details["noise_std"] == pytest.approx(0.02, rel=0.3)
+    assert (told.image != found.image).any()
+
+
+def test_details_say_how_the_image_was_made(measure):
+    scan = measure((24, 24), acceleration=2)
+    result = _reconstructor("fast", seed=9).reconstruct(scan.kspace)
+    details = result.details
+    assert (details["steps"], details["evaluations"], details["seed"]) == (6, 6, 9)
+    assert (details["model"], details["model_sha256"]) == ("smooth", "0" * 64)
+    assert details["acceleration"] == pytest.approx(scan.kspace.acceleration, abs=1e-3)
+    assert 1 <= details["virtual_coils"] <= 6
+    assert details["seconds"] >= 0
+    assert result.summary.startswith("method fast, ")
+    assert "fallback" not in result.summary
+
+
+def test_progress_counts_over_all_planes(measure):
+    told = []
+    _, kspace = _volume(measure, "ky", partitions=3)
+    reconstructor = _reconstructor("fast", steps=2)
+    reconstructor.reconstruct(kspace, lambda done, steps: told.append((done, steps)))
+    assert told == [(done, 6) for done in range(1, 7)]
+
+
+def test_one_reconstructor_makes_many_images_alike(measure, caplog):
+    caplog.set_level(logging.WARNING)
+    reconstructor = _reconstructor("fast")
+    kspaces = [measure((24, 24), seed=seed).kspace for seed in (0, 1, 0)]
+    images = [reconstructor.reconstruct(kspace).image for kspace in kspaces]
+    np.testing.assert_array_equal(images[0], images[2])
+    assert (images[0] != images[1]).any()
+    assert not caplog.records

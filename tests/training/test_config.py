@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from gadget.diffusion.networks.unet import UNetConfig
+from gadget.errors import ConfigError
+from gadget.training.config import TrainingConfig, read_training_config
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes a recipe."""
+
+    def write(text: str | bytes):
+        path = tmp_path / "recipe.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def test_a_recipe_is_read(recipe):
+    path = recipe('name = "knee-1"\nsteps = 10\nseed = 3\n[network]\nwidths = [8, 16]\n')
+    config = read_training_config(path)
+    expected = TrainingConfig(name="knee-1", steps=10, seed=3, network=UNetConfig(widths=(8, 16)))
+    assert config == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('name = "a"', r"steps: Field required"),
+        ('name = "a"\nsteps = 0', r"steps: .*greater than or equal to 1 \(got 0\)"),
+        ('name = "a"\nsteps = "ten"', r"steps: .*integer.*\(got 'ten'\)"),
+        ('name = "../a"\nsteps = 1', r"name: .*match pattern.*\(got '\.\./a'\)"),
+        ('name = "a"\nsteps = 1\nlr = 2', r"lr: Extra inputs are not permitted \(got 2\)"),
+        (
+            'name = "a"\nsteps = 1\n[network]\nkind = "vit"',
+            r"network\.kind: Input should be 'unet'",
+        ),
+        (
+            'name = "a"\nsteps = 1\nprecision = "float16"',
+            r"precision: Input should be 'float32' or",
+        ),
+        ('name = "a"\nsteps = 1\npatch = 8', r"patch: .*greater than or equal to 16"),
+    ],
+)
+def test_what_is_wrong_is_named(recipe, text, sentence):
+    with pytest.raises(ConfigError, match=rf"recipe\.toml is not usable: .*{sentence}"):
+        read_training_config(recipe(text))
+
+
+def test_a_recipe_that_is_no_toml(recipe):
+    with pytest.raises(ConfigError, match=r"not valid TOML: .*line 2"):
+        read_training_config(recipe("name = 'a'\nsteps 10"))
+
+
+def test_a_recipe_that_is_missing(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing\.toml cannot be read: No such file"):
+        read_training_config(tmp_path / "nothing.toml")
