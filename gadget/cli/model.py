@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -50,3 +51,38 @@ def verify(
     for name in chosen:
         prior = load_prior(name, torch.device("cpu"))
         say(f"{prior.name} is whole: sha256 {prior.sha256}")
+
+
+@app.command("import")
+def import_model(
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint_95.pth or the like.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for models; default: here.")
+    ] = None,
+    input_scale: Annotated[
+        float, typer.Option(help="Brightness of bright tissue in the images it was trained on.")
+    ] = 0.7,
+) -> None:
+    """Turn a published score-MRI checkpoint into a model folder, with its averaged weights.
+
+    Example: score-gadget model import checkpoint_95.pth --name fastmri-knee
+    """
+    import torch
+
+    from gadget.diffusion.checkpoints import SIGMA_MAX, SIGMA_MIN, read_score_mri
+    from gadget.diffusion.model_folder import ModelConfig, save_model
+
+    network, weights, steps = read_score_mri(checkpoint)
+    config = ModelConfig(
+        name=name,
+        network=network,
+        input_scale=input_scale,
+        sigma_min=SIGMA_MIN / input_scale,
+        sigma_max=SIGMA_MAX / input_scale,
+        training_steps=steps,
+    )
+    folder = (output or Path()) / name
+    weights = {f"network.{key}": value for key, value in weights.items()}
+    save_model(folder, config, weights, torch.float32)
+    say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")

@@ -54,7 +54,6 @@ def train(
         sigma_min=config.sigma_min,
         sigma_max=config.sigma_max,
         training_steps=trainer.step,
-        sha256="0" * 64,  # of the file that is written below
     )
     save_model(output / config.name, model, trainer.average)
     say(f"{config.name}, {trainer.step} steps: {output / config.name}")

@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
-from gadget.diffusion.prior import PreconditionedDenoiser, Prior, TwoChannelPrior
+from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
 from gadget.errors import WeightsError
 
 WEIGHTS = "model.safetensors"
@@ -30,14 +31,16 @@ class ModelConfig(BaseModel):
 
     format: int = Field(1, ge=1, le=1)
     name: str
-    network: UNetConfig
-    sigma_data: float = Field(gt=0)
-    """Standard deviation of the real and of the imaginary part of training images."""
+    network: UNetConfig | NCSNppConfig = Field(discriminator="kind")
+    sigma_data: float = Field(0.25, gt=0)
+    """U-Net: standard deviation of the real and of the imaginary part of training images."""
+    input_scale: float = Field(1.0, gt=0)
+    """NCSN++: brightness in the network's units of what is 1 to a sampler."""
     sigma_min: float = Field(gt=0)
     sigma_max: float = Field(gt=0)
     """Trained noise levels, in units of the image scale (bright tissue is near 1)."""
     training_steps: int = Field(ge=0)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: str = Field("0" * 64, pattern="^[0-9a-f]{64}$")
     """Checksum of the weights file."""
 
 
@@ -96,27 +99,39 @@ def load_prior(name: str, device: torch.device) -> Prior:
     folder = find_model(name)
     config = read_config(folder)
     weights = _read_weights(folder / WEIGHTS, config)
-    network = UNet(config.network)
-    denoiser = PreconditionedDenoiser(network, config.sigma_data)
+    denoiser: PreconditionedDenoiser | ScoreDenoiser
+    network: UNet | NCSNpp
+    if isinstance(config.network, UNetConfig):
+        network, channels = UNet(config.network), 2
+        denoiser = PreconditionedDenoiser(network, config.sigma_data)
+    else:
+        network, channels = NCSNpp(config.network), 1
+        denoiser = ScoreDenoiser(network, config.input_scale)
     try:
         denoiser.load_state_dict({k: v.float() for k, v in weights.items()})
     except RuntimeError as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
-    return TwoChannelPrior(
+    return NetworkPrior(
         denoiser.to(device),
         name=config.name,
         sha256=config.sha256,
         sigma_min=config.sigma_min,
         sigma_max=config.sigma_max,
+        channels=channels,
         size_multiple=network.size_multiple,
     )
 
 
-def save_model(folder: Path, config: ModelConfig, weights: dict[str, Tensor]) -> None:
-    """Write weights in half precision and the config that belongs to them."""
+def save_model(
+    folder: Path,
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    precision: torch.dtype = torch.float16,
+) -> None:
+    """Write weights and the config that belongs to them; its sha256 is filled in."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / (WEIGHTS + ".partial")
-    save_file({k: v.half().contiguous().cpu() for k, v in weights.items()}, partial)
+    save_file({k: v.to(precision).contiguous().cpu() for k, v in weights.items()}, partial)
     checked = config.model_copy(update={"sha256": _sha256(partial)})
     partial.replace(folder / WEIGHTS)
     text = json.dumps(checked.model_dump(), indent=2) + "\n"

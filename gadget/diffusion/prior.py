@@ -56,19 +56,55 @@ class PreconditionedDenoiser(nn.Module):
         return c_skip * x + c_out * residual.float()
 
 
-class TwoChannelPrior:
-    """A prior whose network sees the real and imaginary part at once."""
+class ScoreDenoiser(nn.Module):
+    """A network that gives the score of real images, as a denoiser.
+
+    Tweedie's formula: ``E[clean | x] = x + sigma^2 score(x)``.
+
+    Parameters
+    ----------
+    network
+        Maps `[batch, 1, ky, kx]` and sigma `[batch]` to the score.
+    input_scale
+        Brightness, in the network's own units, of what is 1 to a sampler.
+    """
+
+    def __init__(self, network: nn.Module, input_scale: float) -> None:
+        super().__init__()
+        self.network = network
+        self.input_scale = input_scale
+
+    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Denoise `[batch, 1, ky, kx]` with `sigma` `[batch]`."""
+        own = sigma * self.input_scale
+        score = self.network(x * self.input_scale, own).float()
+        return x + own[:, None, None, None] ** 2 * score / self.input_scale
+
+
+class NetworkPrior:
+    """A prior made of a denoising network on one or two real channels.
+
+    Parameters
+    ----------
+    denoiser
+        Maps `[batch, channels, ky, kx]` and sigma `[batch]` to the clean image.
+    channels
+        2: the network sees the real and the imaginary part at once. 1: it knows real images, and
+        the two parts go through it in one batch (Chung and Ye 2022, section 3.3).
+    size_multiple
+        What both image sizes are padded to a multiple of.
+    """
 
     def __init__(
         self,
-        denoiser: PreconditionedDenoiser,
+        denoiser: nn.Module,
         *,
         name: str,
         sha256: str,
         sigma_min: float,
         sigma_max: float,
+        channels: int,
         size_multiple: int,
-        autocast: torch.dtype | None = None,
     ) -> None:
         self.name = name
         self.sha256 = sha256
@@ -77,8 +113,8 @@ class TwoChannelPrior:
         self._denoiser = denoiser.eval().requires_grad_(False)
         # The layout that convolutions are fastest in, on CPU and GPU alike.
         self._denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._channels = channels
         self._multiple = size_multiple
-        self._autocast = autocast
 
     @property
     def device(self) -> torch.device:
@@ -89,11 +125,11 @@ class TwoChannelPrior:
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """Return the posterior mean of `x` `[batch, ky, kx]` complex64."""
         height, width = x.shape[-2:]
-        channels = torch.view_as_real(x).movedim(-1, 1)
-        pad_y, pad_x = -height % self._multiple, -width % self._multiple
+        parts = torch.view_as_real(x).movedim(-1, 1)
+        images = parts.reshape(-1, self._channels, height, width)
         # Zeros, not a mirror image: outside the field of view there is nothing.
-        padded = F.pad(channels, (0, pad_x, 0, pad_y)).to(memory_format=torch.channels_last)
-        level = torch.full((len(x),), sigma, device=x.device)
-        with torch.autocast(x.device.type, self._autocast, enabled=self._autocast is not None):
-            clean = self._denoiser(padded, level)
-        return torch.view_as_complex(clean[..., :height, :width].movedim(1, -1).contiguous())
+        padded = F.pad(images, (0, -width % self._multiple, 0, -height % self._multiple))
+        level = torch.full((len(padded),), sigma, device=x.device)
+        clean = self._denoiser(padded.to(memory_format=torch.channels_last), level)
+        clean = clean[..., :height, :width].reshape(parts.shape)
+        return torch.view_as_complex(clean.movedim(1, -1).contiguous())

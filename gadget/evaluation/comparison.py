@@ -18,6 +18,7 @@ from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
 from gadget.mrd.image_file import read_images
 from gadget.mrd.raw_file import RawFile
+from gadget.mrd.results import STD_ROLE
 from gadget.mrd.simulate import TRUTH_GROUP
 from gadget.mrd.whiten import Prewhitener
 from gadget.mri.fourier import ifftc
@@ -123,7 +124,7 @@ def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     return {
         _place(image.getHead()): np.abs(image.data[0, 0]).astype(np.float32)
         for image in images
-        if "STD_MAP" not in image.attribute_string
+        if STD_ROLE not in image.attribute_string
     }
 
 

@@ -11,9 +11,7 @@ from gadget.mrd import flags
 from gadget.mrd.gather import Key
 from gadget.mrd.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
-
-STD_ROLE = "STD_MAP"
-"""Marks images of standard deviations, which come beside the images."""
+from gadget.mrd.results import STD_ROLE
 
 
 class Tally:
@@ -35,8 +33,10 @@ class Tally:
     @property
     def summary(self) -> str:
         """What was received, in words."""
-        images = f"{self.images} image{'s' if self.images != 1 else ''}"
-        return f"{images} and {self.deviations} standard deviations" if self.deviations else images
+        images = _counted(self.images, "image")
+        if not self.deviations:
+            return images
+        return f"{images} and {_counted(self.deviations, 'standard deviation')}"
 
     def watch(self, messages: Iterable[bytes]) -> Iterator[bytes]:
         """Yield messages and count the readouts among them."""
@@ -92,3 +92,7 @@ class Tally:
 def _counters(source: Key | ismrmrd.ImageHeader) -> tuple[int, ...]:
     names = ("slice", "contrast", "phase", "set", "repetition")
     return tuple(int(getattr(source, name)) for name in names)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"

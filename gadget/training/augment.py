@@ -16,6 +16,9 @@ from torch import Tensor
 
 from gadget.training.images import Volume
 
+SEED_STRIDE = 0x9E3779B1
+"""Distance between the batches of one seed and those of the next, far more than any training."""
+
 MAX_BRIGHTNESS = 4.0
 """Brighter pixels [image scale] are cut: a few vessels and artefacts must not rule the loss."""
 
@@ -30,7 +33,9 @@ class PatchSampler:
 
     def batch(self, size: int, step: int) -> tuple[Tensor, torch.Generator]:
         """Return patches `[batch, 2, y, x]` (real, imaginary) and the step's random source."""
-        generator = torch.Generator().manual_seed((self._seed << 32) + step)
+        # Torch's generator looks at the low 32 bits of a seed only.
+        number = (self._seed * SEED_STRIDE + step) % 2**32
+        generator = torch.Generator().manual_seed(number)
         magnitudes = torch.stack([self._magnitude(generator) for _ in range(size)])
         return _complex_patches(magnitudes, generator), generator
 

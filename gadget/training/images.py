@@ -42,9 +42,9 @@ def load_volumes(folder: Path) -> list[Volume]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
             slices = _read_slices(path)
-            if slices is not None and (usable := _usable(slices, path)):
-                volumes.append(usable)
-        except (OSError, ValueError, DataError) as error:
+            if slices is not None:
+                volumes.append(_usable(slices, path))
+        except Exception as error:  # noqa: BLE001 - damaged files raise whatever their reader likes
             log.warning("%s is left out: %s", path, error)
     if not volumes:
         raise DataError(
@@ -61,7 +61,8 @@ def _read_slices(path: Path) -> list[NDArray[np.floating]] | None:
         array = np.load(path, allow_pickle=False)
         if array.ndim not in (2, 3):
             raise DataError(f"expected [slice, y, x], got shape {list(array.shape)}.")
-        return list(np.abs(array).astype(np.float32).reshape(-1, *array.shape[-2:]))
+        magnitude = np.abs(array) if np.iscomplexobj(array) else array
+        return list(magnitude.astype(np.float32).reshape(-1, *array.shape[-2:]))
     return None
 
 
@@ -96,8 +97,13 @@ def _usable(slices: list[NDArray[np.floating]], path: Path) -> Volume:
     if not finite:
         raise DataError("no slice is finite, non-negative and not empty.")
     scale = image_scale(np.concatenate([s.ravel() for s in finite]))
-    return [
+    usable = [
         (s / scale).astype(np.float16)
         for s in finite
         if min(s.shape) >= MIN_EDGE and np.mean(s > 0.1 * scale) > MIN_FILLED
     ]
+    if not usable:
+        raise DataError(
+            f"every slice is smaller than {MIN_EDGE} x {MIN_EDGE} pixels or mostly air."
+        )
+    return usable

@@ -152,8 +152,8 @@ def test_weights_of_another_network_are_an_error(model, change):
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"network": {"kind": "transformer"}}, "network.kind"),
-        ({"network": {"kind": "unet", "widths": []}}, "network.widths"),
+        ({"network": {"kind": "transformer"}}, "network"),
+        ({"network": {"kind": "unet", "widths": []}}, "network.unet.widths"),
         ({"format": 2}, "format"),
         ({"sigma_data": 0}, "sigma_data"),
         ({"sha256": "abc"}, "sha256"),

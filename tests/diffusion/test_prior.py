@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gadget.diffusion.networks.unet import UNet
-from gadget.diffusion.prior import PreconditionedDenoiser, TwoChannelPrior
+from gadget.diffusion.prior import PreconditionedDenoiser, NetworkPrior
 
 
 class Recorder(nn.Module):
@@ -21,9 +21,15 @@ class Recorder(nn.Module):
         return self.value.expand_as(x)
 
 
-def _prior(denoiser: PreconditionedDenoiser, multiple: int) -> TwoChannelPrior:
-    return TwoChannelPrior(
-        denoiser, name="test", sha256="0" * 64, sigma_min=0.01, sigma_max=10, size_multiple=multiple
+def _prior(denoiser: PreconditionedDenoiser, multiple: int) -> NetworkPrior:
+    return NetworkPrior(
+        denoiser,
+        name="test",
+        sha256="0" * 64,
+        sigma_min=0.01,
+        sigma_max=10,
+        channels=2,
+        size_multiple=multiple,
     )
 
 

@@ -15,7 +15,12 @@ from gadget.mri.kspace import KSpace
 from gadget.mri.simulation import coil_maps, correlated_noise
 
 METHODS = pytest.mark.parametrize("method", ["fast", "paper", "sense", "fft"])
-STEPS = {"fast": 6, "paper": 40}
+VARIANCE = 0.05
+SETTINGS = {
+    "fast": {"steps": 6},
+    # So few steps need full trust in the data, and no corrector for a prior as broad as this.
+    "paper": {"steps": 12, "corrector_steps": 0, "lam_end": 1.0},
+}
 
 
 class SmoothPrior:
@@ -40,12 +45,11 @@ class SmoothPrior:
         self.inputs.append(x)
         if self.value is not None:
             return torch.full_like(x, self.value)
-        return x / (1 + sigma**2)
+        return x * VARIANCE / (VARIANCE + sigma**2)
 
 
 def _reconstructor(method: str, prior=None, **settings) -> Reconstructor:
-    if method in STEPS:
-        settings = {"steps": STEPS[method]} | settings
+    settings = SETTINGS.get(method, {}) | settings
     return Reconstructor(
         SamplerSettings(method=method, device="cpu", **settings), prior or SmoothPrior()
     )
@@ -77,7 +81,7 @@ def _error(image: np.ndarray, truth: np.ndarray) -> float:
 
 @METHODS
 @pytest.mark.parametrize(
-    ("shape", "coils"), [((32, 32), 4), ((31, 45), 3), ((40, 17), 1), ((12, 9), 2)]
+    ("shape", "coils"), [((32, 32), 4), ((31, 45), 3), ((40, 17), 1), ((14, 17), 2)]
 )
 def test_any_matrix_and_any_number_of_coils(measure, method, shape, coils):
     scan = measure(shape, coils=coils, mask=np.ones(shape, bool))
@@ -86,9 +90,10 @@ def test_any_matrix_and_any_number_of_coils(measure, method, shape, coils):
     assert (result.method, result.fallback) == (method, None)
     assert result.image.shape == (1, *shape)
     assert result.image.dtype == np.complex64
-    assert scan.error(result.image) < (0.05 if method != "paper" else 0.15)
+    # So small a matrix has no edge of k-space to tell the noise from.
+    assert scan.error(result.image) < (0.05 if min(shape) > 16 or method == "fft" else 0.2)
     assert all(seen[1:] == shape for seen in prior.shapes)
-    assert bool(prior.shapes) == (method in STEPS)
+    assert bool(prior.shapes) == (method in SETTINGS)
 
 
 @pytest.mark.parametrize("method", ["fast", "sense"])
@@ -107,7 +112,8 @@ def test_an_image_has_the_scale_of_its_data(measure, method, factor):
         for kspace in (scan.kspace, _scaled(scan.kspace, factor))
     )
     assert scaled.method == method
-    tolerance = {"paper": 2e-2}.get(method, 2e-3) * np.abs(one.image).max()
+    # A long chain carries rounding errors far.
+    tolerance = (2e-2 if method == "paper" else 2e-3) * np.abs(one.image).max()
     np.testing.assert_allclose(scaled.image / np.float32(factor), one.image, atol=tolerance)
 
 
@@ -206,7 +212,7 @@ def test_data_that_overflow_give_an_image_all_the_same(measure, method):
     scan = measure((24, 24), mask=np.ones((24, 24), bool))
     result = _reconstructor(method).reconstruct(_scaled(scan.kspace, 1e17))
     assert np.isfinite(result.image).all()
-    assert scan.error(result.image / np.float32(1e17)) < 0.1 or method == "paper"
+    assert scan.error(result.image / np.float32(1e17)) < 0.1
 
 
 @pytest.mark.parametrize("method", ["fast", "paper"])
@@ -283,13 +289,13 @@ def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, metho
 @pytest.mark.parametrize("block", [False, True], ids=["alike", "block"])
 def test_calibration_lines_apart_in_a_volume(measure, block):
     """The lines are cut along the image's axis, even where their own pattern suggests another."""
-    volume, _ = _volume(measure, "ky", partitions=20)
+    volume, _ = _volume(measure, "ky", partitions=8)
     mask = np.zeros(volume.shape, np.float32)
     mask[:, ::3] = 1
     centre = np.zeros(volume.shape, np.float32)
     centre[:, 5:19] = 1
     if block:
-        centre[:4] = centre[16:] = 0
+        centre[:2] = centre[6:] = 0
     everything = fftc(coil_maps(5, (24, 20))[:, None] * volume, (1, 2, 3)).astype(np.complex64)
     kspace = KSpace(everything * mask, mask, KSpace(everything * centre, centre))
     result = _reconstructor("sense").reconstruct(kspace)

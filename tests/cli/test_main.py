@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import gadget
+
+
+def test_the_version(run):
+    done = run("--version")
+    assert done.stdout == f"score-gadget {gadget.__version__}\n"
+
+
+def test_no_command_is_no_success(run):
+    done = run("reconstruct")
+    assert done.returncode == 2
+    assert "No such command" in done.stderr
+
+
+def test_the_traceback_is_in_the_detailed_log_only(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("not raw data")
+    arguments = ("replay", "notes.txt", "-o", "out.h5")
+    assert "Traceback" not in run(*arguments).stderr
+    assert "Traceback" in run("-v", *arguments).stderr

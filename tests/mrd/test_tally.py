@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import ismrmrd
+import numpy as np
+import pytest
+
+from gadget.errors import DataError
+from gadget.mrd.tally import Tally
+
+NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
+CALIBRATION = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
+
+
+def readout(flags=0, encoding=0, **counters):
+    head = ismrmrd.AcquisitionHeader()
+    head.flags, head.encoding_space_ref = flags, encoding
+    for name, value in counters.items():
+        setattr(head.idx, name, value)
+    return b"\xf0\x03" + bytes(head)
+
+
+def image(role="Image", **counters):
+    made = ismrmrd.Image.from_array(np.zeros((1, 1, 2, 2), np.float32), transpose=False)
+    head = made.getHead()
+    for name, value in counters.items():
+        setattr(head, name, value)
+    made.setHead(head)
+    made.attribute_string = (
+        f"<ismrmrdMeta><meta><name>DataRole</name><value>{role}</value></meta></ismrmrdMeta>"
+    )
+    return made
+
+
+def watched(*messages):
+    tally = Tally()
+    assert list(tally.watch(messages)) == list(messages)
+    return tally
+
+
+def test_lines_of_one_image_count_once():
+    tally = watched(
+        readout(NOISE, slice=7),
+        readout(CALIBRATION, slice=8),
+        readout(kspace_encode_step_1=1),
+        readout(kspace_encode_step_1=2, average=1, segment=1),
+        readout(slice=1),
+        readout(slice=1, repetition=1),
+        readout(encoding=1),
+        b"\x02\x04" + bytes(400),
+    )
+    assert (tally.readouts, tally.expected) == (7, 4)
+
+
+def test_standard_deviations_are_no_images():
+    tally = watched(readout(), readout(slice=1))
+    tally.receive(image())
+    tally.receive(image("STD_MAP"))
+    assert tally.summary == "1 image and 1 standard deviation"
+    with pytest.raises(DataError, match=r"Only 1 of 2 images .* slice 1"):
+        tally.check()
+    tally.receive(image(slice=1))
+    tally.check()
+
+
+def test_noise_alone_is_no_scan():
+    with pytest.raises(DataError, match="noise or adjustment scan"):
+        watched(readout(NOISE)).check()
+
+
+def test_only_some_of_many_are_named():
+    with pytest.raises(DataError, match=r"slice 4, .* and 5 more\."):
+        watched(*(readout(slice=number) for number in range(10))).check()

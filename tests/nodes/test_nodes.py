@@ -1,0 +1,235 @@
+"""The nodes as processes, run by the embedded host."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import ismrmrd
+import numpy as np
+import pytest
+import torch
+
+from gadget.diffusion.model_folder import ModelConfig, read_config, save_model
+from gadget.diffusion.networks.unet import UNet, UNetConfig
+from gadget.diffusion.prior import PreconditionedDenoiser
+from gadget.errors import StreamError
+from gadget.mri.fourier import fftc
+from gadget.stream.codec import decode_all, encode_bytes
+from gadget.stream.host import run_pipeline
+from gadget.stream.messages import UINT16
+from gadget.stream.pipeline import Execute, find_pipeline, read_pipeline
+
+SIZE = 32
+XML = f"""<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
+<experimentalConditions><H1resonanceFrequency_Hz>1</H1resonanceFrequency_Hz>
+</experimentalConditions><encoding><encodedSpace><matrixSize><x>{2 * SIZE}</x><y>{SIZE}</y><z>1</z>
+</matrixSize><fieldOfView_mm><x>400</x><y>200</y><z>5</z></fieldOfView_mm></encodedSpace>
+<reconSpace><matrixSize><x>{SIZE}</x><y>{SIZE}</y><z>1</z></matrixSize><fieldOfView_mm><x>200</x>
+<y>200</y><z>5</z></fieldOfView_mm></reconSpace><encodingLimits/>
+<trajectory>cartesian</trajectory></encoding></ismrmrdHeader>""".encode()
+
+
+def _node(name: str, **properties: object) -> Execute:
+    lines = "".join(f'<property name="{k}" value="{v}"/>' for k, v in properties.items())
+    text = f'<?xml version="1.0"?>\n<configuration>{lines}</configuration>\n'
+    return Execute(f"gadget.nodes.{name}", name, text.encode())
+
+
+def _chain(output: str = "magnitude", **properties: object) -> list[Execute]:
+    return [
+        _node("prewhiten"),
+        _node("gather"),
+        _node("reconstruct", device="cpu", **properties),
+        _node("finish", output=output),
+    ]
+
+
+@pytest.fixture
+def run(node_path):
+    """Runs nodes; returns what came out, also after an error."""
+
+    class Run:
+        def __init__(self) -> None:
+            self.images: list[ismrmrd.Image] = []
+            self.progress: list = []
+
+        def __call__(self, pipeline, header, messages):
+            run_pipeline(pipeline, header, messages, self.images.append, self.progress.append)
+            return self.images
+
+    return Run()
+
+
+@pytest.fixture
+def scan(measure):
+    """Truth `[y, x]` and messages of a scan: oversampled readouts, with noise readouts first."""
+    truth = measure((SIZE, SIZE), coils=4, noise=0)
+    rng = np.random.default_rng(1)
+    images = np.zeros((4, SIZE, 2 * SIZE), np.complex64)
+    images[..., SIZE // 2 : SIZE // 2 + SIZE] = truth.maps * truth.image
+    kspace = fftc(images)
+    messages = []
+
+    def readout(samples, flags: int = 0, **counters: int) -> None:
+        noise = rng.normal(size=(*samples.shape, 2)) @ [1, 1j] * 1e-3
+        head = ismrmrd.AcquisitionHeader()
+        head.version, head.flags, head.sample_time_us = 1, flags, 5
+        head.active_channels, head.number_of_samples = samples.shape
+        head.center_sample = samples.shape[1] // 2
+        head.position, head.read_dir = (1.5, -2.5, 3.5), (1, 0, 0)
+        head.phase_dir, head.slice_dir = (0, 1, 0), (0, 0, 1)
+        head.acquisition_time_stamp = 1000 + len(messages)
+        for name, value in counters.items():
+            setattr(head.idx, name, value)
+        data = np.ascontiguousarray(samples + noise, np.complex64)
+        messages.append(encode_bytes(ismrmrd.Acquisition(head, data)))
+
+    for _ in range(8):
+        readout(np.zeros((4, 2 * SIZE)), 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1))
+    for repetition in range(2):
+        for ky in sorted({*range(0, SIZE, 2), *range(11, 21)}):
+            readout(kspace[:, ky], kspace_encode_step_1=ky, repetition=repetition)
+    return truth, messages
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch) -> Path:
+    """A throw-away model called `tiny` that nodes find by its name."""
+    torch.manual_seed(0)
+    network = UNetConfig(widths=(8, 8), blocks=1, patch=2, embedding=8)
+    config = ModelConfig(
+        name="tiny",
+        network=network,
+        sigma_data=0.25,
+        sigma_min=0.002,
+        sigma_max=10,
+        training_steps=0,
+        sha256="0" * 64,
+    )
+    folder = tmp_path / "models" / "tiny"
+    save_model(folder, config, PreconditionedDenoiser(UNet(network), 0.25).state_dict())
+    monkeypatch.setenv("SCORE_GADGET_MODELS", str(tmp_path / "models"))
+    return folder
+
+
+@pytest.fixture
+def recording(test_data):
+    """Header and messages that a Gadgetron server sent to a node."""
+
+    def read(name: str):
+        file = test_data / "reference" / "gadgetron_wire" / f"phantom_grappa2.{name}.bin.gz"
+        _, header, *items = decode_all(gzip.decompress(file.read_bytes()))
+        xml = bytes(header.payload)
+        messages = [UINT16.pack(item.id) + bytes(item.payload) for item in items[:-1]]
+        return xml[xml.index(b"<") :], messages
+
+    return read
+
+
+def _header(image: ismrmrd.Image) -> bytes:
+    """The header without the length of the metadata, which tell the seconds it took."""
+    header = image.getHead()
+    header.attribute_string_len = 0
+    return bytes(header)
+
+
+def _relative_error(image: np.ndarray, truth: np.ndarray) -> float:
+    """Error of the best multiple of an image: whitening has changed its unit."""
+    image, truth = np.abs(image).ravel(), np.abs(truth).ravel()
+    image = image * (image @ truth) / (image @ image)
+    return float(np.linalg.norm(image - truth) / np.linalg.norm(truth))
+
+
+def test_a_scan_goes_through_the_whole_pipeline(run, scan):
+    truth, messages = scan
+    images = run(_chain(method="sense"), XML, messages)
+    assert [image.image_index for image in images] == [1, 2]
+    assert [image.repetition for image in images] == [0, 1]
+    for image in images:
+        assert image.data.shape == (1, 1, SIZE, SIZE)
+        assert image.data.dtype == np.float32
+        assert image.image_type == ismrmrd.IMTYPE_MAGNITUDE
+        assert tuple(image.field_of_view) == (200, 200, 5)
+        assert tuple(image.position) == (1.5, -2.5, 3.5)
+        assert image.meta["ScoreGadget_method"] == "sense"
+        assert "ScoreGadget_fallback" not in image.meta
+        assert _relative_error(image.data[0, 0], truth.image) < 0.05
+    assert (images[0].data != images[1].data).any()
+
+
+def test_a_model_reconstructs_images_and_standard_deviations(run, scan, model):
+    truth, messages = scan
+    settings = {"method": "fast", "model": "tiny", "steps": 5, "samples": 2, "image_series": 7}
+    images = run(_chain("complex", **settings), XML, messages)
+    assert [(i.image_series_index, i.image_index) for i in images] == [
+        (7, 1),
+        (107, 1),
+        (7, 2),
+        (107, 2),
+    ]
+    for image, std in zip(images[::2], images[1::2], strict=True):
+        assert image.data.dtype == np.complex64
+        assert _relative_error(image.data[0, 0], truth.image) < 0.1
+        assert image.meta["ScoreGadget_method"] == "fast"
+        assert image.meta["ScoreGadget_model"] == "tiny"
+        assert image.meta["ScoreGadget_model_sha256"] == read_config(model).sha256
+        assert int(image.meta["ScoreGadget_steps"]) == 5
+        assert std.meta["DataRole"] == "STD_MAP"
+        assert std.data.dtype == np.float32
+        assert 0 < std.data.mean() < np.abs(image.data).mean()
+    told = [one.fields for one in run.progress if one.node == "reconstruct"]
+    assert [one["image"] for one in told] == sorted(one["image"] for one in told)
+    for number in (1, 2):
+        done = [(one["done"], one["total"]) for one in told if one["image"] == number]
+        assert done == sorted(done)
+        assert done[-1] == (5, 5)
+
+
+def test_the_three_recordings_give_the_same_image(run, recording):
+    """Acquisitions, buckets and ReconData, as a Gadgetron server sends them."""
+    for name in ("acq", "bucket", "buffer"):
+        header, messages = recording(name)
+        run([_node("reconstruct", method="sense", device="cpu")], header, messages)
+    assert len(run.images) == 3
+    plain, bucket, buffer = run.images
+    assert plain.data.shape == (1, 1, 256, 256)
+    assert np.isfinite(plain.data).all()
+    assert np.abs(plain.data).max() > 0
+    for other in (bucket, buffer):
+        np.testing.assert_array_equal(other.data, plain.data)
+        assert _header(other) == _header(plain)
+
+
+@pytest.mark.parametrize(
+    ("properties", "sentence"),
+    [
+        ({"method": "fast", "model": "tinny"}, r"There is no model 'tinny' \(found: .*tiny"),
+        ({"method": "quick"}, "Property 'method' must be 'fast', 'paper', 'sense' or 'fft'"),
+        ({"stebs": 3}, "Property 'stebs' is not known: did you mean 'steps'"),
+    ],
+)
+@pytest.mark.usefixtures("model")
+def test_wrong_settings_are_heard_at_the_other_end(run, scan, properties, sentence):
+    with pytest.raises(StreamError, match=rf"score-gadget reconstruct: .*{sentence}"):
+        run([_node("reconstruct", **properties)], XML, scan[1])
+    assert run.images == []
+
+
+def test_the_pipeline_of_the_package_names_these_nodes():
+    nodes = read_pipeline(find_pipeline("score_hybrid"))
+    assert [node.target for node in nodes] == ["prewhiten", "gather", "reconstruct", "finish"]
+    assert all(node.module == f"gadget.nodes.{node.target}" for node in nodes)
+
+
+@pytest.mark.parametrize("name", ["prewhiten", "gather", "reconstruct", "finish"])
+def test_importing_a_node_loads_nothing_heavy(name):
+    heavy = "{'torch', 'numpy', 'scipy', 'ismrmrd', 'h5py', 'pydantic'}"
+    code = f"import sys, gadget.nodes.{name}; print(sorted({heavy} & set(sys.modules)))"
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
