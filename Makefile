@@ -31,5 +31,6 @@ clean:
 
 # Models and pipelines are found in the checkout: only new dependencies need a new installation.
 .venv/%.stamp: pyproject.toml constraints.txt | .venv/python.stamp
+	@echo "Installing into .venv: a few minutes, once."
 	$(PIP) -e '.[$*]'
 	touch $@

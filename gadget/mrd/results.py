@@ -31,7 +31,9 @@ class ImageMaker:
     header
         Header of the measurement.
     series
-        Number of the image series; the standard deviation goes to ``series + 100``.
+        Number of the image series of the first encoding space, whose standard deviation goes to
+        ``series + 100``. A further encoding space has its number added to both: images of one
+        series have one size.
     """
 
     def __init__(self, header: Header, series: int) -> None:
@@ -41,15 +43,16 @@ class ImageMaker:
 
     def images(self, buffer: Buffer, result: Reconstruction) -> Iterator[ismrmrd.Image]:
         """Yield the complex image and, if there is one, its standard deviation."""
+        series = self._series + int(buffer.reference.encoding_space_ref)
         details: dict[str, MetaValue | None] = {"method": result.method, **result.details}
         comments = [result.method]
         if result.fallback is not None:
             details["fallback"] = result.fallback
             comments.append(f"FALLBACK, {result.fallback}")
-        yield self._image(buffer, result.image, self._series, "Image", comments, details)
+        yield self._image(buffer, result.image, series, "Image", comments, details)
         if result.std is not None:
             std = result.std.astype(np.complex64)
-            series = self._series + STD_SERIES_OFFSET
+            series += STD_SERIES_OFFSET
             comments = [*comments, "posterior standard deviation"]
             yield self._image(buffer, std, series, STD_ROLE, comments, details)
 

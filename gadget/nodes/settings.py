@@ -24,7 +24,8 @@ class ReconstructSettings(NodeSettings, SamplerSettings):
         0,
         ge=0,
         le=60_000,
-        description="Number of the image series; standard deviations are series + 100.",
+        description="Number of the image series. Further encoding spaces count on from it; "
+        "standard deviations are series + 100.",
     )
 
     def sampler(self) -> SamplerSettings:

@@ -39,15 +39,11 @@ def test_a_training_ends_in_a_model_and_can_be_prolonged(run, data, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("recipe", "sentence"),
-    [(RECIPE + "speed = 3\n", "speed"), ("name = tiny", "not valid TOML")],
-)
-def test_a_recipe_that_is_wrong(run, data, tmp_path, recipe, sentence):
-    (tmp_path / "recipe.toml").write_text(recipe)
+def test_a_recipe_that_is_wrong(run, data, tmp_path):
+    (tmp_path / "recipe.toml").write_text("speed = 3\n" + RECIPE)
     done = run("train", "recipe.toml", data, "-o", "run")
     assert done.returncode == 2
-    assert sentence in done.stderr
+    assert "speed" in done.stderr
 
 
 def test_a_folder_without_images(run, tmp_path):

@@ -9,14 +9,22 @@ from gadget.mrd.gather import Gatherer
 from gadget.mrd.results import ImageMaker
 
 
-def _image(scan):
+def _buffer(scan, image):
     gatherer = Gatherer(scan.header)
-    image = scan.image()
     ready = [buffer for one in scan.readouts(image) for buffer in gatherer.add(one)]
     (buffer,) = [*ready, *gatherer.finish()]
+    return buffer
+
+
+def _result(pixels, std=None):
+    return SimpleNamespace(image=pixels, std=std, method="fft", fallback=None, details={})
+
+
+def _image(scan):
+    image = scan.image()
     pixels = scan.cropped(image)[0].astype(np.complex64)
-    result = SimpleNamespace(image=pixels, std=None, method="fft", fallback=None, details={})
-    return next(ImageMaker(scan.header, 0).images(buffer, result)), pixels
+    maker = ImageMaker(scan.header, 0)
+    return next(maker.images(_buffer(scan, image), _result(pixels))), pixels
 
 
 @pytest.mark.parametrize(
@@ -37,3 +45,17 @@ def test_partitions_beyond_the_slab_are_cut_off(make_scan):
     image, pixels = _image(scan)
     np.testing.assert_allclose(image.data[0], pixels[1:5], atol=1e-6)
     assert tuple(image.getHead().field_of_view) == (16, 16, 20)
+
+
+def test_encoding_spaces_have_series_of_their_own(make_scan):
+    scan = make_scan()
+    image = scan.image()
+    pixels = scan.cropped(image)[0].astype(np.complex64)
+    maker = ImageMaker(scan.header, 5)
+    buffer = _buffer(scan, image)
+    numbers = []
+    for space in (0, 1, 0):
+        buffer.reference.encoding_space_ref = space
+        for one in maker.images(buffer, _result(pixels, std=np.abs(pixels))):
+            numbers.append((one.image_series_index, one.image_index))
+    assert numbers == [(5, 1), (105, 1), (6, 1), (106, 1), (5, 2), (105, 2)]
