@@ -3,9 +3,9 @@
 Usage: python tests/benchmarks/quality.py FOLDER [--model NAME] [--slices N] [--peers]
 
 FOLDER holds magnitude volumes (NIfTI). Each volume's middle slices become the truth; eight
-simulated coils, a smooth phase and 1 % complex noise make the measurement. SENSE here is the CG-SENSE
-of this package with the same self-calibrated coils. With --peers, L1-wavelet and TV of sigpy run
-with maps from sigpy's ESPIRiT calibration, each with the regularisation that suits the case best.
+simulated coils, a smooth phase and 1 % complex noise make the measurement. SENSE here is the
+CG-SENSE of this package with the same self-calibrated coils. With --peers, L1-wavelet and TV of
+sigpy run with maps from its ESPIRiT calibration, with the regularisation that suits the case best.
 """
 
 from __future__ import annotations

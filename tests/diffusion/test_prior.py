@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gadget.diffusion.networks.unet import UNet
-from gadget.diffusion.prior import PreconditionedDenoiser, NetworkPrior
+from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser
 
 
 class Recorder(nn.Module):

@@ -9,7 +9,7 @@ import torch
 
 from gadget.diffusion.reconstruct import Reconstructor, select_device
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import DeviceError, WeightsError
+from gadget.errors import DeviceError, StreamError, WeightsError
 from gadget.mri.fourier import fftc, ifftc
 from gadget.mri.kspace import KSpace
 from gadget.mri.simulation import coil_maps, correlated_noise
@@ -331,6 +331,14 @@ def test_progress_counts_over_all_planes(measure):
     reconstructor = _reconstructor("fast", steps=2)
     reconstructor.reconstruct(kspace, lambda done, steps: told.append((done, steps)))
     assert told == [(done, 6) for done in range(1, 7)]
+
+
+def test_when_nobody_waits_any_more_nothing_takes_over(measure):
+    def gone(done: int, steps: int) -> None:
+        raise StreamError("The other end is gone.")
+
+    with pytest.raises(StreamError, match="is gone"):
+        _reconstructor("fast").reconstruct(measure((24, 24)).kspace, gone)
 
 
 def test_one_reconstructor_makes_many_images_alike(measure, caplog):

@@ -90,6 +90,23 @@ def test_paper_samples_lie_around_the_exact_posterior_mean(gaussian, seed):
     assert 0.7 < _spread(images) / np.linalg.norm(case.std) < 1.6
 
 
+@pytest.mark.parametrize("corrector_steps", [0, 1])
+def test_without_data_the_paper_sampler_draws_from_the_prior(gaussian, corrector_steps):
+    case = gaussian(coils=1, shape=(16, 16))
+    chain = {"lam": (0.0, 0.0), "corrector_steps": corrector_steps}
+    images = _paper(case, samples=16, **chain).images.numpy()
+    std = np.linalg.norm((2 * case.prior.variance).sqrt().numpy())
+    assert _spread(images) == pytest.approx(std, rel=0.12)
+    assert np.linalg.norm(images.mean(axis=0) - case.prior.mean.numpy()) < 1.3 * std / 16**0.5
+
+
+def test_noise_of_the_data_is_not_imposed_on_the_image(gaussian):
+    case = gaussian(coils=1, shape=(16, 16), noise=0.2)
+    images = _paper(case, samples=8).images.numpy()
+    assert case.distance(images.mean(axis=0)) < 0.8 * case.spread
+    assert 0.5 < case.residual(images[0]) < 1.1
+
+
 def test_many_more_steps_come_closer_to_the_posterior(gaussian):
     case = gaussian(coils=1, shape=(16, 16), seed=1)
     few, many = (_paper(case, steps=n, samples=4).images.numpy() for n in (15, 150))

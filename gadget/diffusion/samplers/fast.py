@@ -25,6 +25,8 @@ CONSISTENCY_ITERATIONS = 10
 REFIT_EVERY = 5
 LAST_SIGMA = 1.5
 """Noise level of the last evaluation, in units of the receiver's noise."""
+LAST_WEIGHT = 2.0
+"""Pull to the last evaluation: its error is smaller than the noise that it was told."""
 LEAST_NOISE = 1e-4
 """Noise-free data are taken to have this much: the proximal step needs a finite weight."""
 
@@ -45,8 +47,8 @@ def sample_fast(
     operator = SenseOperator(problem.sampling, coils.maps)
     adjoint = operator.adjoint(problem.data)
 
-    levels = power_schedule(SIGMA_START, max(SIGMA_END, noise), max(1, steps - 1), RHO)
-    levels = levels[: steps - 1]
+    last = max(SIGMA_END, noise)
+    levels = power_schedule(max(SIGMA_START, 2 * last), last, steps - 1, RHO)
     image = problem.start.expand(samples, *problem.shape)
     for i, sigma in enumerate(levels):
         noisy = image + sigma * complex_noise(tuple(image.shape), generator, device)
@@ -60,7 +62,6 @@ def sample_fast(
             adjoint = operator.adjoint(problem.data)
     # The data bring the receiver's noise back into the image: once more, and no noise added.
     denoised = prior.denoise(image, LAST_SIGMA * noise)
-    weight = 1 / LAST_SIGMA**2
-    image = operator.regularised_inverse(adjoint, denoised, weight, CONSISTENCY_ITERATIONS)
+    image = operator.regularised_inverse(adjoint, denoised, LAST_WEIGHT, CONSISTENCY_ITERATIONS)
     report(steps, steps)
     return Sample(image, evaluations=steps)
