@@ -26,7 +26,7 @@ REFIT_EVERY = 5
 LAST_SIGMA = 1.5
 """Noise level of the last evaluation, in units of the receiver's noise."""
 LAST_WEIGHT = 2.0
-"""Pull to the last evaluation: its error is smaller than the noise that it was told."""
+"""Pull to the last evaluation, relative to the data: its error is below the receiver's noise."""
 LEAST_NOISE = 1e-4
 """Noise-free data are taken to have this much: the proximal step needs a finite weight."""
 
