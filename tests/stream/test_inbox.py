@@ -118,6 +118,7 @@ def test_draining_reads_to_the_end(pair, acquisition):
     thread = threading.Thread(target=lambda: theirs.sendall(block * 100 + CLOSE), daemon=True)
     thread.start()
     assert inbox.drain(10)
+    thread.join(5)  # it has sent everything, but may not have returned yet
     assert not thread.is_alive()
 
 
