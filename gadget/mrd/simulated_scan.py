@@ -134,7 +134,6 @@ def xml_header(scan: SimulatedScan) -> bytes:
         ),
     )
     header = xsd.ismrmrdHeader(
-        version=1,
         measurementInformation=xsd.measurementInformationType(
             measurementID="1",
             patientPosition=xsd.patientPositionType.HFS,

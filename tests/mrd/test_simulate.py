@@ -104,3 +104,9 @@ def test_undersampling_measures_the_lines_it_promises(simulated):
         measured = buffer.kspace.mask[0].all(axis=-1)
         assert measured.sum() == 16
         assert measured[22:27].all()
+
+
+def test_the_header_names_no_schema_version(simulated):
+    """Gadgetron refuses a header whose schema version is not its own."""
+    with RawFile(simulated()) as raw:
+        assert b"<version>" not in raw.header_xml
