@@ -12,17 +12,19 @@ from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import header_of, with_samples
 from gadget.mrd.header import Header
-from gadget.mri.noise import NoiseCovariance, bandwidth_scale, edge_covariance, whitening_matrix
+from gadget.mri.noise import (
+    NoiseCovariance,
+    bandwidth_scale,
+    edge_covariance,
+    ends_in_noise,
+    whitening_matrix,
+)
 
 log = logging.getLogger(__name__)
 
 BLOCK = 64
 HELD = 32
 """Readouts that are held back to estimate the noise from, where there is no noise scan."""
-EDGE_SHARE = 8
-"""One in that many samples at each end of a readout counts as its edge."""
-MAX_NEIGHBOUR_CORRELATION = 0.4
-"""White noise has 0 between neighbouring samples; receiver filters raise that to about 0.25."""
 
 
 class Prewhitener:
@@ -164,18 +166,3 @@ def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
     else:
         log.warning("There is no noise scan: the noise is estimated from the edge of k-space.")
     return covariance
-
-
-def ends_in_noise(readout: NDArray[np.complex64]) -> bool:
-    """Whether the ends of a readout `[coil, kx]` hold noise rather than signal.
-
-    Neighbouring samples of an object smaller than the field of view are alike, and a covariance of
-    signal would weight the coils by what they see, not by their noise.
-    """
-    count = readout.shape[1] // EDGE_SHARE
-    if count < 2:
-        return False
-    ends = np.stack([readout[:, :count], readout[:, -count:]])
-    neighbours = abs(np.vdot(ends[..., :-1], ends[..., 1:]))
-    power = np.linalg.norm(ends[..., :-1]) * np.linalg.norm(ends[..., 1:])
-    return bool(neighbours <= MAX_NEIGHBOUR_CORRELATION * power)

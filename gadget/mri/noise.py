@@ -22,6 +22,8 @@ SAMPLES_PER_COIL = 4
 MAX_CONDITION = 1e6
 EDGE_SHARE = 8
 """One in that many samples at each end of a readout counts as its edge."""
+MAX_NEIGHBOUR_CORRELATION = 0.4
+"""White noise has 0 between neighbouring samples; receiver filters raise that to about 0.25."""
 PERIPHERY = 0.6
 """Points further out than this share of the way to the edge of k-space are its periphery."""
 BLOCK = 16
@@ -111,6 +113,20 @@ def edge_covariance(readouts: list[NDArray[np.complex64]]) -> NoiseCovariance | 
         covariance.add(end)
     enough = covariance.samples >= SAMPLES_PER_COIL * covariance.coils
     return covariance if enough else None
+
+
+def ends_in_noise(readout: NDArray[np.complex64]) -> bool:
+    """Whether the ends of a readout `[coil, kx]` hold noise rather than signal.
+
+    Neighbouring samples of an object smaller than the field of view are alike, and a covariance of
+    signal would weight the coils by what they see, not by their noise.
+    """
+    ends = np.array(_ends(readout))
+    if ends.shape[-1] < 2:
+        return False
+    neighbours = abs(np.vdot(ends[..., :-1], ends[..., 1:]))
+    power = np.linalg.norm(ends[..., :-1]) * np.linalg.norm(ends[..., 1:])
+    return bool(neighbours <= MAX_NEIGHBOUR_CORRELATION * power)
 
 
 def _ends(readout: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:

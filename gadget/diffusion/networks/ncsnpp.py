@@ -47,7 +47,6 @@ class NCSNpp(nn.Module):
         levels = range(len(widths))
         length = 4 * stem
         self.size_multiple = 2 ** (len(widths) - 1)
-        self.attention = config.attention
         self.embedding = FourierEmbedding(stem, length)
         self.stem = nn.Conv2d(1, stem, 3, padding=1)
 
