@@ -98,7 +98,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
     """
     folder = find_model(name)
     config = read_config(folder)
-    weights = _read_weights(folder / WEIGHTS, config)
+    weights = read_weights(folder, config)
     denoiser: PreconditionedDenoiser | ScoreDenoiser
     network: UNet | NCSNpp
     if isinstance(config.network, UNetConfig):
@@ -108,7 +108,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
         network, channels = NCSNpp(config.network), 1
         denoiser = ScoreDenoiser(network, config.input_scale)
     try:
-        denoiser.load_state_dict({k: v.float() for k, v in weights.items()})
+        denoiser.load_state_dict(weights)
     except RuntimeError as error:
         raise WeightsError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
     return NetworkPrior(
@@ -138,7 +138,15 @@ def save_model(
     (folder / CONFIG).write_text(text)
 
 
-def _read_weights(path: Path, config: ModelConfig) -> dict[str, Tensor]:
+def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
+    """Read a model's weights in single precision.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or damaged, or is not the one that `config` names.
+    """
+    path = folder / WEIGHTS
     try:
         found = _sha256(path)
         if found != config.sha256:
@@ -147,7 +155,7 @@ def _read_weights(path: Path, config: ModelConfig) -> dict[str, Tensor]:
                 f"{config.sha256}, got {found}. It is truncated or was replaced; install the "
                 "model again."
             )
-        return load_file(path)
+        return {name: value.float() for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"The weights {path} cannot be read: {error}.") from error
 

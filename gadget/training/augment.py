@@ -22,6 +22,9 @@ SEED_STRIDE = 0x9E3779B1
 MAX_BRIGHTNESS = 4.0
 """Brighter pixels [image scale] are cut: a few vessels and artefacts must not rule the loss."""
 
+OTHER_TISSUES = 0.25
+"""Share of the patches whose order of brightness is changed."""
+
 
 class PatchSampler:
     """Draw batches of complex patches; the same seed and step give the same batch."""
@@ -78,8 +81,21 @@ def _complex_patches(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     phase = phase + steep * (
         _uniform(-1, 1, ones, generator) * y + _uniform(-1, 1, ones, generator) * x
     )
-    image = magnitude.clamp(max=MAX_BRIGHTNESS) ** gamma * scale * shading
+    tissue = _other_tissues(magnitude.clamp(max=MAX_BRIGHTNESS), generator)
+    image = tissue**gamma * scale * shading
     return torch.stack([image * phase.cos(), image * phase.sin()], dim=1)
+
+
+def _other_tissues(magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    """Now and then let brightness rise and fall, as between tissues of another sequence.
+
+    What is dark between bright tissues can then be anything, while air stays dark.
+    """
+    ones = (len(magnitude), 1, 1)
+    depth = _uniform(0.3, 0.7, ones, generator) * (_uniform(0, 1, ones, generator) < OTHER_TISSUES)
+    waves = _uniform(0.2, 0.6, ones, generator)
+    start = _uniform(0, 2 * math.pi, ones, generator)
+    return magnitude * (1 + depth * torch.sin(2 * math.pi * waves * magnitude + start))
 
 
 def _smooth_field(

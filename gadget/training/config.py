@@ -25,6 +25,9 @@ class TrainingConfig(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     """Name of the model; its folder is called so."""
     network: UNetConfig = UNetConfig()
+    initial: str | None = None
+    """Name or folder of a model of the same network to begin from: a prior for other images
+    needs far fewer updates that way."""
     seed: int = 0
     steps: int = Field(ge=1)
     """Updates of the weights."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gadget.diffusion.model_folder import find_model, read_config, read_weights
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError, DataError
@@ -46,6 +47,8 @@ class Trainer:
         self.step = 0
         torch.manual_seed(config.seed)
         self.denoiser = PreconditionedDenoiser(UNet(config.network), config.sigma_data)
+        if config.initial is not None:
+            self.denoiser.load_state_dict(initial_weights(config, config.initial))
         self.denoiser.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: v.clone() for k, v in self.denoiser.state_dict().items()}
         self.optimizer = torch.optim.Adam(
@@ -154,6 +157,27 @@ def train(
         if last or time.monotonic() - saved > CHECKPOINT_SECONDS:
             trainer.save(checkpoint)
             saved = time.monotonic()
+
+
+def initial_weights(config: TrainingConfig, name: str) -> dict[str, Tensor]:
+    """Return the weights of the model that a training begins from.
+
+    Raises
+    ------
+    WeightsError
+        There is no such model, or its weights are damaged.
+    ConfigError
+        Its network is not the recipe's.
+    """
+    folder = find_model(name)
+    model = read_config(folder)
+    if (model.network, model.sigma_data) != (config.network, config.sigma_data):
+        raise ConfigError(
+            f"The training cannot begin from '{name}': expected a model of the recipe's network "
+            f"({config.network!r}, sigma_data {config.sigma_data}), got {model.network!r}, "
+            f"sigma_data {model.sigma_data}. Copy these to the recipe, or remove `initial`."
+        )
+    return read_weights(folder, model)
 
 
 def draw_sigma(config: TrainingConfig, size: int, generator: torch.Generator) -> Tensor:
