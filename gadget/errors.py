@@ -7,7 +7,8 @@ ReconError
 ├── DataError      measured data or an XML header that cannot be reconstructed
 ├── StreamError    the other end of a socket broke the protocol, vanished or reported an error
 ├── WeightsError   a model folder that is missing, damaged or of an unknown kind
-└── DeviceError    a device that is absent or out of memory
+├── DeviceError    a device that is absent or out of memory
+└── DeadlineError  an image would be late
 """
 
 
@@ -33,3 +34,7 @@ class WeightsError(ReconError):
 
 class DeviceError(ReconError):
     """A compute device is absent or out of memory."""
+
+
+class DeadlineError(ReconError):
+    """An image would come later than the settings allow."""

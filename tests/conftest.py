@@ -18,6 +18,14 @@ from gadget.mri.simulation import coil_maps, correlated_noise, smooth_phase
 # that threads cost more than they bring.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is not None:
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no CUDA device")
+
+
 ROOT = Path(__file__).resolve().parent.parent
 GENERATOR = "ismrmrd_generate_cartesian_shepp_logan"
 ELLIPSES = (
@@ -127,3 +135,37 @@ def measure(phantom):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with throw-away models called `tiny` and `other`."""
+    import torch
+
+    from gadget.diffusion.model_folder import ModelConfig, save_model
+    from gadget.diffusion.networks.unet import UNet, UNetConfig
+    from gadget.diffusion.prior import PreconditionedDenoiser
+
+    folder = tmp_path_factory.mktemp("models")
+    network = UNetConfig(widths=(8, 8), blocks=1, patch=2, embedding=8)
+    for seed, name in enumerate(("tiny", "other")):
+        torch.manual_seed(seed)
+        config = ModelConfig(
+            name=name,
+            network=network,
+            sigma_data=0.25,
+            sigma_min=0.002,
+            sigma_max=10,
+            training_steps=0,
+            sha256="0" * 64,
+        )
+        weights = PreconditionedDenoiser(UNet(network), 0.25).state_dict()
+        save_model(folder / name, config, weights)
+    return folder
+
+
+@pytest.fixture
+def models(tiny_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of models that every process finds by the names `tiny` and `other`."""
+    monkeypatch.setenv("SCORE_GADGET_MODELS", str(tiny_models))
+    return tiny_models

@@ -1,183 +1,148 @@
 """Published checkpoints of other groups to model folders.
 
-A score-MRI checkpoint (`checkpoint_95.pth`) holds `model`, the raw weights with the prefix
+A score-MRI checkpoint (`checkpoint_95.pth`) holds `model`, the raw weights, mostly with the prefix
 `module.`, and `ema`, the averaged weights as a list in the order of the trainable parameters. The
 fixed Fourier frequencies are no parameters: only the raw weights have them.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
+from gadget.diffusion.networks.ncsnpp import NCSNppConfig
+from gadget.diffusion.published_ncsnpp import FREQUENCIES, architecture, renamed
 from gadget.errors import WeightsError
 
-PREFIX = "module.all_modules."
-FREQUENCIES = "0.W"
+log = logging.getLogger(__name__)
+
+MODULES = "all_modules."
 SIGMA_MIN, SIGMA_MAX = 0.01, 378.0
-"""Noise levels that the published networks were trained for, in their own units."""
+"""Noise levels of the published networks, where a checkpoint does not have its own."""
 SUPPORTED = (
-    "Supported are score-MRI checkpoints of NCSN++ (state dict `model` with keys "
-    f"'{PREFIX}N...' and `ema` with shadow_params)."
+    "Supported are score-MRI checkpoints of NCSN++ for real images (`model` with weights called "
+    f"'module.{MODULES}N...', `ema` with shadow_params)."
 )
+OTHERS = {
+    r"(^|\.)(input_blocks|time_embed)\.": "a network of guided-diffusion, improved-diffusion or "
+    "DDS (ADM). Such a file tells neither the noise schedule nor the number of attention heads, so "
+    "that nothing exact can be made of it",
+    r"(^|\.)(map_layer0|map_noise|enc\.\d+x\d+_)": "a network of EDM",
+    r"(^|\.)(down_blocks|mid_block)\.": "a network of diffusers",
+}
+"""Layouts that are known and not supported, by the names of their weights."""
 
 
-def read_score_mri(path: Path) -> tuple[NCSNppConfig, dict[str, Tensor], int]:
-    """Return network, averaged weights and training steps of a score-MRI checkpoint.
+class Published(NamedTuple):
+    """A published network in our terms."""
+
+    network: NCSNppConfig
+    weights: dict[str, Tensor]
+    """By the names that `NCSNpp` has for them."""
+    steps: int
+    """Training steps."""
+    sigma_min: float
+    sigma_max: float
+    """Trained noise levels, in units of the network's input."""
+
+
+def read_score_mri(path: Path) -> Published:
+    """Return the network of a score-MRI checkpoint with its averaged weights.
 
     Raises
     ------
     WeightsError
         The file is no such checkpoint. Pickled code is never run.
     """
+    checkpoint = _load(path)
+    model = checkpoint.get("model", checkpoint)
+    raw = _numbered(model) if isinstance(model, Mapping) else {}
+    if not raw:
+        raise WeightsError(f"{path} is {_layout(checkpoint)}. {SUPPORTED}")
+    if FREQUENCIES not in raw:
+        raise WeightsError(
+            f"{path} lacks the fixed frequencies 'module.{MODULES}{FREQUENCIES}', which are random "
+            f"numbers that nobody can guess. {SUPPORTED}"
+        )
+    averaged = raw | _averages(checkpoint.get("ema"), raw, path)
+    try:
+        network = architecture(averaged)
+        weights = renamed(averaged, network)
+    except ValueError as error:
+        raise WeightsError(f"{path} is no known NCSN++: {error}. {SUPPORTED}") from error
+    steps = checkpoint.get("step")
+    steps = steps if isinstance(steps, int) else 0
+    return Published(network, weights, steps, *_noise_levels(model))
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        raise WeightsError(
+            f"{path} is a pickle, as EDM publishes them: program code that is never run here. "
+            f"{SUPPORTED}"
+        )
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        raw = {
-            name.removeprefix(PREFIX): value
-            for name, value in checkpoint["model"].items()
-            if name.startswith(PREFIX)
-        }
-        shadow = list(checkpoint["ema"]["shadow_params"])
-        steps = int(checkpoint.get("step", 0))
     except OSError as error:
-        raise WeightsError(f"The checkpoint {path} cannot be read: {error}.") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise WeightsError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # torch's readers raise whatever they like
         raise WeightsError(f"{path} is damaged or holds more than weights. {SUPPORTED}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} has another layout ({error!r}). {SUPPORTED}") from error
+    return checkpoint if isinstance(checkpoint, Mapping) else {}
+
+
+def _numbered(model: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of the numbered modules, by number and name."""
+    return {
+        name.rpartition(MODULES)[2]: value
+        for name, value in model.items()
+        if isinstance(value, Tensor) and MODULES in name
+    }
+
+
+def _layout(checkpoint: Mapping[str, Any]) -> str:
+    names = [
+        str(name)
+        for part in (checkpoint, *checkpoint.values())
+        if isinstance(part, Mapping)
+        for name in part
+    ]
+    for pattern, meaning in OTHERS.items():
+        if any(re.search(pattern, name) for name in names):
+            return meaning
+    return "no checkpoint of a known layout"
+
+
+def _averages(ema: object, raw: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the averaged weights by the names of the raw ones."""
+    if ema is None:
+        log.warning("%s holds no averaged weights; the raw ones are worse.", path)
+        return {}
+    shadow = ema.get("shadow_params") if isinstance(ema, Mapping) else None
     trainable = [name for name in raw if name != FREQUENCIES]
-    if FREQUENCIES not in raw or len(trainable) != len(shadow):
+    if not isinstance(shadow, list) or len(shadow) != len(trainable):
+        found = len(shadow) if isinstance(shadow, list) else "no list of"
         raise WeightsError(
-            f"{path} holds {len(trainable)} parameters and {len(shadow)} averages, expected as "
-            f"many, and the frequencies '{PREFIX}{FREQUENCIES}'. {SUPPORTED}"
+            f"{path} holds {len(trainable)} parameters and {found} averages, expected as many. "
+            f"{SUPPORTED}"
         )
-    averaged = dict(zip(trainable, shadow, strict=True)) | {FREQUENCIES: raw[FREQUENCIES]}
-    config = _architecture(averaged, path)
-    return config, _renamed(averaged, config, path), steps
+    averages = dict(zip(trainable, shadow, strict=True))
+    for name, value in averages.items():
+        if not isinstance(value, Tensor) or value.shape != raw[name].shape:
+            raise WeightsError(
+                f"The average of {name} in {path} is no tensor of the shape "
+                f"{list(raw[name].shape)}: the averages belong to another network. {SUPPORTED}"
+            )
+    return averages
 
 
-def _architecture(weights: dict[str, Tensor], path: Path) -> NCSNppConfig:
-    """Read the configuration off the order and the shapes of the numbered modules."""
-    kinds = _kinds(weights)
-    try:
-        widths: list[int] = []
-        attention: list[int] = []
-        blocks = _blocks_before_first_halving(kinds)
-        number = 4
-        while True:
-            level = len(widths)
-            for _ in range(blocks):
-                width = len(weights[f"{number}.Conv_0.weight"])
-                number += 1
-                if kinds.get(number) == "attention":
-                    attention.append(level)
-                    number += 1
-            widths.append(width)
-            if kinds.get(number + 1) != "pyramid":
-                break
-            number += 2
-        return NCSNppConfig(
-            stem=len(weights["3.weight"]),
-            widths=tuple(widths),
-            blocks=blocks,
-            attention=tuple(sorted(set(attention))),
-        )
-    except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path} is no known NCSN++ ({error!r}). {SUPPORTED}") from error
-
-
-def _kinds(weights: dict[str, Tensor]) -> dict[int, str]:
-    kinds: dict[int, str] = {}
-    for name in weights:
-        number, _, rest = name.partition(".")
-        part = rest.split(".")[0]
-        if part in ("NIN_0", "Conv2d_0", "Conv_0"):
-            kinds[int(number)] = {
-                "NIN_0": "attention",
-                "Conv2d_0": "pyramid",
-                "Conv_0": "residual",
-            }[part]
-    return kinds
-
-
-def _blocks_before_first_halving(kinds: dict[int, str]) -> int:
-    first_pyramid = min(number for number, kind in kinds.items() if kind == "pyramid")
-    before = [kinds[number] for number in range(4, first_pyramid)]
-    # The block just before the pyramid halves the resolution.
-    return before.count("residual") - 1
-
-
-def _renamed(weights: dict[str, Tensor], config: NCSNppConfig, path: Path) -> dict[str, Tensor]:
-    """Give the weights the names that `NCSNpp` has for them."""
-    renamed: dict[str, Tensor] = {}
-    used: set[str] = set()
-    for number, (own, kind) in enumerate(_modules(NCSNpp(config))):
-        for theirs, ours in _NAMES[kind].items():
-            source = f"{number}.{theirs}"
-            if source in weights:
-                value = weights[source]
-                if kind == "attention" and theirs.endswith(".W"):
-                    # Their 1 x 1 layers are matrices [in, out], ours are convolutions.
-                    value = value.T[:, :, None, None]
-                renamed[f"{own}.{ours}"] = value
-                used.add(source)
-    left = sorted(set(weights) - used)
-    if left:
-        raise WeightsError(f"{path} holds weights without a place, first {left[0]}. {SUPPORTED}")
-    return renamed
-
-
-def _modules(network: NCSNpp) -> Iterator[tuple[str, str]]:
-    """Yield our name and the kind of each module, in the order in which theirs are numbered."""
-    yield "embedding", "fourier"
-    for name in ("embedding.first", "embedding.second", "stem"):
-        yield name, "plain"
-    for i, level in enumerate(network.down):
-        yield from _level(f"down.{i}", level)
-        if i < len(network.halve):
-            yield f"halve.{i}", "residual"
-            yield f"pyramid.{i}", "pyramid"
-    yield from _level("middle", network.middle)
-    for i, level in enumerate(network.up):
-        yield from _level(f"up.{i}", level)
-        if i < len(network.enlarge):
-            yield f"enlarge.{i}", "residual"
-    yield from (("norm", "plain"), ("head", "plain"))
-
-
-def _level(name: str, layers: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a ModuleList
-    for j, layer in enumerate(layers):
-        yield f"{name}.{j}", "attention" if isinstance(layer, Attention) else "residual"
-
-
-def _both(theirs: str, ours: str) -> dict[str, str]:
-    return {f"{theirs}.weight": f"{ours}.weight", f"{theirs}.bias": f"{ours}.bias"}
-
-
-_NAMES: dict[str, dict[str, str]] = {
-    "fourier": {"W": "frequencies"},
-    "plain": {"weight": "weight", "bias": "bias"},
-    "pyramid": _both("Conv2d_0", "conv"),
-    "residual": {
-        **_both("GroupNorm_0", "norm_in"),
-        **_both("Conv_0", "conv_in"),
-        **_both("Dense_0", "shift"),
-        **_both("GroupNorm_1", "norm_out"),
-        **_both("Conv_1", "conv_out"),
-        **_both("Conv_2", "skip"),
-    },
-    "attention": {
-        **_both("GroupNorm_0", "norm"),
-        **{
-            f"NIN_{i}.{theirs}": f"{ours}.{kind}"
-            for i, ours in enumerate(("query", "key", "value", "out"))
-            for theirs, kind in (("W", "weight"), ("b", "bias"))
-        },
-    },
-}
+def _noise_levels(model: Mapping[str, Any]) -> tuple[float, float]:
+    for name, value in model.items():
+        if isinstance(value, Tensor) and name.endswith("sigmas") and bool((value > 0).all()):
+            return float(value.min()), float(value.max())
+    return SIGMA_MIN, SIGMA_MAX

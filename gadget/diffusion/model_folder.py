@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from gadget.diffusion.devices import multiplies_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
@@ -81,15 +82,40 @@ def find_model(name: str) -> Path:
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check a model's `config.json`."""
+    """Read and check a model's `config.json`.
+
+    Raises
+    ------
+    WeightsError
+        It is missing, no JSON, or holds an unknown key, network or an impossible value.
+    """
+    path = folder / CONFIG
     try:
-        return ModelConfig.model_validate_json((folder / CONFIG).read_text())
-    except (OSError, ValueError, ValidationError) as error:
-        raise WeightsError(f"{folder / CONFIG} is not a usable model config: {error}") from error
+        return ModelConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise WeightsError(f"The model config {path} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        raise WeightsError(f"{path} is not a usable model config: {problems(error)}.") from error
 
 
-def load_prior(name: str, device: torch.device) -> Prior:
+def problems(error: ValidationError) -> str:
+    """Return in one line which values of a configuration are wrong."""
+    return "; ".join(
+        f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}"
+        + (f" (got {e['input']!r})" if e["loc"] and e["type"] != "missing" else "")
+        for e in error.errors()
+    )
+
+
+def load_prior(name: str, device: torch.device, half_precision: bool | None = None) -> Prior:
     """Load a model's weights onto `device`.
+
+    Parameters
+    ----------
+    name, device
+        Name or folder of the model, and where to compute.
+    half_precision
+        Convolve in bfloat16; where that is faster and the network was trained so, if not given.
 
     Raises
     ------
@@ -101,16 +127,22 @@ def load_prior(name: str, device: torch.device) -> Prior:
     weights = read_weights(folder, config)
     denoiser: PreconditionedDenoiser | ScoreDenoiser
     network: UNet | NCSNpp
-    if isinstance(config.network, UNetConfig):
-        network, channels = UNet(config.network), 2
-        denoiser = PreconditionedDenoiser(network, config.sigma_data)
-    else:
-        network, channels = NCSNpp(config.network), 1
-        denoiser = ScoreDenoiser(network, config.input_scale)
     try:
-        denoiser.load_state_dict(weights)
-    except RuntimeError as error:
-        raise WeightsError(f"{folder / WEIGHTS} does not fit its config.json: {error}") from error
+        if isinstance(config.network, UNetConfig):
+            network, channels = UNet(config.network), 2
+            denoiser = PreconditionedDenoiser(network, config.sigma_data)
+        else:
+            network, channels = NCSNpp(config.network), 1
+            denoiser = ScoreDenoiser(network, config.input_scale)
+    except ValueError as error:
+        raise WeightsError(f"{folder / CONFIG} describes no possible network: {error}.") from error
+    wrong = misfits(weights, denoiser.state_dict())
+    if wrong:
+        raise WeightsError(f"{folder / WEIGHTS} does not fit its config.json: {wrong}.")
+    denoiser.load_state_dict(weights)
+    if half_precision is None:
+        # U-Nets are trained that way; a published network must agree with its authors' code.
+        half_precision = isinstance(network, UNet) and multiplies_bfloat16(device)
     return NetworkPrior(
         denoiser.to(device),
         name=config.name,
@@ -119,6 +151,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
         sigma_max=config.sigma_max,
         channels=channels,
         size_multiple=network.size_multiple,
+        half_precision=half_precision,
     )
 
 
@@ -131,11 +164,13 @@ def save_model(
     """Write weights and the config that belongs to them; its sha256 is filled in."""
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / (WEIGHTS + ".partial")
-    save_file({k: v.to(precision).contiguous().cpu() for k, v in weights.items()}, partial)
-    checked = config.model_copy(update={"sha256": _sha256(partial)})
+    # Not with `save_file`, whose files nobody but their owner may read.
+    content = save({k: v.to(precision).contiguous().cpu() for k, v in weights.items()})
+    partial.write_bytes(content)
+    checked = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
     partial.replace(folder / WEIGHTS)
-    text = json.dumps(checked.model_dump(), indent=2) + "\n"
-    (folder / CONFIG).write_text(text)
+    partial.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
+    partial.replace(folder / CONFIG)
 
 
 def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
@@ -158,6 +193,20 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
         return {name: value.float() for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"The weights {path} cannot be read: {error}.") from error
+
+
+def misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Return in a few words which weights do not fit a network's; nothing if all do."""
+    wrong = [
+        *(f"{name} is missing" for name in expected if name not in weights),
+        *(f"{name} has no place in the network" for name in weights if name not in expected),
+        *(
+            f"{name} has the shape {list(weights[name].shape)}, expected {list(value.shape)}"
+            for name, value in expected.items()
+            if name in weights and weights[name].shape != value.shape
+        ),
+    ]
+    return wrong[0] + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "") if wrong else ""
 
 
 def _sha256(path: Path) -> str:

@@ -45,7 +45,7 @@ class SamplerSettings(BaseModel):
     snr: float = Field(
         0.16, gt=0, lt=1, description="`paper`: signal-to-noise ratio of a Langevin correction."
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of all random numbers.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of all random numbers.")
     samples: int = Field(
         1,
         ge=1,
@@ -56,6 +56,12 @@ class SamplerSettings(BaseModel):
     model: str = Field("brain-small", description="Name or folder of the prior.")
     device: str = Field(
         "auto", description="`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`."
+    )
+    deadline_s: float | None = Field(
+        None,
+        gt=0,
+        description="Longest time for one image [s]: fewer steps are taken where needed, and where "
+        "not even few are possible, the image is made by CG-SENSE. Default: any time.",
     )
     noise_std: float | None = Field(
         None,

@@ -13,15 +13,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gadget.mri.fourier import ifftc
-from gadget.mri.sense import SamplingOperator, SenseOperator, combine, conjugate_gradient
+from gadget.mri.sense import (
+    SamplingOperator,
+    SenseOperator,
+    combine,
+    conjugate_gradient,
+    varying_axes,
+)
 
 MIN_CENTRE = 6
 """Fewest adjacent complete lines that count as a fully sampled centre."""
 CENTRE = 32
 """Most points of the centre that the first estimate looks at, along an axis."""
+BLOCKS = 20
+"""Blocks along an axis in which a measurement without a centre is looked at."""
 ORDERS = (3, 4, 5, 6, 7, 8)
 """Polynomial coefficients along an axis, coarse to fine; each is fitted before the next starts."""
 FIT_ITERATIONS = 10
@@ -132,7 +141,10 @@ def calibrate(
     -------
     The coil model and the image `[y, x]` that belongs to it.
     """
-    smooth = low_resolution(kspace, mask)
+    if min(centre_extent(mask)) >= MIN_CENTRE:
+        smooth = low_resolution(kspace, mask)
+    else:
+        smooth = locally_dominant(kspace, mask)
     image = combine(smooth, _dominant_phase(smooth))
     model = _fit_to_images(smooth, image, ORDERS[0])
     for order in ORDERS:
@@ -152,19 +164,73 @@ def conventional_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -
 
 
 def low_resolution(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Return smooth coil images `[coil, y, x]` from the centre of k-space, on the full grid.
-
-    Where too few lines around the centre are complete, all measured points near the centre count;
-    aliasing then looks like noise in them.
-    """
+    """Return smooth coil images `[coil, y, x]` from the measured centre, on the full grid."""
     window = torch.ones((), device=kspace.device)
     for axis, (size, full) in enumerate(zip(centre_extent(mask), mask.shape, strict=True)):
-        width = min(full, CENTRE, size) if size >= MIN_CENTRE else min(full, CENTRE)
+        width = min(CENTRE, size)
         k = torch.arange(full, device=kspace.device) - full // 2
         # Tapered: no ringing into the air around the object.
         taper = torch.cos(torch.pi * k / (width + 2)).square() * (k.abs() <= width / 2)
         window = window * (taper[:, None] if axis == 0 else taper[None, :])
     return ifftc(kspace * (window * mask))
+
+
+def locally_dominant(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return smooth coil images `[coil, y, x]` of a measurement without a centre.
+
+    Within a block of pixels the covariance of the aliased coil images is that of the object there
+    plus what irregular sampling spreads evenly over the image, which is their mean and is taken
+    off. Its dominant eigenvector is the coil structure (Walsh et al., Adaptive reconstruction of
+    phased array MR imagery, Magn Reson Med 2000, section "Theory").
+    """
+    axes = [axis + 2 for axis in varying_axes(mask)]
+    covariance = _block_covariance(ifftc(kspace * _whitening_of_radii(kspace, mask)))
+    if axes:
+        share = float(mask.float().mean())
+        covariance = covariance - (1 - share) * covariance.mean(dim=axes, keepdim=True)
+    power, vectors = torch.linalg.eigh(covariance)
+    dominant = vectors[..., -1] * power[..., -1:].clamp(min=0).sqrt()
+    # An eigenvector's phase is arbitrary: that of the coils' strongest combination is taken off.
+    strongest = torch.linalg.eigh(torch.einsum("yxa,yxb->ab", dominant, dominant.conj()))[1][:, -1]
+    phase = (dominant @ strongest.conj()).angle()
+    coarse = torch.view_as_real(dominant * torch.exp(-1j * phase)[..., None])
+    fine = F.interpolate(
+        coarse.permute(2, 3, 0, 1), (mask.shape[0], mask.shape[1]), mode="bilinear"
+    )
+    return torch.complex(fine[:, 0], fine[:, 1])
+
+
+def _block_covariance(images: Tensor) -> Tensor:
+    """Return the covariance of coil images `[coil, y, x]` in blocks, `[y, x, coil, coil]`."""
+    rows, columns = (torch.tensor_split(torch.arange(n), min(n, BLOCKS)) for n in images.shape[1:])
+    return torch.stack(
+        [
+            torch.stack(
+                [
+                    torch.einsum("ayx,byx->ab", block, block.conj()) / block[0].numel()
+                    for block in strip.split([len(c) for c in columns], dim=-1)
+                ]
+            )
+            for strip in images.split([len(r) for r in rows], dim=-2)
+        ]
+    )
+
+
+def _whitening_of_radii(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return weights `[ky, kx]` that even out the energy of all distances from the centre.
+
+    Edges then count as much as contrast, and few bright lines near the centre rule nothing.
+    """
+    axes = (torch.arange(n, device=mask.device) - n // 2 for n in mask.shape)
+    ky, kx = torch.meshgrid(*axes, indexing="ij")
+    radius = torch.sqrt((ky**2 + kx**2).float()).round().long().flatten()
+    count = torch.bincount(radius, mask.flatten().float())
+    energy = torch.bincount(radius, kspace.abs().square().sum(dim=0).flatten())
+    power = energy / count.clamp(min=1)
+    # What the faintest distance holds is mostly noise, and must not be raised.
+    faintest = power[count > 0].min()
+    weights = torch.where(count > 0, power.sqrt() / (power + 3 * faintest).clamp(min=1e-30), 0)
+    return weights[radius].reshape(mask.shape)
 
 
 def centre_extent(mask: Tensor) -> tuple[int, int]:

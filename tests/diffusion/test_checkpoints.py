@@ -1,6 +1,8 @@
-"""The published network against its authors' own output."""
+"""The published network against its authors' own output, and what else checkpoints may hold."""
 
 from __future__ import annotations
+
+import pickle
 
 import numpy as np
 import pytest
@@ -11,30 +13,116 @@ from gadget.diffusion.model_folder import ModelConfig, load_prior, save_model
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.errors import WeightsError
 
+SMALL = NCSNppConfig(stem=8, widths=(8, 16), blocks=1, attention=(1,))
+
 
 @pytest.fixture
 def reference(test_data):
     return test_data / "reference" / "ncsnpp"
 
 
+def _network(config: NCSNppConfig) -> NCSNpp:
+    torch.manual_seed(0)
+    network = NCSNpp(config)
+    network.embedding.frequencies.normal_()
+    return network.eval()
+
+
+def _as_published(network: NCSNpp) -> dict[str, dict]:
+    """A network's weights in the layout of the authors' checkpoints, put down by hand."""
+    own = network.state_dict()
+    levels = range(len(network.down))
+    order = [("embedding", {"frequencies": "W"})]
+    order += [(n, {}) for n in ("embedding.first", "embedding.second", "stem")]
+    for i in levels:
+        order += [(f"down.{i}.{j}", _kind(layer)) for j, layer in enumerate(network.down[i])]
+        if i != levels[-1]:
+            order += [(f"halve.{i}", RESIDUAL), (f"pyramid.{i}", {"conv": "Conv2d_0"})]
+    order += [("middle.0", RESIDUAL), ("middle.1", ATTENTION), ("middle.2", RESIDUAL)]
+    for i in levels:
+        order += [(f"up.{i}.{j}", _kind(layer)) for j, layer in enumerate(network.up[i])]
+        if i != levels[-1]:
+            order.append((f"enlarge.{i}", RESIDUAL))
+    order += [("norm", {}), ("head", {})]
+
+    model = {"module.sigmas": torch.linspace(50, 0.02, 5, dtype=torch.float64)}
+    for number, (ours, names) in enumerate(order):
+        for name, value in own.items():
+            rest = name.removeprefix(f"{ours}.")
+            if not name.startswith(f"{ours}.") or (ours == "embedding" and rest != "frequencies"):
+                continue
+            part, _, last = rest.partition(".")
+            theirs = ".".join(filter(None, (names.get(part, part), last)))
+            if "NIN" in theirs:
+                theirs = theirs.replace("weight", "W").replace("bias", "b")
+                value = value[:, :, 0, 0].T if theirs.endswith("W") else value
+            model[f"module.all_modules.{number}.{theirs}"] = value
+    averages = [value for name, value in model.items() if name[7:] not in FIXED]
+    ema = {"decay": 0.999, "num_updates": 5, "shadow_params": averages}
+    return {"step": 5, "model": model, "ema": ema}
+
+
+FIXED = ("sigmas", "all_modules.0.W")
+RESIDUAL = {
+    "norm_in": "GroupNorm_0",
+    "conv_in": "Conv_0",
+    "shift": "Dense_0",
+    "norm_out": "GroupNorm_1",
+    "conv_out": "Conv_1",
+    "skip": "Conv_2",
+}
+ATTENTION = {"norm": "GroupNorm_0", "query": "NIN_0", "key": "NIN_1", "value": "NIN_2"}
+ATTENTION["out"] = "NIN_3"
+
+
+def _kind(layer: torch.nn.Module) -> dict[str, str]:
+    return ATTENTION if hasattr(layer, "query") else RESIDUAL
+
+
+@pytest.fixture
+def published(tmp_path):
+    """Writes a checkpoint as the authors do, after a change."""
+
+    def write(config=SMALL, change=lambda checkpoint: None):
+        network = _network(config)
+        checkpoint = _as_published(network)
+        change(checkpoint)
+        torch.save(checkpoint, tmp_path / "checkpoint.pth")
+        return network, tmp_path / "checkpoint.pth"
+
+    return write
+
+
+def _assert_same(network: NCSNpp, weights: dict[str, torch.Tensor]) -> None:
+    own = network.state_dict()
+    assert own.keys() == weights.keys()
+    for name, value in own.items():
+        assert torch.equal(value, weights[name]), name
+
+
 def test_score_agrees_with_the_authors_network(reference):
-    config, weights, steps = read_score_mri(reference / "tiny.pth")
-    network = NCSNpp(config).eval()
-    network.load_state_dict(weights)
+    found = read_score_mri(reference / "tiny.pth")
+    network = NCSNpp(found.network).eval()
+    network.load_state_dict(found.weights)
     recorded = np.load(reference / "tiny_io.npz")
     with torch.no_grad():
         score = network(torch.from_numpy(recorded["x"]), torch.from_numpy(recorded["sigma"]))
-    assert steps == 1234
+    assert found.steps == 1234
+    assert (found.sigma_min, found.sigma_max) == pytest.approx((0.01, 378))
     for ours, theirs in zip(score.numpy(), recorded["score"], strict=True):
         assert np.linalg.norm(ours - theirs) < 1e-5 * np.linalg.norm(theirs)
 
 
 def test_imported_model_denoises_both_parts_as_the_real_network_does(reference, tmp_path):
-    network, weights, steps = read_score_mri(reference / "tiny.pth")
+    found = read_score_mri(reference / "tiny.pth")
     config = ModelConfig(
-        name="tiny", network=network, sigma_min=0.01, sigma_max=378, training_steps=steps
+        name="tiny",
+        network=found.network,
+        sigma_min=found.sigma_min,
+        sigma_max=found.sigma_max,
+        training_steps=found.steps,
     )
-    named = {f"network.{key}": value for key, value in weights.items()}
+    named = {f"network.{key}": value for key, value in found.weights.items()}
     save_model(tmp_path / "tiny", config, named, torch.float32)
     prior = load_prior(str(tmp_path / "tiny"), torch.device("cpu"))
 
@@ -46,38 +134,181 @@ def test_imported_model_denoises_both_parts_as_the_real_network_does(reference, 
     torch.testing.assert_close(denoised.imag, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("attention", [(), (1,), (0, 2)])
-def test_architecture_is_read_off_a_checkpoint(tmp_path, attention):
-    config = NCSNppConfig(stem=8, widths=(8, 8, 16), blocks=2, attention=attention)
-    path = tmp_path / "checkpoint.pth"
-    torch.save(_as_published(NCSNpp(config)), path)
-    found, weights, _ = read_score_mri(path)
-    assert found == config
-    NCSNpp(found).load_state_dict(weights)
+@pytest.mark.parametrize(
+    "config",
+    [
+        NCSNppConfig(stem=8, widths=(8, 8, 16), blocks=2),
+        NCSNppConfig(stem=8, widths=(8, 8, 16), blocks=2, attention=(1,)),
+        NCSNppConfig(stem=8, widths=(8, 8, 16), blocks=2, attention=(0, 2)),
+        NCSNppConfig(stem=4, widths=(4, 4, 8, 8, 16), blocks=1, attention=(2, 3, 4)),
+        NCSNppConfig(stem=16, widths=(16, 32), blocks=4, attention=(0, 1)),
+        NCSNppConfig(stem=8, widths=(24, 8), blocks=3),
+        NCSNppConfig(stem=8, widths=(16,), blocks=2),
+        NCSNppConfig(stem=8, widths=(16,), blocks=2, attention=(0,)),
+    ],
+    ids=lambda config: f"{config.widths} x {config.blocks}, {config.attention}",
+)
+def test_architecture_is_read_off_a_checkpoint(published, config):
+    network, path = published(config)
+    found = read_score_mri(path)
+    assert found.network == config
+    _assert_same(network, found.weights)
+    assert (found.steps, found.sigma_min, found.sigma_max) == (5, 0.02, 50)
 
 
-def test_other_files_are_refused_with_what_is_supported(tmp_path):
-    rubbish = tmp_path / "rubbish.pth"
-    rubbish.write_bytes(b"no checkpoint")
-    other = tmp_path / "other.pth"
-    torch.save({"state_dict": {}}, other)
-    for path in (rubbish, other, tmp_path / "missing.pth"):
-        with pytest.raises(WeightsError):
-            read_score_mri(path)
+def test_averages_take_the_place_of_raw_weights_but_not_of_the_frequencies(published):
+    def change(checkpoint):
+        shadow = checkpoint["ema"]["shadow_params"]
+        shadow[:] = [value + 1 for value in shadow]
 
-
-def _as_published(network: NCSNpp) -> dict[str, object]:
-    """Weights of a network in the layout of the authors' checkpoints."""
-    from gadget.diffusion.checkpoints import _NAMES, PREFIX, _modules
-
+    network, path = published(change=change)
+    found = read_score_mri(path).weights
     own = network.state_dict()
-    model = {"module.sigmas": torch.zeros(3)}
-    for number, (name, kind) in enumerate(_modules(network)):
-        for theirs, ours in _NAMES[kind].items():
-            if f"{name}.{ours}" in own:
-                value = own[f"{name}.{ours}"]
-                if value.ndim == 4 and theirs.endswith(".W"):
-                    value = value[:, :, 0, 0].T
-                model[f"{PREFIX}{number}.{theirs}"] = value
-    trainable = [v for k, v in model.items() if k.startswith(PREFIX) and not k.endswith(".0.W")]
-    return {"step": 0, "model": model, "ema": {"decay": 0.999, "shadow_params": trainable}}
+    assert torch.equal(found["head.bias"], own["head.bias"] + 1)
+    assert torch.equal(found["embedding.frequencies"], own["embedding.frequencies"])
+
+
+def _without_prefix(checkpoint):
+    checkpoint["model"] = {k.removeprefix("module."): v for k, v in checkpoint["model"].items()}
+
+
+def _longer_prefix(checkpoint):
+    checkpoint["model"] = {f"score.{k}": v for k, v in checkpoint["model"].items()}
+
+
+@pytest.mark.parametrize("change", [_without_prefix, _longer_prefix])
+def test_the_prefix_does_not_matter(published, change):
+    network, path = published(change=change)
+    found = read_score_mri(path)
+    _assert_same(network, found.weights)
+    assert found.sigma_max == 50
+
+
+def test_without_averages_the_raw_weights_are_taken(published, tmp_path, caplog):
+    network, path = published(change=lambda checkpoint: checkpoint.pop("ema"))
+    _assert_same(network, read_score_mri(path).weights)
+    assert "holds no averaged weights" in caplog.text
+    state = _as_published(network)["model"]
+    del state["module.sigmas"]
+    torch.save(state, path)
+    found = read_score_mri(path)
+    _assert_same(network, found.weights)
+    assert (found.steps, found.sigma_min, found.sigma_max) == (0, 0.01, 378)
+
+
+def _no_frequencies(checkpoint):
+    del checkpoint["model"]["module.all_modules.0.W"]
+
+
+def _too_few_averages(checkpoint):
+    checkpoint["ema"]["shadow_params"].pop()
+
+
+def _other_averages(checkpoint):
+    checkpoint["ema"]["shadow_params"].reverse()
+
+
+def _averages_by_name(checkpoint):
+    checkpoint["ema"]["shadow_params"] = dict(checkpoint["model"])
+
+
+def _colours(checkpoint):
+    for values in (checkpoint["model"], checkpoint["ema"]):
+        values.pop("shadow_params", None)
+    checkpoint.pop("ema")
+    checkpoint["model"]["module.all_modules.3.weight"] = torch.zeros(8, 3, 3, 3)
+
+
+def _output_skip(checkpoint):
+    checkpoint.pop("ema")
+    checkpoint["model"]["module.all_modules.99.weight"] = torch.zeros(8)
+
+
+def _uneven(checkpoint):
+    checkpoint.pop("ema")
+    checkpoint["model"]["module.all_modules.99.Conv_0.weight"] = torch.zeros(8)
+
+
+def _unconditional(checkpoint):
+    checkpoint.pop("ema")
+    for name in [name for name in checkpoint["model"] if "Dense_0" in name]:
+        del checkpoint["model"][name]
+
+
+def _no_stem(checkpoint):
+    checkpoint.pop("ema")
+    del checkpoint["model"]["module.all_modules.3.weight"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_no_frequencies, "lacks the fixed frequencies 'module.all_modules.0.W'"),
+        (_too_few_averages, r"holds \d+ parameters and \d+ averages, expected as many"),
+        (_averages_by_name, "parameters and no list of averages"),
+        (_other_averages, r"The average of .* is no tensor of the shape \[.*another network"),
+        (_colours, r"stem.weight has the shape \[8, 3, 3, 3\], expected \[8, 1, 3, 3\]"),
+        (_output_skip, "its weights 99.weight have no place"),
+        (_uneven, r"\d+ residual blocks at 2 resolutions"),
+        (_unconditional, r"shift.weight is missing, and \d+ more"),
+        (_no_stem, "it has no weights '3.weight'"),
+    ],
+)
+def test_what_is_wrong_with_a_checkpoint_is_told(published, change, sentence):
+    _, path = published(change=change)
+    with pytest.raises(WeightsError, match=rf"{sentence}.*Supported are score-MRI"):
+        read_score_mri(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            {"ema": {"time_embed.0.weight": torch.zeros(1)}},
+            "a network of guided-diffusion, improved-diffusion or DDS",
+        ),
+        (
+            {"input_blocks.0.0.weight": torch.zeros(1)},
+            "a network of guided-diffusion, improved-diffusion or DDS",
+        ),
+        ({"net": {"model.map_layer0.weight": torch.zeros(1)}}, r"a network of EDM"),
+        ({"model.enc.64x64_conv.weight": torch.zeros(1)}, r"a network of EDM"),
+        ({"unet": {"down_blocks.0.weight": torch.zeros(1)}}, r"a network of diffusers"),
+        ({"state_dict": {"conv.weight": torch.zeros(1)}}, "no checkpoint of a known layout"),
+        ({"model": torch.zeros(3), 0: 1}, "no checkpoint of a known layout"),
+        ([torch.zeros(3)], "no checkpoint of a known layout"),
+    ],
+)
+def test_other_layouts_are_named(tmp_path, content, sentence):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match=rf"is {sentence}.*Supported are score-MRI"):
+        read_score_mri(tmp_path / "other.pt")
+
+
+class Bomb:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("pickled code was run",)
+
+
+def test_pickled_code_is_never_run(tmp_path):
+    torch.save({"model": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(WeightsError, match="holds more than weights"):
+        read_score_mri(tmp_path / "bomb.pth")
+    (tmp_path / "edm.pkl").write_bytes(pickle.dumps({"ema": Bomb()}))
+    with pytest.raises(WeightsError, match=r"edm\.pkl is a pickle, as EDM publishes them"):
+        read_score_mri(tmp_path / "edm.pkl")
+
+
+def test_files_that_are_none(tmp_path, published):
+    (tmp_path / "rubbish.pth").write_bytes(b"no checkpoint")
+    (tmp_path / "empty.pth").touch()
+    _, whole = published()
+    (tmp_path / "cut.pth").write_bytes(whole.read_bytes()[:-500])
+    for name in ("rubbish", "empty", "cut"):
+        with pytest.raises(WeightsError, match=rf"{name}\.pth is damaged or holds more"):
+            read_score_mri(tmp_path / f"{name}.pth")
+    for path in (tmp_path / "missing.pth", tmp_path):
+        with pytest.raises(WeightsError, match=r"cannot be read: (No such file|Is a directory)"):
+            read_score_mri(path)

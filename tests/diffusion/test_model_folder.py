@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,18 +35,9 @@ def _denoiser(network) -> PreconditionedDenoiser:
 
 
 @pytest.fixture
-def model(tmp_path, tiny_network) -> Path:
-    """The folder of a complete model, which no search path knows."""
-    config = ModelConfig(
-        name="tiny",
-        network=tiny_network,
-        sigma_data=0.25,
-        sigma_min=0.01,
-        sigma_max=10,
-        training_steps=3,
-        sha256="0" * 64,
-    )
-    save_model(tmp_path / "models" / "tiny", config, _denoiser(tiny_network).state_dict())
+def model(tmp_path, tiny_models) -> Path:
+    """The folder of a complete model, which no search path knows and which may be spoilt."""
+    shutil.copytree(tiny_models / "tiny", tmp_path / "models" / "tiny")
     return tmp_path / "models" / "tiny"
 
 
@@ -54,13 +46,21 @@ def _change(model: Path, **values: object) -> None:
     (model / CONFIG).write_text(json.dumps(config | values))
 
 
-def test_what_is_saved_is_loaded(model, tiny_network):
+def test_what_is_saved_is_loaded(tmp_path, tiny_network):
+    config = ModelConfig(
+        name="tiny", network=tiny_network, sigma_min=0.01, sigma_max=10, training_steps=3
+    )
+    model = tmp_path / "tiny"
+    save_model(model, config, _denoiser(tiny_network).state_dict())
     prior = load_prior(str(model), CPU)
     config = read_config(model)
     assert (prior.name, prior.sha256) == ("tiny", config.sha256)
     assert (prior.sigma_min, prior.sigma_max) == (0.01, 10)
     assert config.training_steps == 3
-    assert not list(model.glob("*.partial"))
+    assert {path.name for path in model.iterdir()} == {CONFIG, WEIGHTS}
+    # Models are shared: other users may read whatever they may read of new files.
+    (model / "other").touch()
+    assert (model / WEIGHTS).stat().st_mode == (model / "other").stat().st_mode
     x = torch.randn(2, 10, 7, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     denoiser = _denoiser(tiny_network)
     padded = torch.nn.functional.pad(torch.view_as_real(x).movedim(-1, 1), (0, 1, 0, 2))
@@ -134,8 +134,15 @@ def test_a_file_that_holds_no_tensors_is_an_error(model):
         load_prior(str(model), CPU)
 
 
-@pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
-def test_weights_of_another_network_are_an_error(model, change):
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("missing", "is missing"),
+        ("unexpected", "has no place in the network"),
+        ("shape", r"has the shape \[5\], expected \[8\]"),
+    ],
+)
+def test_weights_of_another_network_are_an_error(model, change, sentence):
     weights = load_file(model / WEIGHTS)
     if change == "missing":
         del weights["network.head.bias"]
@@ -145,7 +152,22 @@ def test_weights_of_another_network_are_an_error(model, change):
         weights["network.head.bias"] = torch.zeros(5)
     save_file(weights, model / WEIGHTS)
     _change(model, sha256=model_folder._sha256(model / WEIGHTS))
-    with pytest.raises(WeightsError, match=r"(?s)does not fit its config\.json: .*network\."):
+    with pytest.raises(
+        WeightsError, match=rf"does not fit its config\.json: network\..*{sentence}"
+    ):
+        load_prior(str(model), CPU)
+
+
+def test_weights_of_a_wider_network_are_told_in_a_line(model):
+    config = json.loads((model / CONFIG).read_text())
+    _change(model, network=config["network"] | {"widths": [8, 12]})
+    with pytest.raises(WeightsError, match=r"has the shape .*, expected .*, and \d+ more\.$"):
+        load_prior(str(model), CPU)
+
+
+def test_a_network_that_cannot_be_built_is_an_error(model):
+    _change(model, network={"kind": "ncsnpp", "stem": 8, "widths": [13], "blocks": 1})
+    with pytest.raises(WeightsError, match=r"describes no possible network: num_channels \(13\)"):
         load_prior(str(model), CPU)
 
 
@@ -162,7 +184,7 @@ def test_weights_of_another_network_are_an_error(model, change):
 )
 def test_impossible_configs_are_errors(model, values, named):
     _change(model, **values)
-    with pytest.raises(WeightsError, match=rf"(?s)not a usable model config: .*{named}"):
+    with pytest.raises(WeightsError, match=rf"not a usable model config: {named}: .*\(got .*\)\.$"):
         load_prior(str(model), CPU)
 
 
@@ -170,7 +192,10 @@ def test_a_config_without_a_key_is_an_error(model):
     config = json.loads((model / CONFIG).read_text())
     del config["sigma_max"]
     (model / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(WeightsError, match=r"(?s)sigma_max.*Field required"):
+    with pytest.raises(WeightsError, match=r"not a usable model config: sigma_max: Field required"):
+        read_config(model)
+    (model / CONFIG).unlink()
+    with pytest.raises(WeightsError, match=r"config\.json cannot be read: No such file"):
         read_config(model)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gadget.diffusion.model_folder import load_prior
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser
 
@@ -102,3 +103,49 @@ def test_a_prior_is_for_use_and_not_for_training():
     assert not network.training
     assert not prior.denoise(_complex(1, 4, 4), 1.0).requires_grad
     assert prior.device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.2, 2.0])
+def test_half_precision_is_as_good_as_single_precision(sigma, phantom):
+    """Its rounding errors are small beside what the denoiser itself leaves."""
+    clean = torch.as_tensor(phantom((64, 64)), dtype=torch.complex64)[None]
+    noisy = clean + sigma * _complex(1, 64, 64)
+    single, half = (
+        load_prior("brain-small", torch.device("cpu"), half_precision=half).denoise(noisy, sigma)
+        for half in (False, True)
+    )
+    assert half.dtype == torch.complex64
+    error = torch.linalg.vector_norm(single - clean)
+    assert 0 < torch.linalg.vector_norm(half - single) < 0.2 * error
+    assert torch.linalg.vector_norm(half - clean) < 1.02 * error
+
+
+def test_what_does_not_fit_into_memory_at_once_is_evaluated_in_parts(caplog):
+    class Echo(Recorder):
+        def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+            return x
+
+    class Greedy(Echo):
+        def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+            if len(x) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return x
+
+    images = _complex(7, 8, 8)
+    apart = _prior(PreconditionedDenoiser(Greedy(), 0.5), 1)
+    expected = _prior(PreconditionedDenoiser(Echo(), 0.5), 1).denoise(images, 0.3)
+    torch.testing.assert_close(apart.denoise(images, 0.3), expected)
+    assert "do not fit into the memory" in caplog.text
+    caplog.clear()
+    torch.testing.assert_close(apart.denoise(images, 0.3), expected)
+    assert not caplog.text
+
+
+def test_one_image_that_does_not_fit_into_memory_is_an_error():
+    class Insatiable(Recorder):
+        def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("out of memory")
+
+    prior = _prior(PreconditionedDenoiser(Insatiable(), 0.5), 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        prior.denoise(_complex(4, 8, 8), 0.3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.reconstruct import Reconstructor, select_device
+from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import DeviceError, StreamError, WeightsError
 from gadget.mri.fourier import fftc, ifftc
@@ -32,15 +32,25 @@ class SmoothPrior:
     sigma_max = 10.0
     device = torch.device("cpu")
 
-    def __init__(self, failure: Exception | None = None, value: float | None = None) -> None:
+    def __init__(
+        self,
+        failure: Exception | None = None,
+        value: float | None = None,
+        clock: Clock | None = None,
+        seconds: float = 0.0,
+    ) -> None:
         self.failure = failure
         self.value = value
+        self.clock = clock
+        self.seconds = seconds
         self.shapes: set[tuple[int, ...]] = set()
         self.inputs: list[torch.Tensor] = []
 
     def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
         if self.failure is not None:
             raise self.failure
+        if self.clock is not None:
+            self.clock.now += self.seconds
         self.shapes.add(tuple(x.shape))
         self.inputs.append(x)
         if self.value is not None:
@@ -164,6 +174,86 @@ def test_several_samples_give_their_mean_and_standard_deviation(measure, method)
     assert larger.std.mean() == pytest.approx(50 * result.std.mean(), rel=0.05)
 
 
+class Clock:
+    """Time that passes where the prior works."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _timed(clock: Clock, deadline_s: float, seconds: float, **settings) -> Reconstructor:
+    settings = SamplerSettings(device="cpu", deadline_s=deadline_s, **settings)
+    return Reconstructor(settings, SmoothPrior(clock=clock, seconds=seconds), clock)
+
+
+def test_a_deadline_costs_steps(measure):
+    clock = Clock()
+    reconstructor = _timed(clock, 10, seconds=0.5)
+    for _ in range(2):
+        started = clock.now
+        result = reconstructor.reconstruct(measure((24, 24)).kspace)
+        assert (result.method, result.fallback) == ("fast", None)
+        assert 14 <= result.details["steps"] <= 18
+        assert result.details["evaluations"] == result.details["steps"]
+        assert 8 < clock.now - started <= 10
+    unhurried = _timed(clock, 1000, seconds=0.5).reconstruct(measure((24, 24)).kspace)
+    assert unhurried.details["steps"] == 30
+
+
+def test_a_deadline_holds_for_all_planes_together(measure):
+    clock = Clock()
+    _, kspace = _volume(measure, "ky", partitions=4)
+    result = _timed(clock, 40, seconds=0.5).reconstruct(kspace)
+    assert result.method == "fast"
+    assert 30 < clock.now <= 40
+
+
+@pytest.mark.parametrize("method", ["fast", "paper"])
+def test_a_sampler_that_would_be_late_leaves_the_image_to_another(measure, caplog, method):
+    scan = measure((24, 24))
+    clock = Clock()
+    result = _timed(clock, 3, seconds=2, method=method).reconstruct(scan.kspace)
+    assert result.method == "sense"
+    assert "deadline_s" in result.fallback
+    assert "Traceback" not in caplog.text
+    expected = _reconstructor("sense").reconstruct(scan.kspace).image
+    np.testing.assert_array_equal(result.image, expected)
+
+
+def test_a_sampler_that_slows_down_is_stopped_in_time(measure):
+    scan = measure((24, 24))
+    clock = Clock()
+    reconstructor = _timed(clock, 10, seconds=0.1)
+    assert reconstructor.reconstruct(scan.kspace).method == "fast"
+    reconstructor.prior.seconds = 3
+    started = clock.now
+    result = reconstructor.reconstruct(scan.kspace)
+    assert result.method == "sense"
+    assert "are over" in result.fallback
+    assert clock.now - started <= 13
+
+
+@pytest.mark.parametrize("method", ["sense", "fft"])
+def test_methods_have_no_deadline_where_nothing_quicker_is_left(measure, method):
+    settings = SamplerSettings(method=method, device="cpu", deadline_s=1e-9)
+    assert Reconstructor(settings).reconstruct(measure((24, 24)).kspace).method == method
+
+
+@pytest.mark.gpu
+def test_a_device_that_is_out_of_memory_leaves_the_work_to_the_cpu(measure):
+    torch.cuda.set_per_process_memory_fraction(1e-6)
+    try:
+        settings = SamplerSettings(device="cuda", steps=3)
+        result = Reconstructor(settings).reconstruct(measure((256, 256)).kspace)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert (result.method, result.fallback) == ("fast", None)
+    assert result.details["device"].startswith("cpu")
+
+
 @pytest.mark.parametrize("method", ["sense", "fft"])
 def test_methods_without_chance_have_no_standard_deviation(measure, method):
     result = _reconstructor(method, samples=3).reconstruct(measure((24, 24)).kspace)
@@ -180,6 +270,7 @@ def test_methods_without_chance_have_no_standard_deviation(measure, method):
         KeyError("the kernel is cursed"),
         AssertionError("the kernel is cursed"),
         MemoryError("the kernel is cursed"),
+        torch.OutOfMemoryError("the kernel is cursed"),
         ZeroDivisionError("the kernel is cursed"),
     ],
     ids=lambda failure: type(failure).__name__,
@@ -235,8 +326,6 @@ def test_a_device_that_is_not_there_is_an_error_and_not_a_fallback(measure, name
     settings = SamplerSettings(method="fast", device=name)
     with pytest.raises(DeviceError, match=name):
         Reconstructor(settings, SmoothPrior()).reconstruct(measure((24, 24)).kspace)
-    assert select_device("cpu") == torch.device("cpu")
-    assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @pytest.mark.parametrize("kind", ["ky", "kz and ky"])

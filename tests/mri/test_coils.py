@@ -11,6 +11,7 @@ from gadget.mri.coils import (
     centre_extent,
     compress,
     conventional_image,
+    locally_dominant,
     low_resolution,
     normalise,
 )
@@ -72,6 +73,32 @@ def test_random_points_need_no_complete_centre(measure, share, centre, gain):
     scan = measure(mask=mask)
     _, image, *_ = _calibrated(scan)
     assert scan.error(image.numpy()) < gain * _zero_filled_error(scan)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_irregular_lines_need_no_centre(measure, seed):
+    """Where no six lines around the centre are complete, the image's edges give the coils."""
+    rng = np.random.default_rng(seed)
+    lines = rng.random(96) < 0.45
+    lines[47:50] = False
+    scan = measure((96, 96), coils=8, mask=np.broadcast_to(lines[:, None], (96, 96)))
+    kspace, mask = torch.from_numpy(scan.kspace.data[:, 0]), torch.from_numpy(scan.kspace.mask[0])
+    maps = normalise(locally_dominant(kspace, mask))
+    assert maps.shape == (8, 96, 96)
+    assert np.median(_map_error(scan, maps)) < 0.06
+    coils, *_ = _calibrated(scan)
+    assert np.median(_map_error(scan, coils.maps)) < 0.005
+
+
+def test_coil_structure_without_a_centre_survives_noise_and_empty_data(measure):
+    mask = np.random.default_rng(0).random((48, 48)) < 0.5
+    mask[24, 24] = False
+    kspace = torch.zeros(3, 48, 48, dtype=torch.complex64)
+    assert not locally_dominant(kspace, torch.from_numpy(mask)).any()
+    kspace = torch.randn(3, 48, 48, dtype=torch.complex64) * torch.from_numpy(mask)
+    assert torch.isfinite(
+        torch.view_as_real(locally_dominant(kspace, torch.from_numpy(mask)))
+    ).all()
 
 
 def test_the_image_explains_the_data_down_to_the_noise(measure):

@@ -27,7 +27,7 @@ class NCSNppConfig(BaseModel):
     kind: Literal["ncsnpp"] = "ncsnpp"
     stem: int = Field(128, ge=4)
     """Channels of the first convolution; also decides the length of the noise embedding."""
-    widths: tuple[int, ...] = Field((128, 256, 256, 256), min_length=2)
+    widths: tuple[int, ...] = Field((128, 256, 256, 256), min_length=1)
     """Channels at each resolution, finest first."""
     blocks: int = Field(4, ge=1)
     """Residual blocks at each resolution on the way down; one more on the way up."""
@@ -219,7 +219,7 @@ def _smooth(x: Tensor, gain: float) -> Tensor:
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(min(channels // 4, 32), channels, eps=1e-6)
+    return nn.GroupNorm(max(1, min(channels // 4, 32)), channels, eps=1e-6)
 
 
 def _identity(x: Tensor) -> Tensor:

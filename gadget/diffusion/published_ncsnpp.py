@@ -1,0 +1,144 @@
+"""The published NCSN++ in our terms: its configuration, and our names for its weights.
+
+Its modules are numbered in the order of their use; what they are is read off their weights' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from gadget.diffusion.model_folder import misfits
+from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
+
+FREQUENCIES = "0.W"
+KINDS = {"NIN_0": "attention", "Conv2d_0": "pyramid", "Conv_0": "residual"}
+"""Kind of a module, by a part that no other kind has."""
+
+
+def architecture(weights: dict[str, Tensor]) -> NCSNppConfig:
+    """Read the configuration off the order and the shapes of the numbered modules.
+
+    Raises
+    ------
+    ValueError
+        The modules are not those of a known NCSN++.
+    """
+    try:
+        kinds = _kinds(weights)
+        found = list(kinds.values())
+        levels = found.count("pyramid") + 1
+        # Besides the blocks: one that halves, one more on the way up, one that doubles; the two in
+        # the middle stand for the coarsest resolution, which does neither.
+        blocks, rest = divmod(found.count("residual") - 3 * levels, 2 * levels)
+        if rest or blocks < 1:
+            raise ValueError(f"{found.count('residual')} residual blocks at {levels} resolutions")
+        widths: list[int] = []
+        attention: set[int] = set()
+        number = 4
+        for level in range(levels):
+            for _ in range(blocks):
+                width = len(weights[f"{number}.Conv_0.weight"])
+                number += 1
+                if kinds.get(number) == "attention":
+                    attention.add(level)
+                    number += 1
+            widths.append(width)
+            number += 2
+        return NCSNppConfig(
+            stem=len(weights["3.weight"]),
+            widths=tuple(widths),
+            blocks=blocks,
+            attention=tuple(sorted(attention)),
+        )
+    except KeyError as error:
+        raise ValueError(f"it has no weights {error}") from error
+
+
+def renamed(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tensor]:
+    """Return the weights by the names that `NCSNpp` has for them.
+
+    Raises
+    ------
+    ValueError
+        Some are missing, or left over.
+    """
+    network = NCSNpp(config)
+    found: dict[str, Tensor] = {}
+    left = dict(weights)
+    for number, (own, kind) in enumerate(_modules(network)):
+        for theirs, ours in _NAMES[kind].items():
+            value = left.pop(f"{number}.{theirs}", None)
+            if value is not None and kind == "attention" and theirs.endswith(".W"):
+                # Their 1 x 1 layers are matrices [in, out], ours are convolutions.
+                value = value.T[:, :, None, None]
+            if value is not None:
+                found[f"{own}.{ours}"] = value
+    if left:
+        raise ValueError(f"its weights {next(iter(left))} have no place")
+    wrong = misfits(found, network.state_dict())
+    if wrong:
+        raise ValueError(wrong)
+    return found
+
+
+def _kinds(weights: dict[str, Tensor]) -> dict[int, str]:
+    kinds: dict[int, str] = {}
+    for name in weights:
+        number, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if part in KINDS:
+            kinds[int(number)] = KINDS[part]
+    return kinds
+
+
+def _modules(network: NCSNpp) -> Iterator[tuple[str, str]]:
+    """Yield our name and the kind of each module, in the order in which theirs are numbered."""
+    yield "embedding", "fourier"
+    for name in ("embedding.first", "embedding.second", "stem"):
+        yield name, "plain"
+    for i, level in enumerate(network.down):
+        yield from _level(f"down.{i}", level)
+        if i < len(network.halve):
+            yield f"halve.{i}", "residual"
+            yield f"pyramid.{i}", "pyramid"
+    yield from _level("middle", network.middle)
+    for i, level in enumerate(network.up):
+        yield from _level(f"up.{i}", level)
+        if i < len(network.enlarge):
+            yield f"enlarge.{i}", "residual"
+    yield from (("norm", "plain"), ("head", "plain"))
+
+
+def _level(name: str, layers: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a ModuleList
+    for j, layer in enumerate(layers):
+        yield f"{name}.{j}", "attention" if isinstance(layer, Attention) else "residual"
+
+
+def _both(theirs: str, ours: str) -> dict[str, str]:
+    return {f"{theirs}.weight": f"{ours}.weight", f"{theirs}.bias": f"{ours}.bias"}
+
+
+_NAMES: dict[str, dict[str, str]] = {
+    "fourier": {"W": "frequencies"},
+    "plain": {"weight": "weight", "bias": "bias"},
+    "pyramid": _both("Conv2d_0", "conv"),
+    "residual": {
+        **_both("GroupNorm_0", "norm_in"),
+        **_both("Conv_0", "conv_in"),
+        **_both("Dense_0", "shift"),
+        **_both("GroupNorm_1", "norm_out"),
+        **_both("Conv_1", "conv_out"),
+        **_both("Conv_2", "skip"),
+    },
+    "attention": {
+        **_both("GroupNorm_0", "norm"),
+        **{
+            f"NIN_{i}.{theirs}": f"{ours}.{kind}"
+            for i, ours in enumerate(("query", "key", "value", "out"))
+            for theirs, kind in (("W", "weight"), ("b", "bias"))
+        },
+    },
+}

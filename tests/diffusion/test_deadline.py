@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from gadget.diffusion.deadline import FEWEST_STEPS, TRIAL_STEPS, Stopwatch
+from gadget.errors import DeadlineError
+
+
+class Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def run(clock):
+    """A sampler whose steps take 0.5 s; it records how many it was asked for."""
+    asked: list[int] = []
+
+    def sampler(steps: int) -> None:
+        asked.append(steps)
+        clock.now += 0.5 * steps
+
+    sampler.asked = asked
+    return sampler
+
+
+def test_without_a_deadline_nothing_is_timed_or_planned(clock, run):
+    deadline = Stopwatch(None, clock).start()
+    clock.now += 1e6
+    assert deadline.plan(30, "fast", run, share=1, spare=0) == 30
+    deadline.check()
+    assert run.asked == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share", "spare", "expected"),
+    [
+        (100, 1, 0, 30),
+        (11, 1, 0, 18),  # 1 s is gone by the trial: 0.9 * 10 s / 0.5 s
+        (21, 0.5, 0, 18),
+        (13, 1, 2, 18),
+    ],
+)
+def test_steps_fill_the_time_that_is_left(clock, run, seconds, share, spare, expected):
+    deadline = Stopwatch(seconds, clock).start()
+    assert deadline.plan(30, "fast", run, share, spare) == expected
+    assert run.asked == [TRIAL_STEPS]
+
+
+def test_the_time_of_a_step_is_measured_once_for_images_of_a_kind(clock, run):
+    watch = Stopwatch(11, clock)
+    watch.measure("fast", run, 10)
+    assert watch.start().plan(30, "fast", run, 1, 0) == 19
+    assert run.asked == [10]
+    watch.start().plan(30, "another", run, 1, 0)
+    assert run.asked == [10, TRIAL_STEPS]
+
+
+def test_time_that_was_lost_before_counts(clock, run):
+    watch = Stopwatch(11, clock)
+    watch.measure("fast", run, 10)
+    deadline = watch.start()
+    clock.now += 4
+    assert deadline.plan(30, "fast", run, 1, 0) == 12
+
+
+def test_too_little_time_is_an_error_that_tells_the_times(clock, run):
+    deadline = Stopwatch(FEWEST_STEPS * 0.5, clock).start()
+    with pytest.raises(DeadlineError, match=r"2\.0 s are left of the 3 s .* step takes 0\.50 s"):
+        deadline.plan(30, "fast", run, 1, 0)
+
+
+def test_few_steps_are_enough_where_few_are_wanted(clock, run):
+    deadline = Stopwatch(3, clock).start()
+    assert deadline.plan(3, "fast", run, 1, 0) == 3
+
+
+def test_a_deadline_that_passes_is_noticed(clock):
+    deadline = Stopwatch(2, clock).start()
+    clock.now += 1.9
+    deadline.check()
+    clock.now += 0.2
+    with pytest.raises(DeadlineError, match="2 s that deadline_s allows are over"):
+        deadline.check()
