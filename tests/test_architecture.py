@@ -18,9 +18,12 @@ FLOOR = {
     "mrd": 2,
     "training": 2,
     "evaluation": 2,
-    "cli": 3,
     "nodes": 3,
+    "cohort": 4,
+    "cli": 5,
 }
+ENTRANCES = {"nodes", "cli"}
+"""Rooms that a pipeline or a person comes in by, and no other room."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -59,7 +62,7 @@ def test_arrows_go_down_only(path):
         there = room(module)
         if there is not None and there != here:
             assert FLOOR[there] <= FLOOR[here], f"{name_of(path)} must not import {module}"
-            assert FLOOR[there] < 3, f"{name_of(path)} must not import {module}"
+            assert there not in ENTRANCES, f"{name_of(path)} must not import {module}"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +85,22 @@ def test_a_node_is_imported_without_anything_heavy(name):
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("name", ["replay", "simulate", "compare", "train", "model"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "replay",
+        "inspect",
+        "convert",
+        "evaluate",
+        "node",
+        "doctor",
+        "serve",
+        "simulate",
+        "compare",
+        "train",
+        "model",
+    ],
+)
 def test_a_command_explains_itself_without_torch(name):
     program = (
         "import sys; from gadget.cli.main import app\n"

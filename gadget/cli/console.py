@@ -14,18 +14,19 @@ results = Console(highlight=False)
 
 def say(text: str) -> None:
     """Write a line of a command's result."""
-    results.print(text, markup=False, soft_wrap=True)
+    results.print(text, markup=False, emoji=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Write the sentence that a command fails with."""
-    console.print(f"score-gadget: {text}", style="red", markup=False, soft_wrap=True)
+    console.print(f"score-gadget: {text}", style="red", markup=False, emoji=False, soft_wrap=True)
 
 
 def set_up_logging(verbose: bool) -> None:
     """Log to standard error: in colour beside a progress bar on a terminal, else plain lines."""
     if console.is_terminal:
         handler: logging.Handler = RichHandler(console=console, show_path=False, show_time=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
     else:
         handler = logging.StreamHandler(console.file)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

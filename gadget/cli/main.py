@@ -10,7 +10,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from gadget import __version__
-from gadget.cli import compare, model, replay, simulate, train
+from gadget.cli import (
+    compare,
+    convert,
+    doctor,
+    evaluate,
+    inspect,
+    model,
+    node,
+    replay,
+    serve,
+    simulate,
+    train,
+)
 from gadget.cli.console import complain, say, set_up_logging
 from gadget.errors import ConfigError, ReconError
 
@@ -27,10 +39,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(replay.replay)
+app.command()(inspect.inspect)
+app.command()(convert.convert)
 app.command()(simulate.simulate)
 app.command()(compare.compare)
+app.command()(evaluate.evaluate)
 app.command()(train.train)
+app.command()(serve.serve)
+app.command()(doctor.doctor)
 app.add_typer(model.app, name="model")
+app.add_typer(node.app, name="node")
 
 
 def _show_version(wanted: bool) -> None:

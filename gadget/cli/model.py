@@ -1,16 +1,22 @@
-"""`score-gadget model`: which priors there are, and whether they are whole."""
+"""`score-gadget model`: which priors there are, whether they are whole, and those of others."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gadget.cli.console import say
+from gadget.cli.console import complain, say
 from gadget.errors import WeightsError
 
-app = typer.Typer(help="Show and check models.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from gadget.diffusion.model_folder import ModelConfig
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(help="Show, check and import models.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="Name or folder of a model.")]
 
@@ -26,12 +32,14 @@ def list_models() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Print the configuration of a model."""
-    from gadget.diffusion.model_folder import find_model, read_config
+    """Describe a model: its network, the noise levels and the training behind it."""
+    from gadget.diffusion.model_folder import find_model, read_config, read_weights
 
     folder = find_model(name)
-    say(str(folder))
-    say(read_config(folder).model_dump_json(indent=2))
+    config = read_config(folder)
+    parameters = sum(value.numel() for value in read_weights(folder, config).values())
+    for title, text in _description(config, folder, parameters).items():
+        say(f"{title:<14} {text}")
 
 
 @app.command()
@@ -40,7 +48,7 @@ def verify(
         list[str] | None, typer.Argument(help="Names or folders; default: all models.")
     ] = None,
 ) -> None:
-    """Check that weights are whole and fit their network."""
+    """Check that weights are whole and fit their network; all models are checked."""
     import torch
 
     from gadget.diffusion.model_folder import available_models, load_prior
@@ -48,9 +56,17 @@ def verify(
     chosen = names or [str(folder) for folder in available_models()]
     if not chosen:
         raise WeightsError("There is no model to verify; set SCORE_GADGET_MODELS to its folder.")
+    failed = False
     for name in chosen:
-        prior = load_prior(name, torch.device("cpu"))
-        say(f"{prior.name} is whole: sha256 {prior.sha256}")
+        try:
+            prior = load_prior(name, torch.device("cpu"))
+        except WeightsError as error:
+            complain(str(error))
+            failed = True
+        else:
+            say(f"{prior.name} is whole: sha256 {prior.sha256}")
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command("import")
@@ -70,19 +86,36 @@ def import_model(
     """
     import torch
 
-    from gadget.diffusion.checkpoints import SIGMA_MAX, SIGMA_MIN, read_score_mri
+    from gadget.diffusion.checkpoints import read_score_mri
     from gadget.diffusion.model_folder import ModelConfig, save_model
 
-    network, weights, steps = read_score_mri(checkpoint)
+    published = read_score_mri(checkpoint)
     config = ModelConfig(
         name=name,
-        network=network,
+        network=published.network,
         input_scale=input_scale,
-        sigma_min=SIGMA_MIN / input_scale,
-        sigma_max=SIGMA_MAX / input_scale,
-        training_steps=steps,
+        sigma_min=published.sigma_min / input_scale,
+        sigma_max=published.sigma_max / input_scale,
+        training_steps=published.steps,
     )
     folder = (output or Path()) / name
-    weights = {f"network.{key}": value for key, value in weights.items()}
+    weights = {f"network.{key}": value for key, value in published.weights.items()}
     save_model(folder, config, weights, torch.float32)
+    network = published.network
     say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
+
+
+def _description(config: ModelConfig, folder: Path, parameters: int) -> dict[str, str]:
+    network = config.network
+    card = folder / "README.md"
+    kinds = {"unet": "U-Net on real and imaginary part", "ncsnpp": "NCSN++ on real images"}
+    return {
+        "name": config.name,
+        "folder": str(folder),
+        "network": f"{kinds[network.kind]}, {parameters / 1e6:.1f} million parameters",
+        "widths": f"{', '.join(map(str, network.widths))}; {network.blocks} blocks each",
+        "noise levels": f"{config.sigma_min:g} to {config.sigma_max:g} of bright tissue",
+        "training": f"{config.training_steps} steps",
+        "sha256": config.sha256,
+        "model card": str(card) if card.is_file() else "none",
+    }

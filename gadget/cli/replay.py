@@ -1,27 +1,42 @@
-"""`score-gadget replay`: raw data through a pipeline, without a Gadgetron server."""
+"""`score-gadget replay`: raw data through a pipeline, from files to files."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
 from gadget.errors import ConfigError
-
-if TYPE_CHECKING:
-    import ismrmrd
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="ISMRMRD raw data, HDF5.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file for the images.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Raw data, HDF5 of ISMRMRD or fastMRI: files, or folders of them."),
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER/",
+            help="HDF5 file for the images; for many files, or with a / at the end, a folder.",
+        ),
+    ],
     config: Annotated[
         str,
         typer.Option("--config", "-c", help="Pipeline: a file, or the name of an installed one."),
     ] = "score_hybrid.xml",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Setting of a node, instead of what the pipeline says: method=sense. Repeatable.",
+        ),
+    ] = None,
     in_group: Annotated[
         str | None,
         typer.Option("--in-group", "-g", help="Group of the raw data; default: dataset."),
@@ -32,40 +47,86 @@ def replay(
     png: Annotated[
         Path | None, typer.Option(help="Folder that the images are written to as PNG, too.")
     ] = None,
+    nifti: Annotated[Path | None, typer.Option(help="The same as NIfTI.")] = None,
+    dicom: Annotated[Path | None, typer.Option(help="The same as DICOM.")] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Files at a time, each on a CUDA device of its own if there are several.",
+        ),
+    ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Scheduler of a dask cluster to use: tcp://scheduler:8786."
+        ),
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Server to reconstruct with: `score-gadget serve`, or a Gadgetron.",
+        ),
+    ] = None,
 ) -> None:
-    """Reconstruct a file with the nodes of a pipeline, as a Gadgetron server would.
+    """Reconstruct raw data with the nodes of a pipeline, as a Gadgetron server would.
 
-    Images that are finished before an error are kept.
+    One file: images that are finished before an error are kept.
+
+    Many files: each has its own output, <stem>.h5 in the folder, which is there once it is
+    complete. An error of one file stops no other. The same command again does what is left: files
+    that failed, were interrupted, have changed, or were reconstructed in another way.
     """
-    from gadget.cli.replay_progress import follow
-    from gadget.mrd.image_file import ImageWriter
-    from gadget.mrd.png import PngWriter
-    from gadget.mrd.raw_file import RawFile
-    from gadget.mrd.tally import Tally
-    from gadget.stream.host import run_pipeline
-    from gadget.stream.pipeline import find_pipeline, read_pipeline
+    from gadget.cohort.exports import Export, Kind
+    from gadget.cohort.recipe import Recipe, prepare_pipeline
+    from gadget.stream.address import parse_address
 
-    pipeline = read_pipeline(find_pipeline(config))
-    if output.exists() and file.exists() and output.samefile(file):
-        raise ConfigError(f"'{output}' is the raw data itself; choose another file for the images.")
-    pictures = PngWriter(png) if png is not None else None
-    started = time.monotonic()
-    tally = Tally()
-    with (
-        RawFile(file, in_group) as raw,
-        ImageWriter(output, out_group) as writer,
-        follow(tally, raw.number_of_acquisitions) as progress,
-    ):
+    if server is not None:
+        parse_address(server)
+    many = len(files) > 1 or files[0].is_dir() or jobs > 1 or dask is not None
+    formats: dict[Kind, Path | None] = {"png": png, "nifti": nifti, "dicom": dicom}
+    recipe = Recipe(
+        pipeline=prepare_pipeline(config, _pairs(settings or []), server),
+        in_group=in_group,
+        out_group=out_group,
+        server=server,
+        exports=tuple(
+            Export(kind, folder.absolute())
+            for kind, folder in formats.items()
+            if folder is not None
+        ),
+    )
+    if _is_folder(output, needed=many):
+        from gadget.cli.replay_cohort import replay_cohort
 
-        def take(image: ismrmrd.Image) -> None:
-            writer.append(image)
-            if pictures is not None:
-                pictures.write(image)
-            tally.receive(image)
-            progress.show_image(image)
+        replay_cohort(files, Path(output), recipe, jobs, dask)
+    else:
+        from gadget.cli.replay_file import replay_file
 
-        messages = tally.watch(raw.messages())
-        run_pipeline(pipeline, raw.header_xml, messages, take, progress.show)
-    tally.check()
-    seconds = time.monotonic() - started
-    say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per slice: {output}")
+        replay_file(files[0], Path(output), recipe)
+
+
+def _is_folder(output: str, needed: bool) -> bool:
+    """Say whether the output is a folder; raise `ConfigError` if it is not and one is needed."""
+    path = Path(output)
+    if output.endswith("/") or path.is_dir():
+        return True
+    if needed and (path.exists() or path.suffix in (".h5", ".hdf5")):
+        raise ConfigError(
+            f"'{output}' is a file; the images of many files, and with --jobs or --dask of one, "
+            f"need a folder. Write '{output}/' if it is to be one."
+        )
+    return needed
+
+
+def _pairs(settings: Sequence[str]) -> dict[str, str]:
+    pairs = [setting.partition("=") for setting in settings]
+    for name, sign, value in pairs:
+        if not (name and sign and value):
+            raise ConfigError(
+                f"--set needs a name and a value, such as method=sense; got '{name}{sign}{value}'."
+            )
+    return {name: value for name, _, value in pairs}

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from gadget.cli.console import console
+from gadget.cohort.task import steps_of
 from gadget.mrd.tally import Tally
 from gadget.stream.progress import Progress
 
@@ -65,7 +66,7 @@ class _Bars:
         self._steps = bars.add_task("sampling", total=None)
 
     def show(self, progress: Progress) -> None:
-        done, total = _steps(progress)
+        done, total = steps_of(progress)
         if total:
             self._bars.update(self._steps, description=progress.text, completed=done, total=total)
         self._update()
@@ -86,7 +87,7 @@ class _Lines:
         log.info("%d readouts in the file", readouts)
 
     def show(self, progress: Progress) -> None:
-        done, total = _steps(progress)
+        done, total = steps_of(progress)
         if not total or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LINE_SECONDS
@@ -110,11 +111,3 @@ class _Lines:
             head.contrast,
             head.repetition,
         )
-
-
-def _steps(progress: Progress) -> tuple[int, int]:
-    """Return the steps that are done and all steps; 0 of 0 where a node does not count."""
-    done, total = progress.fields.get("done"), progress.fields.get("total")
-    if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
-        return int(done), int(total)
-    return 0, 0

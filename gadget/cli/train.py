@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -16,37 +18,107 @@ from gadget.cli.console import console, say
 from gadget.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gadget.training.images import Volume
     from gadget.training.loop import Progress
+    from gadget.training.ranks import Ranks
+    from gadget.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+SPEED_SECONDS = 600.0
+"""Time over which the speed is averaged for the time left."""
 
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="TOML file, see models/*/training.toml.")],
-    data: Annotated[Path, typer.Argument(help="Folder of NIfTI or NumPy magnitude images.")],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for checkpoints and the model.")
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of magnitude images: NIfTI, DICOM, fastMRI or ISMRMRD images in HDF5, "
+            ".npy. What cannot be used is listed and left out."
+        ),
     ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for checkpoints, losses, pictures and the model."
+        ),
+    ],
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of images of other people, for the loss by noise level. May lie in DATA: "
+            "it is not trained on."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
 ) -> None:
-    """Train a prior; the same command goes on where an interrupted training stopped."""
-    from gadget.diffusion.model_folder import ModelConfig, save_model
-    from gadget.diffusion.reconstruct import select_device
+    """Train a prior; the same command goes on where an interrupted training stopped.
+
+    Ctrl-C and SIGTERM save a checkpoint first and end with exit status 130 and 143.
+
+    Example: score-gadget train models/brain-small/training.toml images -o run --validation held-out
+
+    Several GPUs: torchrun --nproc-per-node 4 $(which score-gadget) train ... shares each batch
+    among them.
+    """
+    from gadget.diffusion.devices import select_device
     from gadget.training.config import read_training_config
-    from gadget.training.images import load_volumes
-    from gadget.training.loop import Trainer
     from gadget.training.loop import train as run
+    from gadget.training.ranks import joined_ranks, local_device
+    from gadget.training.trainer import Trainer
+    from gadget.training.validation import Validation
 
     config = read_training_config(recipe)
-    trainer = Trainer(config, select_device(device))
+    if validation is not None and data.resolve().is_relative_to(validation.resolve()):
+        raise ConfigError(
+            f"The images to train on ('{data}') are those to validate on ('{validation}'); "
+            "validate with images of other people."
+        )
+    own = local_device(select_device(device))
+    with joined_ranks(own) as ranks:
+        if not ranks.leads:
+            logging.getLogger("gadget").setLevel(logging.ERROR)
+        trainer = Trainer(config, own, ranks)
+        volumes, held_out = _images(data, validation, output, ranks)
+        held = Validation(config, held_out) if held_out else None
+        with _reporting(config.steps, ranks) as report, _signals() as received:
+            run(trainer, volumes, output, report, validation=held, stop=lambda: bool(received))
+        if ranks.leads and trainer.step == config.steps:
+            _save(trainer, output)
+    if trainer.step < config.steps:
+        log.warning("stopped and saved at step %d; the same command goes on", trainer.step)
+        raise typer.Exit(128 + received[0] if received else 1)
+
+
+def _images(
+    data: Path, validation: Path | None, output: Path, ranks: Ranks
+) -> tuple[list[Volume], list[Volume]]:
+    """Return the images to train on and those to validate on; the first process packs them."""
+    from gadget.training.pack import packed_volumes
+
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.") from error
-    volumes = load_volumes(data)
-    log.info("%d volumes, %d slices", len(volumes), sum(len(volume) for volume in volumes))
-    with _reporting(config.steps) as report:
-        run(trainer, volumes, output, report)
+    if not ranks.leads:
+        ranks.wait()
+    without = [output] if validation is None else [output, validation]
+    volumes = packed_volumes(data, output / "training.f16", without)
+    log.info("%d volumes, %d slices to train on", len(volumes), sum(map(len, volumes)))
+    held_out: list[Volume] = []
+    if validation is not None:
+        held_out = packed_volumes(validation, output / "validation.f16", [output])
+        log.info("%d volumes to validate on", len(held_out))
+    if ranks.leads:
+        ranks.wait()
+    return volumes, held_out
+
+
+def _save(trainer: Trainer, output: Path) -> None:
+    from gadget.diffusion.model_folder import ModelConfig, save_model
+
+    config = trainer.config
     model = ModelConfig(
         name=config.name,
         network=config.network,
@@ -60,17 +132,47 @@ def train(
 
 
 @contextmanager
-def _reporting(steps: int) -> Iterator[Callable[[Progress], None]]:
+def _signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM; the second of its kind ends the process as ever."""
+    received: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    before: dict[int, Any] = {
+        number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _reporting(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows the progress: a bar with the time left, or log lines."""
-    if not console.is_terminal:
-        yield lambda now: log.info("step %d of %d, loss %.4f", now.step, now.steps, now.loss)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console) as bars:
-        task = bars.add_task("training", total=steps)
-        yield lambda now: bars.update(task, completed=now.step, description=f"loss {now.loss:.4f}")
+    if not ranks.leads:
+        yield lambda now: None
+    elif not console.is_terminal:
+        yield _log_progress
+    else:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Bars(*columns, console=console, speed_estimate_period=SPEED_SECONDS) as bars:
+            task = bars.add_task("training", total=steps)
+            yield lambda now: bars.update(task, completed=now.step, description=_words(now))
+
+
+def _log_progress(now: Progress) -> None:
+    if now.loss is not None:
+        log.info("step %d of %d, %s", now.step, now.steps, _words(now))
+
+
+def _words(now: Progress) -> str:
+    return "training" if now.loss is None else f"loss {now.loss:.4f}"

@@ -137,7 +137,8 @@ class NetworkPrior:
         """Return the posterior mean of `x` `[batch, ky, kx]` complex64."""
         while True:
             try:
-                return torch.cat([self._evaluate(part, sigma) for part in x.split(self._batch)])
+                parts = torch.split(x, self._batch)
+                return torch.cat([self._evaluate(part, sigma) for part in parts])
             except torch.OutOfMemoryError:
                 largest = min(self._batch, len(x))
                 if largest == 1:

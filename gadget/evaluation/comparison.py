@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,14 +12,12 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
+from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
 from gadget.mrd.image_file import read_images
 from gadget.mrd.raw_file import RawFile
 from gadget.mrd.results import STD_ROLE
 from gadget.mrd.simulate import TRUTH_GROUP
-from gadget.mrd.whiten import Prewhitener
 from gadget.mri.fourier import ifftc
 from gadget.mri.resample import to_recon_space
 
@@ -96,18 +93,7 @@ def compare(images: Path, raw: Path) -> Comparison:
 def zero_filled(raw: Path) -> Images:
     """Reconstruct raw data by inverse Fourier transform and root sum of squares alone."""
     with RawFile(raw) as file:
-        return {_place(one.reference.idx): _combined(one) for one in _buffers(file)}
-
-
-def _buffers(file: RawFile) -> Iterator[Buffer]:
-    header = parse_header(file.header_xml)
-    whitener, gatherer = Prewhitener(header), Gatherer(header)
-    for readout in file.acquisitions():
-        for white in whitener.add(readout):
-            yield from gatherer.add(white)
-    for white in whitener.finish():
-        yield from gatherer.add(white)
-    yield from gatherer.finish()
+        return {_place(one.reference.idx): _combined(one) for one in buffers(file)}
 
 
 def _combined(buffer: Buffer) -> NDArray[np.float32]:

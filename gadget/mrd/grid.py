@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import ismrmrd
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter1d
 
 from gadget.errors import DataError
 from gadget.mrd import flags
@@ -158,22 +159,18 @@ class LineGrid:
             )
         lost = max(0, -start)
         samples = samples[:, lost : samples.shape[1] - max(0, stop - self.width)]
-        start = max(0, start)
         block, row, new = self._slot(position, header)
         line, weight = self._samples[block][row], self._weights[block][row]
-        if new:
+        if new and samples.shape[1] < self.width:
             line.fill(0)
             weight.fill(0)
-        negative = max(0, min(samples.shape[1], origin - start))
-        if negative:
-            at = start - origin + self.width
-            line[:, at : at + negative] += samples[:, :negative]
-            weight[at : at + negative] += 1
-        if negative < samples.shape[1]:
-            at = max(0, start - origin)
-            rest = samples.shape[1] - negative
-            line[:, at : at + rest] += samples[:, negative:]
-            weight[at : at + rest] += 1
+        for here, there in _spans(max(0, start), samples.shape[1], self.width):
+            if new:
+                line[:, there] = samples[:, here]
+                weight[there] = 1
+            else:
+                line[:, there] += samples[:, here]
+                weight[there] += 1
 
     def _slot(
         self, position: tuple[int, int], header: ismrmrd.AcquisitionHeader
@@ -207,16 +204,16 @@ class LineGrid:
         weights = np.zeros((nz, ny, nx), np.float32)
         headers = np.zeros((nz, ny), HEADER_DTYPE)
         positions = list(self._slots)
+        half = nx - nx // 2
         for index, (samples, weight) in enumerate(self._blocks(keep)):
-            here = np.array(positions[index * BLOCK : (index + 1) * BLOCK])
-            kz, ky = here[:, 0], here[:, 1]
+            here = positions[index * BLOCK : (index + 1) * BLOCK]
             samples, weight = _averaged(samples[: len(here)], weight[: len(here)])
             samples, weight = remove_oversampling(samples, weight, nx)
             # Back from the order of the FFT to a centred grid.
-            half = nx - nx // 2
-            data[:, kz, ky, nx // 2 :] = samples[..., :half].swapaxes(0, 1)
-            data[:, kz, ky, : nx // 2] = samples[..., half:].swapaxes(0, 1)
-            weights[kz, ky] = scipy.fft.fftshift(weight, axes=-1)
+            for (kz, ky), line in zip(here, samples, strict=True):
+                data[:, kz, ky, nx // 2 :] = line[:, :half]
+                data[:, kz, ky, : nx // 2] = line[:, half:]
+            weights[tuple(np.transpose(here))] = scipy.fft.fftshift(weight, axes=-1)
         for (kz_line, ky_line), raw in zip(self._slots, self._headers, strict=True):
             headers[kz_line, ky_line] = np.frombuffer(raw, HEADER_DTYPE)[0]
         _describe_samples(headers, weights)
@@ -235,6 +232,28 @@ class LineGrid:
         self._weights.reverse()
         while self._samples:
             yield self._samples.pop(), self._weights.pop()
+
+
+@lru_cache
+def _spans(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
+    """Return which samples of a centred readout go where in the order of the FFT.
+
+    Parameters
+    ----------
+    start
+        Where the first sample lies on the centred grid.
+    count
+        Samples of the readout.
+    width
+        Samples of the grid.
+    """
+    negative = min(count, max(0, width // 2 - start))
+    first, origin = (start - width // 2) % width, max(0, start - width // 2)
+    spans = [
+        (slice(0, negative), slice(first, first + negative)),
+        (slice(negative, count), slice(origin, origin + count - negative)),
+    ]
+    return [(here, there) for here, there in spans if here.start < here.stop]
 
 
 def remove_oversampling(
@@ -260,6 +279,8 @@ def remove_oversampling(
     left = size // 2
     image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
     cropped = scipy.fft.fft(image, axis=-1, norm="ortho", overwrite_x=True)
+    if weight.min() == weight.max():
+        return cropped, weight[:, :size]
     kept = scipy.fft.ifftshift(_crop_weight(scipy.fft.fftshift(weight, axes=-1), size), axes=-1)
     if not kept.all():
         cropped *= (kept > 0)[:, None]
@@ -271,7 +292,8 @@ def _crop_weight(weight: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     width = weight.shape[-1]
     ratio = width / size
     reach = math.ceil(EDGE * ratio)
-    certain = minimum_filter1d(weight, 2 * reach + 1, axis=-1, mode="nearest")
+    padded = np.pad(weight, ((0, 0), (reach, reach)), mode="edge")
+    certain = sliding_window_view(padded, 2 * reach + 1, axis=-1).min(axis=-1)
     at = width // 2 + np.rint((np.arange(size) - size // 2) * ratio).astype(int)
     resampled: NDArray[np.float32] = certain[:, np.clip(at, 0, width - 1)]
     return resampled

@@ -25,6 +25,7 @@ def image_meta(
     *,
     role: str = "Image",
     comments: Sequence[str] = (),
+    history: Sequence[str] = (),
     description: str = "",
     window: tuple[int, int] | None = None,
     details: Mapping[str, MetaValue | None] | None = None,
@@ -41,6 +42,8 @@ def image_meta(
         What the pixels are: Image, STD_MAP, Phase, ...
     comments
         Shown with the image; AI and the name of this package come first.
+    history
+        What was done to the image, after AI and the name of this package.
     description
         Appended to the series description by what writes DICOM.
     window
@@ -51,7 +54,7 @@ def image_meta(
     comment = ["AI", NAME, *comments]
     meta: dict[str, MetaValue] = {"Keep_image_geometry": 1}
     _both(meta, "DataRole", role)
-    _both(meta, "ImageProcessingHistory", ["AI", NAME])
+    _both(meta, "ImageProcessingHistory", ["AI", NAME, *history])
     _both(meta, "ImageComment", comment)
     meta["ImageComments"] = comment
     if description:

@@ -8,13 +8,17 @@ import ismrmrd
 import numpy as np
 
 from gadget.errors import ConfigError
+from gadget.mrd.export import FolderWriter, combined, replacing
 
 BRIGHT = 0.998
 """Share of the pixels that the grey scale covers."""
 
 
-class PngWriter:
-    """Writes each image, grey, with its own window.
+class PngWriter(FolderWriter):
+    """Writes each image at once, grey, with its own window.
+
+    The files are `<stem>_series_<series>_image_<index>.png`; planes of volumes are numbered too.
+    Parameters are those of `FolderWriter`.
 
     Raises
     ------
@@ -22,37 +26,33 @@ class PngWriter:
         The folder cannot be made, or matplotlib is missing.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, stem: str = "") -> None:
         try:
             from matplotlib import image
         except ImportError as error:
             raise ConfigError(
                 "PNG files need matplotlib: pip install 'score-gadget[png]'."
             ) from error
-        self._write = image.imsave
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+        super().__init__(folder, stem)
+        self._save = image.imsave
 
     def write(self, image: ismrmrd.Image) -> None:
-        """Write `series_<series>_image_<index>.png`; partitions of 3D images are numbered too.
+        """Write an image.
 
-        Raises `ConfigError` if a file cannot be written.
+        Raises
+        ------
+        DataError
+            The file cannot be written.
         """
         head = image.getHead()
-        pixels = np.abs(image.data) if head.image_type != ismrmrd.IMTYPE_PHASE else image.data
-        combined = (
-            np.sqrt((pixels.astype(np.float32) ** 2).sum(0)) if len(pixels) > 1 else pixels[0]
-        )
-        low = min(0.0, float(combined.min(initial=0)))
-        high = max(float(np.quantile(combined, BRIGHT)), low + 1e-30)
-        name = f"series_{head.image_series_index}_image_{head.image_index:03d}"
-        for z, plane in enumerate(combined):
-            file = f"{name}_z{z:03d}.png" if len(combined) > 1 else f"{name}.png"
-            path = self._folder / file
-            try:
-                self._write(path, plane, vmin=low, vmax=high, cmap="gray", format="png")
-            except OSError as error:
-                raise ConfigError(f"'{path}' cannot be written: {error.strerror}.") from error
+        planes = combined(image.data)
+        low = min(0.0, float(planes.min(initial=0)))
+        high = max(float(np.quantile(planes, BRIGHT)), low + 1e-30)
+        name = f"{self.name(head.image_series_index)}_image_{head.image_index:03d}"
+        for z, plane in enumerate(planes):
+            file = f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png"
+            with replacing(self.folder / file) as part:
+                self._save(part, plane, vmin=low, vmax=high, cmap="gray", format="png")
+
+    def close(self) -> None:
+        """Nothing is left to be written."""

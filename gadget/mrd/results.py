@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gadget.diffusion.reconstruct import Reconstruction
 
 STD_ROLE = "STD_MAP"
+FALLBACK = "FALLBACK"
+"""Marks, in comment and history, an image that a simpler method made than was asked for."""
 
 
 class ImageMaker:
@@ -44,26 +46,33 @@ class ImageMaker:
     def images(self, buffer: Buffer, result: Reconstruction) -> Iterator[ismrmrd.Image]:
         """Yield the complex image and, if there is one, its standard deviation."""
         series = self._series + int(buffer.reference.encoding_space_ref)
-        details: dict[str, MetaValue | None] = {"method": result.method, **result.details}
-        comments = [result.method]
-        if result.fallback is not None:
-            details["fallback"] = result.fallback
-            comments.append(f"FALLBACK, {result.fallback}")
-        yield self._image(buffer, result.image, series, "Image", comments, details)
+        meta = self._meta(buffer, result, "Image", "score")
+        yield self._image(buffer, result.image, series, meta)
         if result.std is not None:
             std = result.std.astype(np.complex64)
-            series += STD_SERIES_OFFSET
-            comments = [*comments, "posterior standard deviation"]
-            yield self._image(buffer, std, series, STD_ROLE, comments, details)
+            meta = self._meta(buffer, result, STD_ROLE, "score_std", "posterior standard deviation")
+            yield self._image(buffer, std, series + STD_SERIES_OFFSET, meta)
+
+    def _meta(
+        self, buffer: Buffer, result: Reconstruction, role: str, description: str, *comments: str
+    ) -> dict[str, MetaValue]:
+        fallback = [] if result.fallback is None else [f"{FALLBACK}, {result.fallback}"]
+        return image_meta(
+            self._header,
+            buffer.reference,
+            role=role,
+            comments=[result.method, *fallback, *comments],
+            history=[FALLBACK] if fallback else [],
+            description=description,
+            details={"method": result.method, **result.details, "fallback": result.fallback},
+        )
 
     def _image(
         self,
         buffer: Buffer,
         pixels: NDArray[np.complex64],
         series: int,
-        role: str,
-        comments: list[str],
-        details: Mapping[str, MetaValue | None],
+        meta: Mapping[str, MetaValue],
     ) -> ismrmrd.Image:
         partitions = pixels.shape[0]
         recon = image_space(buffer.encoding.recon, partitions)
@@ -72,7 +81,6 @@ class ImageMaker:
         covered = (x, y, z if partitions > 1 else recon.field_of_view_mm[2])
         pixels = to_recon_space(pixels, covered, recon.field_of_view_mm, recon.matrix)
         self._numbers[series] += 1
-        description = "score_std" if role == STD_ROLE else "score"
         return make_image(
             np.ascontiguousarray(pixels, np.complex64),
             buffer.reference,
@@ -80,14 +88,7 @@ class ImageMaker:
             image_index=self._numbers[series],
             series_index=series,
             image_type=ismrmrd.IMTYPE_COMPLEX,
-            meta=image_meta(
-                self._header,
-                buffer.reference,
-                role=role,
-                comments=comments,
-                description=description,
-                details=details,
-            ),
+            meta=meta,
         )
 
 

@@ -33,10 +33,10 @@ class Tally:
     @property
     def summary(self) -> str:
         """What was received, in words."""
-        images = _counted(self.images, "image")
+        images = counted(self.images, "image")
         if not self.deviations:
             return images
-        return f"{images} and {_counted(self.deviations, 'standard deviation')}"
+        return f"{images} and {counted(self.deviations, 'standard deviation')}"
 
     def watch(self, messages: Iterable[bytes]) -> Iterator[bytes]:
         """Yield messages and count the readouts among them."""
@@ -94,5 +94,6 @@ def _counters(source: Key | ismrmrd.ImageHeader) -> tuple[int, ...]:
     return tuple(int(getattr(source, name)) for name in names)
 
 
-def _counted(number: int, name: str) -> str:
+def counted(number: int, name: str) -> str:
+    """Return a number of things in words."""
     return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -22,7 +22,6 @@ from gadget.mri.noise import (
 
 log = logging.getLogger(__name__)
 
-BLOCK = 64
 HELD = 32
 """Readouts that are held back to estimate the noise from, where there is no noise scan."""
 
@@ -40,7 +39,6 @@ class Prewhitener:
         self._dwell = 0.0
         self._matrices: dict[int, NDArray[np.complex64] | None] = {}
         self._held: list[ismrmrd.Acquisition] = []
-        self._block: list[ismrmrd.Acquisition] = []
 
     def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
         """Take a readout; return those that are ready, in the order they came.
@@ -56,7 +54,7 @@ class Prewhitener:
             return []
         known = self._noise or header.active_channels in self._matrices
         if known or (header.flags & flags.NOT_IMAGE and not self._held):
-            return [*self._release(), *self._queue(acquisition)]
+            return [*self._release(), self._whiten(acquisition, [acquisition])]
         self._held.append(acquisition)
         changed = header.active_channels != header_of(self._held[0]).active_channels
         if changed or len(self._held) >= HELD or header.flags & flags.LAST_IN_ANYTHING:
@@ -65,7 +63,7 @@ class Prewhitener:
 
     def finish(self) -> list[ismrmrd.Acquisition]:
         """Return the readouts that are still held back."""
-        return [*self._release(), *self._flush()]
+        return self._release()
 
     def _add_noise(self, acquisition: ismrmrd.Acquisition) -> None:
         header = header_of(acquisition)
@@ -85,23 +83,23 @@ class Prewhitener:
     def _release(self) -> list[ismrmrd.Acquisition]:
         """Whiten what was held back, with the noise scan or with its own noise."""
         held, self._held = self._held, []
-        return [ready for acquisition in held for ready in self._queue(acquisition, held)]
+        return [self._whiten(acquisition, held) for acquisition in held]
 
-    def _queue(
-        self,
-        acquisition: ismrmrd.Acquisition,
-        held: list[ismrmrd.Acquisition] | None = None,
-    ) -> list[ismrmrd.Acquisition]:
+    def _whiten(
+        self, acquisition: ismrmrd.Acquisition, held: list[ismrmrd.Acquisition]
+    ) -> ismrmrd.Acquisition:
         header = header_of(acquisition)
-        ready = []
-        if self._block and not _alike(header, header_of(self._block[0])):
-            ready = self._flush()
-        if not header.flags & flags.NOT_IMAGE:
-            self._prepare(header, held or [acquisition])
-        self._block.append(acquisition)
-        if len(self._block) >= BLOCK or header.flags & flags.LAST_IN_ANYTHING:
-            ready = [*ready, *self._flush()]
-        return ready
+        if header.flags & flags.NOT_IMAGE:
+            return acquisition
+        self._prepare(header, held)
+        matrix = self._matrices[header.active_channels]
+        if matrix is None:
+            return acquisition
+        if self._noise:
+            dwell = float(header.sample_time_us)
+            matrix = matrix * np.float32(bandwidth_scale(self._dwell, dwell, self._bandwidth))
+        with np.errstate(invalid="ignore", over="ignore"):
+            return with_samples(acquisition, matrix @ acquisition.data)
 
     def _prepare(self, header: ismrmrd.AcquisitionHeader, held: list[ismrmrd.Acquisition]) -> None:
         """Make the whitening matrix for that number of coils."""
@@ -119,35 +117,10 @@ class Prewhitener:
             covariance = _estimate([one for one in held if one.active_channels == coils])
         self._matrices[coils] = whitening_matrix(covariance) if covariance is not None else None
 
-    def _flush(self) -> list[ismrmrd.Acquisition]:
-        block, self._block = self._block, []
-        if not block:
-            return []
-        header = header_of(block[0])
-        matrix = self._matrices.get(header.active_channels)
-        if matrix is None or header.flags & flags.NOT_IMAGE:
-            return block
-        if self._noise:
-            dwell = float(header.sample_time_us)
-            matrix = matrix * np.float32(bandwidth_scale(self._dwell, dwell, self._bandwidth))
-        samples = np.stack([one.data for one in block])
-        with np.errstate(invalid="ignore", over="ignore"):
-            white = np.matmul(matrix, samples.astype(np.complex64, copy=False))
-        return [with_samples(one, data) for one, data in zip(block, white, strict=True)]
-
 
 def _end_of_valid(header: ismrmrd.AcquisitionHeader) -> int:
     """Return the end of the samples that are not to be discarded."""
     return int(header.number_of_samples - header.discard_post)
-
-
-def _alike(one: ismrmrd.AcquisitionHeader, other: ismrmrd.AcquisitionHeader) -> bool:
-    return bool(
-        one.active_channels == other.active_channels
-        and one.number_of_samples == other.number_of_samples
-        and one.sample_time_us == other.sample_time_us
-        and bool(one.flags & flags.NOT_IMAGE) == bool(other.flags & flags.NOT_IMAGE)
-    )
 
 
 def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:

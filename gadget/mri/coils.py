@@ -202,18 +202,17 @@ def locally_dominant(kspace: Tensor, mask: Tensor) -> Tensor:
 
 def _block_covariance(images: Tensor) -> Tensor:
     """Return the covariance of coil images `[coil, y, x]` in blocks, `[y, x, coil, coil]`."""
-    rows, columns = (torch.tensor_split(torch.arange(n), min(n, BLOCKS)) for n in images.shape[1:])
-    return torch.stack(
-        [
-            torch.stack(
-                [
-                    torch.einsum("ayx,byx->ab", block, block.conj()) / block[0].numel()
-                    for block in strip.split([len(c) for c in columns], dim=-1)
-                ]
-            )
-            for strip in images.split([len(r) for r in rows], dim=-2)
-        ]
-    )
+    strips = torch.tensor_split(images, min(BLOCKS, images.shape[1]), dim=1)
+    return torch.stack([torch.stack([_covariance(block) for block in _columns(s)]) for s in strips])
+
+
+def _columns(strip: Tensor) -> tuple[Tensor, ...]:
+    return torch.tensor_split(strip, min(BLOCKS, strip.shape[2]), dim=2)
+
+
+def _covariance(images: Tensor) -> Tensor:
+    values = images.flatten(1)
+    return values @ values.mH / values.shape[1]
 
 
 def _whitening_of_radii(kspace: Tensor, mask: Tensor) -> Tensor:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from gadget.mri.fourier import fftc
+from gadget.mri.noise import NoiseCovariance, whitening_matrix
+
+NOISE_SCAN = 4096
+"""Samples of a noise scan, in every coil."""
 
 
 def coil_maps(coils: int, shape: tuple[int, int], radius: float = 1.4) -> NDArray[np.complex64]:
@@ -59,3 +68,41 @@ def correlated_noise(
     white = rng.normal(size=(2, len(covariance), samples)) * np.sqrt(0.5)
     noise = np.linalg.cholesky(covariance) @ (white[0] + 1j * white[1])
     return noise.astype(np.complex64)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A complete scan of one slice, whitened: noise of unit variance in every sample."""
+
+    kspace: NDArray[np.complex64]
+    """`[coil, ky, kx]`, with its noise."""
+    truth: NDArray[np.float32]
+    """Root sum of squares of the coil images `[y, x]` without noise, in units of the noise."""
+
+
+def simulate_scan(image: NDArray[Any], coils: int, noise: float, rng: np.random.Generator) -> Scan:
+    """Scan an image with correlated receiver noise, and whiten it with a noise scan.
+
+    Parameters
+    ----------
+    image
+        What is scanned `[y, x]`; a real image is given a smooth random phase.
+    coils
+        Number of receive coils.
+    noise
+        Standard deviation of complex noise in one sample, in units of the image; correlated and
+        of different strength in different coils, as receivers have it.
+    rng
+        Source of phase and noise.
+    """
+    shape = (image.shape[0], image.shape[1])
+    signal = image if np.iscomplexobj(image) else image * smooth_phase(shape, rng)
+    clean = coil_maps(coils, shape) * signal
+    covariance = noise_covariance(coils, rng) * noise**2
+    known = NoiseCovariance(coils)
+    known.add(correlated_noise(covariance, NOISE_SCAN, rng))
+    whitening = whitening_matrix(known)
+    sample_noise = correlated_noise(covariance, image.size, rng).reshape(clean.shape)
+    kspace = np.tensordot(whitening, fftc(clean) + sample_noise, 1)
+    truth = np.sqrt((np.abs(np.tensordot(whitening, clean, 1)) ** 2).sum(0))
+    return Scan(kspace.astype(np.complex64), truth.astype(np.float32))

@@ -6,7 +6,9 @@ its AcquisitionAccumulateTriggerGadget, or as plain acquisitions, which are gath
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gadget.stream.messages import MessageId
@@ -21,20 +23,16 @@ TAKES = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
 @node("gadget.nodes.settings:ReconstructSettings", takes=TAKES)
 def reconstruct(session: Session) -> None:
     """Reconstruct every buffer with the method that the settings name."""
-    from gadget.diffusion.reconstruct import Reconstructor
     from gadget.mrd.results import ImageMaker
 
-    reconstructor = Reconstructor(session.settings.sampler())
     maker = ImageMaker(session.header, session.settings.image_series)
-    for number, buffer in enumerate(_buffers(session), start=1):
-
-        def report(done: int, total: int, image: int = number) -> None:
-            session.progress("sampling", image=image, done=done, total=total)
-
-        result = reconstructor.reconstruct(buffer.kspace, report)
-        session.log.info("image %d: %s", number, result.summary)
-        for image in maker.images(buffer, result):
-            session.send(image)
+    results = session.reconstruct(session.settings.sampler(), _buffers(session))
+    with closing(results):
+        for number, (buffer, result) in enumerate(results, start=1):
+            level = logging.INFO if result.fallback is None else logging.WARNING
+            session.log.log(level, "image %d: %s", number, result.summary)
+            for image in maker.images(buffer, result):
+                session.send(image)
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:

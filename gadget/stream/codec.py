@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gadget.errors import StreamError
+from gadget.mrd.acquisition import header_of
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
     AcquisitionBucket,
@@ -105,33 +106,24 @@ def _trajectory(cursor: Cursor, head: ismrmrd.AcquisitionHeader) -> NDArray[np.f
 
 
 def _encode_acquisition(acquisition: ismrmrd.Acquisition) -> list[Part]:
-    data, trajectory = acquisition.data, acquisition.traj
-    _check_readout(
-        acquisition, "data", data, np.complex64, ("active_channels", "number_of_samples")
-    )
-    _check_readout(
-        acquisition, "traj", trajectory, np.float32, ("number_of_samples", "trajectory_dimensions")
-    )
-    parts: list[Part] = []
-    acquisition.serialize_into(parts.append)
-    parts[0] = bytes(parts[0])
-    return parts
+    head = header_of(acquisition)
+    samples = head.number_of_samples
+    return [
+        bytes(head),
+        _announced(acquisition.traj, np.float32, (samples, head.trajectory_dimensions)),
+        _announced(acquisition.data, np.complex64, (head.active_channels, samples)),
+    ]
 
 
-def _check_readout(
-    owner: ismrmrd.Acquisition | ismrmrd.Waveform,
-    name: str,
-    array: NDArray[Any],
-    dtype: DTypeLike,
-    fields: tuple[str, str],
-) -> None:
-    # The header says how many bytes follow: one byte more or less and nothing after is readable.
-    shape = tuple(getattr(owner, field) for field in fields)
-    if array.dtype != np.dtype(dtype) or array.shape != shape:
+def _announced(array: NDArray[Any], dtype: DTypeLike, shape: tuple[int, int]) -> memoryview:
+    """Return the memory of an array whose type and shape its header announces."""
+    # One byte more or less, and nothing after it is readable.
+    if array.dtype != dtype or array.shape != shape:
         raise StreamError(
-            f"A {type(owner).__name__} with {name} {array.dtype} {array.shape} cannot be sent: its "
-            f"header announces {np.dtype(dtype)} {shape}."
+            f"An array {array.dtype} {array.shape} cannot be sent: its header announces "
+            f"{np.dtype(dtype)} {shape}."
         )
+    return _memory(array)
 
 
 def _decode_waveform(cursor: Cursor) -> ismrmrd.Waveform:
@@ -140,11 +132,9 @@ def _decode_waveform(cursor: Cursor) -> ismrmrd.Waveform:
 
 
 def _encode_waveform(waveform: ismrmrd.Waveform) -> list[Part]:
-    _check_readout(waveform, "data", waveform.data, np.uint32, ("channels", "number_of_samples"))
-    parts: list[Part] = []
-    waveform.serialize_into(parts.append)
-    parts[0] = bytes(parts[0])
-    return parts
+    head = waveform.getHead()
+    shape = head.channels, head.number_of_samples
+    return [bytes(head), _announced(waveform.data, np.uint32, shape)]
 
 
 def _decode_recon_data(cursor: Cursor) -> ReconData:
@@ -216,8 +206,11 @@ def _encode_array(array: NDArray[Any], dtype: DTypeLike, axes: int) -> list[Part
         )
     shape = np.array(array.shape[::-1], dtype="<u8")
     # Gadgetron's first axis is the fastest: reversed axes in C order are the same memory.
-    contiguous = np.ascontiguousarray(array)
-    return [UINT64.pack(axes), shape.tobytes(), contiguous.view(np.uint8).reshape(-1).data]
+    return [UINT64.pack(axes), shape.tobytes(), _memory(array)]
+
+
+def _memory(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).view(np.uint8).reshape(-1).data
 
 
 def _decode_bucket(cursor: Cursor) -> AcquisitionBucket:

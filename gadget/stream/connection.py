@@ -13,7 +13,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from gadget.errors import StreamError
@@ -83,6 +83,9 @@ class Connection:
         self.idle_s = idle_s
         self.stall_s = stall_s
         self._socket = sock
+        self._closed = False
+        self._users = 0
+        self._users_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
@@ -101,11 +104,15 @@ class Connection:
         self.read_into(view[1:])
         return read_message(UINT16.unpack(number)[0], self)
 
-    def read_setup(self) -> tuple[bytes, bytes]:
-        """Read CONFIG and HEADER, which come before the data, and return their texts."""
+    def read_setup(self, first: Message | None = None) -> tuple[bytes, bytes]:
+        """Read CONFIG and HEADER, which come before the data, and return their texts.
+
+        `first` is the first message, where it was read already.
+        """
         texts = []
         for expected in (MessageId.CONFIG, MessageId.HEADER):
-            message = self.read()
+            message = first or self.read()
+            first = None
             if message.id is not expected:
                 raise StreamError(
                     f"{expected.name} ({expected.value}) must come before the data, but "
@@ -140,7 +147,8 @@ class Connection:
     def _receive(self, view: memoryview, timeout: float) -> int:
         while True:
             try:
-                count = self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
+                with self._in_use() as sock:
+                    count = sock.recv_into(view, 0, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
                 if not self._wait(select.POLLIN, timeout):
                     raise StreamError(
@@ -156,11 +164,30 @@ class Connection:
 
     def _wait(self, events: int, timeout: float | None) -> bool:
         poll = select.poll()
+        with self._in_use() as sock:
+            poll.register(sock, events)
+            return bool(poll.poll(None if timeout is None else timeout * 1000))
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[socket.socket]:
+        """Put off the closing of the file descriptor while a thread uses it.
+
+        Its number may go to another connection at once, whose data would be taken for ours.
+        """
+        with self._users_lock:
+            if self._closed:
+                raise PeerVanished("The connection was closed at this end.")
+            self._users += 1
         try:
-            poll.register(self._socket, events)
-        except ValueError:
-            raise PeerVanished("The connection was closed at this end.") from None
-        return bool(poll.poll(None if timeout is None else timeout * 1000))
+            yield self._socket
+        finally:
+            with self._users_lock:
+                self._users -= 1
+                self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._closed and not self._users:
+            self._socket.close()
 
     def write(
         self, parts: Sequence[bytes | bytearray | memoryview], *, wait_s: float | None = None
@@ -174,7 +201,8 @@ class Connection:
         with self._write_lock:
             while views:
                 try:
-                    sent = self._socket.sendmsg(views[:MAX_PARTS], [], socket.MSG_DONTWAIT)
+                    with self._in_use() as sock:
+                        sent = sock.sendmsg(views[:MAX_PARTS], [], socket.MSG_DONTWAIT)
                 except (BlockingIOError, InterruptedError):
                     if not self._wait(select.POLLOUT, wait_s):
                         raise StreamError("The other end does not take data any more.") from None
@@ -215,14 +243,17 @@ class Connection:
 
     def finish_writing(self) -> None:
         """Let the other end see the end of what was written; reading goes on."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError, PeerVanished), self._in_use() as sock:
+            sock.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close the connection at once."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+        """Close the connection at once; threads that wait for it go on with an error."""
+        with self._users_lock:
+            if not self._closed:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            self._closed = True
+            self._close_unused()
 
 
 def take_over(foreign: _ForeignConnection) -> Connection:

@@ -37,9 +37,7 @@ COMPLEX_BYTES = 8
 FLOAT_BYTES = 4
 
 # Offsets into the packed ISMRMRD headers.
-_ACQUISITION_SAMPLES = 34
-_ACQUISITION_CHANNELS = 38
-_ACQUISITION_TRAJECTORY = 176
+_ACQUISITION_SIZES = struct.Struct("<34xH2xH136xH")
 _WAVEFORM_SAMPLES = struct.Struct("<28xHH")
 _IMAGE_TYPE = 2
 _IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
@@ -130,10 +128,12 @@ class _Body:
 
 
 def _acquisition(body: _Body) -> None:
-    start = body.take(ACQUISITION_HEADER_BYTES)
-    samples = body.number_at(UINT16, start + _ACQUISITION_SAMPLES)
-    channels = body.number_at(UINT16, start + _ACQUISITION_CHANNELS)
-    trajectory = body.number_at(UINT16, start + _ACQUISITION_TRAJECTORY)
+    _samples(body, body.take(ACQUISITION_HEADER_BYTES))
+
+
+def _samples(body: _Body, header: int) -> None:
+    """Read trajectory and samples of the readout whose header begins there."""
+    samples, channels, trajectory = body.unpack_at(_ACQUISITION_SIZES, header)
     body.take(samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES))
 
 
@@ -160,6 +160,16 @@ def _text(body: _Body, form: struct.Struct = UINT32) -> None:
             "allowed: the two ends disagree about the format."
         )
     body.take(length)
+
+
+def _query(body: _Body) -> None:
+    body.take(2 * UINT64.size)
+    _text(body, UINT64)
+
+
+def _response(body: _Body) -> None:
+    body.take(UINT64.size)
+    _text(body, UINT64)
 
 
 def _recon_buffer(body: _Body) -> None:
@@ -204,11 +214,8 @@ def _bucket(body: _Body) -> None:
 
 def _bundle(body: _Body, count: int) -> None:
     start = body.take(count * ACQUISITION_HEADER_BYTES)
-    for offset in range(start, start + count * ACQUISITION_HEADER_BYTES, ACQUISITION_HEADER_BYTES):
-        samples = body.number_at(UINT16, offset + _ACQUISITION_SAMPLES)
-        channels = body.number_at(UINT16, offset + _ACQUISITION_CHANNELS)
-        trajectory = body.number_at(UINT16, offset + _ACQUISITION_TRAJECTORY)
-        body.take(samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES))
+    for header in range(start, start + count * ACQUISITION_HEADER_BYTES, ACQUISITION_HEADER_BYTES):
+        _samples(body, header)
 
 
 def _statistics(body: _Body) -> None:
@@ -223,6 +230,8 @@ _READERS: dict[MessageId, tuple[Callable[[_Body], None], int]] = {
     MessageId.HEADER: (_text, MAX_MESSAGE_BYTES),
     MessageId.CLOSE: (lambda body: _fixed(body, 0), 0),
     MessageId.TEXT: (_text, MAX_MESSAGE_BYTES),
+    MessageId.QUERY: (_query, MAX_MESSAGE_BYTES),
+    MessageId.RESPONSE: (_response, MAX_MESSAGE_BYTES),
     MessageId.ERROR: (lambda body: _text(body, UINT64), MAX_MESSAGE_BYTES),
     MessageId.ACQUISITION: (_acquisition, MAX_READOUT_BYTES),
     MessageId.IMAGE: (_image, MAX_MESSAGE_BYTES),

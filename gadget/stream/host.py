@@ -1,4 +1,4 @@
-"""The embedded host: runs a pipeline of Python nodes the way a Gadgetron server does."""
+"""The embedded host: runs a pipeline of external nodes the way a Gadgetron server does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import ismrmrd
 
@@ -17,9 +17,10 @@ from gadget.mrd.schema import sanitize_header
 from gadget.stream.codec import decode
 from gadget.stream.connection import Connection, PeerVanished
 from gadget.stream.messages import UINT64, Message, MessageId
-from gadget.stream.pipeline import Execute
+from gadget.stream.pipeline import Execute, PipelineNode
 from gadget.stream.process import NodeProcess
 from gadget.stream.progress import Progress
+from gadget.stream.remote import PATIENCE_SECONDS, RemoteNode
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
@@ -29,23 +30,41 @@ FEEDER_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 
 
+class _Node(Protocol):
+    """A node that runs: a process of this host's, or a server."""
+
+    name: str
+
+    def connect(self) -> Connection: ...
+    def wait(self, seconds: float = ...) -> int | None: ...
+    def ending(self) -> str: ...
+    def words(self) -> str: ...
+    def stop(self) -> None: ...
+
+
+class Abandoned(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
+    """Nobody waits for the images any more; raised by the messages of a run, it ends at once."""
+
+
 class _Ended:
     """The stream of one node has ended."""
 
 
-_Event: TypeAlias = ismrmrd.Image | Progress | _Ended
+_Event: TypeAlias = ismrmrd.Image | Progress | _Ended | Abandoned
 
 
 def run_pipeline(
-    pipeline: Sequence[Execute],
+    pipeline: Sequence[PipelineNode],
     header: bytes,
     messages: Iterable[bytes],
     on_image: Callable[[ismrmrd.Image], None],
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    patience_s: float = PATIENCE_SECONDS,
 ) -> None:
     """Send data through the nodes of a pipeline and hand on the images that come out.
 
-    No node outlives the call, however it ends.
+    No node that it started outlives the call, however it ends.
 
     Parameters
     ----------
@@ -54,11 +73,14 @@ def run_pipeline(
     header
         The ISMRMRD XML header.
     messages
-        Whole messages as bytes, one or more at a time; read in another thread.
+        Whole messages as bytes, one or more at a time; read in another thread. What they raise is
+        raised after the images before it, but for `Abandoned`, which ends the run at once.
     on_image
         Called for each image, in order, in the calling thread.
     on_progress
         Called for each progress line of a node, in the calling thread.
+    patience_s
+        How long nodes that are servers are tried [s].
 
     Raises
     ------
@@ -70,7 +92,8 @@ def run_pipeline(
     """
     if not pipeline:
         raise ConfigError("The pipeline has no nodes: nothing would be reconstructed.")
-    _Host(pipeline, on_image, on_progress).run(sanitize_header(header), messages)
+    host = _Host(pipeline, on_image, on_progress, patience_s)
+    host.run(sanitize_header(header), messages)
 
 
 class _Host:
@@ -78,16 +101,18 @@ class _Host:
 
     def __init__(
         self,
-        pipeline: Sequence[Execute],
+        pipeline: Sequence[PipelineNode],
         on_image: Callable[[ismrmrd.Image], None],
         on_progress: Callable[[Progress], None] | None,
+        patience_s: float,
     ) -> None:
         self._pipeline = pipeline
+        self._patience_s = patience_s
         self._on_image = on_image
         self._on_progress = on_progress
         self._events: queue.Queue[_Event] = queue.Queue(WAITING_EVENTS)
         self._stopped = threading.Event()
-        self._nodes: list[NodeProcess] = []
+        self._nodes: list[_Node] = []
         self._connections: list[Connection] = []
         self._told: list[Exception] = []
         self._seen: list[StreamError] = []
@@ -95,13 +120,13 @@ class _Host:
 
     def run(self, header: bytes, messages: Iterable[bytes]) -> None:
         """Run the pipeline to its end."""
-        feeder = threading.Thread(target=self._feed, args=(messages,), name="feeder", daemon=True)
+        feeder = _same_named_thread(self._feed, messages)
         try:
-            for execute in self._pipeline:
-                self._nodes.append(NodeProcess(execute, self._tell_progress))
-            for process, execute in zip(self._nodes, self._pipeline, strict=True):
-                self._connections.append(process.connect())
-                self._connections[-1].write_setup(execute.configuration, header)
+            for entry in self._pipeline:
+                self._nodes.append(self._start(entry))
+            for node, entry in zip(self._nodes, self._pipeline, strict=True):
+                self._connections.append(node.connect())
+                self._connections[-1].write_setup(entry.configuration, header)
             feeder.start()
             self._start_links()
             self._dispatch()
@@ -111,11 +136,15 @@ class _Host:
             if feeder.is_alive():
                 feeder.join(FEEDER_SECONDS)
 
+    def _start(self, entry: PipelineNode) -> _Node:
+        if isinstance(entry, Execute):
+            return NodeProcess(entry, self._tell_progress)
+        return RemoteNode(entry, self._patience_s)
+
     def _start_links(self) -> None:
         targets = itertools.zip_longest(self._nodes, self._connections, self._connections[1:])
-        for process, source, target in targets:
-            arguments = (process, source, target)
-            threading.Thread(target=self._link, args=arguments, name="link", daemon=True).start()
+        for arguments in targets:
+            _same_named_thread(self._link, *arguments).start()
 
     def _dispatch(self) -> None:
         """Hand on what comes until all streams have ended, or the last one after a failure."""
@@ -126,6 +155,8 @@ class _Host:
                 open_streams -= 1
                 if event is _LAST and (self._told or self._seen):
                     break
+            elif isinstance(event, Abandoned):
+                raise event
             elif isinstance(event, Progress):
                 if self._on_progress is not None:
                     self._on_progress(event)
@@ -143,14 +174,14 @@ class _Host:
 
     def _check_exit(self) -> None:
         """Raise if a node closed its stream as if all were well, and yet failed."""
-        for process in self._nodes:
-            status = process.wait()
+        for node in self._nodes:
+            status = node.wait()
             if status is None:
-                _log.warning("The node %s did not end after its work: it is stopped.", process.name)
+                _log.warning("The node %s did not end after its work: it is stopped.", node.name)
             elif status != 0:
                 raise StreamError(
-                    f"The node {process.name} {process.ending()} after it closed its stream: "
-                    f"images may be missing.{process.words()}"
+                    f"The node {node.name} {node.ending()} after it closed its stream: "
+                    f"images may be missing.{node.words()}"
                 )
 
     def _feed(self, messages: Iterable[bytes]) -> None:
@@ -161,11 +192,13 @@ class _Host:
                     target.write([block])
             except PeerVanished:
                 raise
+            except Abandoned as error:
+                self._post(error)
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 self._told.append(error)
             target.write_close()
 
-    def _link(self, process: NodeProcess, source: Connection, target: Connection | None) -> None:
+    def _link(self, node: _Node, source: Connection, target: Connection | None) -> None:
         """Carry what one node sends to the next one, or to the caller."""
         try:
             while (message := source.read()).id is not MessageId.CLOSE:
@@ -173,20 +206,19 @@ class _Host:
                     text = bytes(message.payload[UINT64.size :]).decode("utf-8", "replace")
                     self._told.append(StreamError(text))
                 elif target is None:
-                    self._take(process, message)
+                    self._take(node, message)
                 else:
                     with suppress(PeerVanished):
                         target.write_message(message)
         except PeerVanished:
-            process.wait(CRASH_SECONDS)
+            node.wait(CRASH_SECONDS)
             self._seen.append(
                 StreamError(
-                    f"The node {process.name} {process.ending()} in the middle of its work."
-                    f"{process.words()}"
+                    f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}"
                 )
             )
         except ReconError as error:
-            self._seen.append(StreamError(f"The node {process.name} sent nonsense: {error}"))
+            self._seen.append(StreamError(f"The node {node.name} sent nonsense: {error}"))
         finally:
             if target is None:
                 self._post(_LAST)
@@ -196,7 +228,7 @@ class _Host:
                     target.write_close()
                 self._post(_Ended())
 
-    def _take(self, process: NodeProcess, message: Message) -> None:
+    def _take(self, node: _Node, message: Message) -> None:
         """Take what the last node sends: images are for the caller."""
         if message.id is MessageId.IMAGE:
             self._post(decode(message))
@@ -204,7 +236,7 @@ class _Host:
             self._dropped.add(message.id)
             _log.warning(
                 "The last node, %s, sends %s, which is no image: dropped.",
-                process.name,
+                node.name,
                 message.id.name,
             )
 
@@ -220,10 +252,16 @@ class _Host:
 
     def _stop(self) -> None:
         self._stopped.set()
-        for process in self._nodes:
-            process.stop()
+        for node in self._nodes:
+            node.stop()
         for connection in self._connections:
             connection.close()
 
 
 _LAST = _Ended()
+
+
+def _same_named_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Return a thread of this one's name: a log is told by it which scan a line is about."""
+    name = threading.current_thread().name
+    return threading.Thread(target=target, args=arguments, name=name, daemon=True)

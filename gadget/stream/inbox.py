@@ -33,6 +33,9 @@ class Inbox:
     on_vanished
         Called from the thread when the other end is gone, also after it closed the stream, as long
         as `finish` was not called.
+    beyond_close
+        Whether the other end is watched after it has closed the stream. One that has shut down its
+        side of the socket by then counts as gone.
     """
 
     def __init__(
@@ -41,10 +44,12 @@ class Inbox:
         *,
         limit_bytes: int = DEFAULT_LIMIT_BYTES,
         on_vanished: Callable[[], None] | None = None,
+        beyond_close: bool = True,
     ) -> None:
         self._connection = connection
         self._limit = limit_bytes
         self._on_vanished = on_vanished
+        self._beyond_close = beyond_close
         self._changed = threading.Condition()
         self._waiting: deque[Message] = deque()
         self._bytes = 0
@@ -52,7 +57,8 @@ class Inbox:
         self._discarding = False
         self._finished = False
         self._failure: StreamError | None = None
-        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+        name = threading.current_thread().name
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def get(self) -> Message | None:
@@ -109,13 +115,14 @@ class Inbox:
     def _run(self) -> None:
         try:
             self._read_to_close()
+            if not self._beyond_close:
+                return
             self._connection.wait_for_end()
             raise PeerVanished("The other end is gone: it did not wait for the result.")
         except PeerVanished as error:
-            if not self._finished:
-                self._fail(error)
-                if self._on_vanished is not None:
-                    self._on_vanished()
+            self._fail(error)
+            if self._on_vanished is not None and not self._finished:
+                self._on_vanished()
         except StreamError as error:
             self._fail(error)
             # The next message cannot be found any more. What still comes is thrown away, so that

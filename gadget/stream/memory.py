@@ -59,7 +59,12 @@ class Cursor:
         flat = np.frombuffer(part, kind)
         if not (flat.flags.writeable and flat.flags.aligned):
             flat = flat.copy()
-        return flat.reshape(shape)
+        try:
+            return flat.reshape(shape)
+        except ValueError:  # an axis of length 0 hides how long the others are
+            raise StreamError(
+                f"A {self._name} holds an array of {list(shape)}: no such array can be."
+            ) from None
 
     def at_end(self) -> bool:
         """Tell whether everything was read."""

@@ -19,6 +19,8 @@ class MessageId(IntEnum):
     HEADER = 3
     CLOSE = 4
     TEXT = 5
+    QUERY = 6
+    RESPONSE = 7
     ERROR = 8
     ACQUISITION = 1008
     IMAGE = 1022

@@ -10,9 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +18,18 @@ from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.stream.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
 from gadget.stream.inbox import Inbox
 from gadget.stream.messages import MessageId
-from gadget.stream.progress import ProgressWriter, Value
+from gadget.stream.progress import Value
+from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
 
 if TYPE_CHECKING:
+    from gadget.diffusion.reconstruct import Reconstruction
+    from gadget.diffusion.settings import SamplerSettings
+    from gadget.mrd.buffer import Buffer
     from gadget.mrd.header import Header
     from gadget.stream.codec import Item
 
 DRAIN_SECONDS = 300.0
 """How long a node that failed waits for the end of its input before it says so."""
-GRACE_SECONDS = 3.0
-"""How long a computation may go on after the other end is gone."""
 TAKES = (MessageId.ACQUISITION, MessageId.IMAGE, MessageId.RECON_DATA, MessageId.BUCKET)
 
 
@@ -47,8 +47,10 @@ class Session:
         What has arrived on the connection.
     setup
         Texts of CONFIG and HEADER.
-    name, settings_path, takes
-        As in `node`.
+    node
+        What the session is one of.
+    runtime
+        What the session runs in.
     """
 
     def __init__(
@@ -56,24 +58,23 @@ class Session:
         connection: Connection,
         inbox: Inbox,
         setup: tuple[bytes, bytes],
-        name: str,
-        settings_path: str,
-        takes: tuple[MessageId, ...],
+        node: Node,
+        runtime: Runtime,
     ) -> None:
-        self.log = logging.getLogger(f"gadget.node.{name}")
+        self.log = logging.getLogger(f"gadget.node.{node.name}")
         self._connection = connection
         self._inbox = inbox
         self._setup = setup
-        self._settings_path = settings_path
-        self._takes = takes
-        self._progress = ProgressWriter(name)
+        self._node = node
+        self._runtime = runtime
 
     @functools.cached_property
     def settings(self) -> Any:  # noqa: ANN401 - the class that the node names
         """Settings from the node's `<configuration>`; raises `ConfigError` where they are wrong."""
         from gadget.stream.settings import read_settings
 
-        return read_settings(_resolve(self._settings_path), self._setup[0])
+        model = resolve(self._node.settings_path)
+        return read_settings(model, self._setup[0], self._runtime.defaults)
 
     @functools.cached_property
     def header(self) -> Header:
@@ -86,7 +87,7 @@ class Session:
         from gadget.stream.codec import decode
 
         while (message := self._inbox.get()) is not None:
-            if message.id in self._takes:
+            if message.id in self._node.takes:
                 yield decode(message)
             else:
                 self._connection.write_message(message)
@@ -101,10 +102,16 @@ class Session:
         self.check()
         self._connection.write(encode(item))
 
+    def reconstruct(
+        self, settings: SamplerSettings, buffers: Iterable[Buffer]
+    ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
+        """Yield each buffer and what it was reconstructed to, in their order."""
+        return self._runtime.reconstruct(self, settings, buffers)
+
     def progress(self, text: str, **fields: Value) -> None:
         """Tell how far the node has come, for example `progress("sampling", done=3, total=30)`."""
         self.check()
-        self._progress.write(text, fields)
+        self._runtime.tell(text, fields)
 
     def check(self) -> None:
         """Raise `StreamError` if the other end is gone and nobody waits for the result."""
@@ -140,25 +147,25 @@ class Node:
         return self.function.__name__
 
     def __call__(self, foreign: Any) -> None:  # noqa: ANN401 - of a package without types
-        """Run as the target of `python -m gadgetron`; leave with status 1 after a failure."""
+        """Run as the target of `python -m gadgetron`; end with status 1 after a failure."""
         logging.captureWarnings(True)
         setup = foreign.raw_bytes.config, foreign.raw_bytes.header
-        if not self.run(take_over(foreign), setup, on_vanished=_end_process):
-            raise SystemExit(1)
+        done = self.run(take_over(foreign), setup, ProcessRuntime(self.name))
+        end_process(0 if done else 1)
 
     def run(
         self,
         connection: Connection,
         setup: tuple[bytes, bytes],
-        on_vanished: Callable[[], None] | None = None,
+        runtime: Runtime | None = None,
     ) -> bool:
         """Run one session on a connection, close it, and return whether all went well.
 
         Raises nothing but `KeyboardInterrupt`: an error is logged and sent to the other end.
-        `on_vanished` is called, from another thread, when the other end is gone.
         """
-        inbox = Inbox(connection, on_vanished=on_vanished)
-        session = Session(connection, inbox, setup, self.name, self.settings_path, self.takes)
+        runtime = runtime or Runtime(self.name)
+        inbox = Inbox(connection, on_vanished=runtime.vanished)
+        session = Session(connection, inbox, setup, self, runtime)
         try:
             _ = session.settings  # a misspelt setting is told even where it is not used
             self.function(session)
@@ -170,7 +177,8 @@ class Node:
             session.log.error("%s Nothing can be told to it.", error)
             return False
         except BaseException as error:
-            session.log.exception("The node %s failed.", self.name)
+            known = isinstance(error, ReconError)  # a sentence says more than a traceback
+            session.log.error("The node %s failed: %s", self.name, error, exc_info=not known)
             _report(f"score-gadget {self.name}: {_sentence(error)}", error, connection, inbox)
             if isinstance(error, KeyboardInterrupt):
                 raise
@@ -201,7 +209,8 @@ def _pass_on_the_rest(session: Session) -> None:
         session.log.warning("The node was done before its input: %d items were left over.", count)
 
 
-def _resolve(path: str) -> Any:  # noqa: ANN401 - whatever the path names
+def resolve(path: str) -> Any:  # noqa: ANN401 - whatever the path names
+    """Return what `package.module:name` names."""
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -235,11 +244,3 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "The machine ran out of memory. Use smaller data, fewer samples or more memory."
     return f"{type(error).__name__}: {error} (the traceback is in the log of the node)"
-
-
-def _end_process() -> None:
-    """End the process even in the middle of a computation: nobody waits for its result."""
-    time.sleep(GRACE_SECONDS)
-    logging.getLogger(__name__).error("The other end is gone: the process ends.")
-    logging.shutdown()
-    os._exit(1)

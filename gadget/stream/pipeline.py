@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
 import gadget
 from gadget.errors import ConfigError
+from gadget.stream.address import Address
 from gadget.stream.configuration import parse_xml, serialize
 
 NEEDS_SERVER = (
     "That needs a Gadgetron server: load the pipeline there, or use one whose nodes are all "
-    '<external><execute type="python">.'
+    '<external> with <execute type="python"> or <connect>.'
 )
+DEFAULT_HOST = "localhost"
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,18 @@ class Execute:
     """The `<configuration>` element as it is sent to the node."""
 
 
+@dataclass(frozen=True)
+class Connect:
+    """One node of a pipeline: a server that runs already, such as `score-gadget node`."""
+
+    address: Address
+    configuration: bytes
+    """The `<configuration>` element as it is sent to the node."""
+
+
+PipelineNode: TypeAlias = Execute | Connect
+
+
 def find_pipeline(name: str) -> Path:
     """Return the file of a pipeline: a path, or the name of one that comes with this package.
 
@@ -36,22 +53,35 @@ def find_pipeline(name: str) -> Path:
     path = Path(name)
     if path.is_file():
         return path
-    folders = (
-        Path(gadget.__file__).parent.parent / "pipelines",
-        Path(sys.prefix) / "share" / "gadgetron" / "config",
-    )
-    if path.name == name:
-        for folder in folders:
-            for candidate in (folder / name, folder / f"{name}.xml"):
-                if candidate.is_file():
-                    return candidate
-    known = sorted({file.name for folder in folders for file in folder.glob("*.xml")})
+    installed = installed_pipeline(name)
+    if installed is not None:
+        return installed
+    known = sorted({file.name for folder in _folders() for file in folder.glob("*.xml")})
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}."
     raise ConfigError(f"There is no pipeline file {name}: {hint}")
 
 
-def read_pipeline(path: Path) -> list[Execute]:
+def installed_pipeline(name: str) -> Path | None:
+    """Return the file of a pipeline that is installed under a name, which is no path."""
+    if not _NAME.fullmatch(name):
+        return None
+    for folder in _folders():
+        for candidate in (folder / name, folder / f"{name}.xml"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _folders() -> tuple[Path, Path]:
+    """Return where pipelines are: in a source checkout, and in an installation."""
+    return (
+        Path(gadget.__file__).parent.parent / "pipelines",
+        Path(sys.prefix) / "share" / "gadgetron" / "config",
+    )
+
+
+def read_pipeline(path: Path) -> list[PipelineNode]:
     """Return the nodes of a pipeline file, see `parse_pipeline`."""
     try:
         text = path.read_bytes()
@@ -60,7 +90,7 @@ def read_pipeline(path: Path) -> list[Execute]:
     return parse_pipeline(text, f"The pipeline {path}")
 
 
-def parse_pipeline(text: bytes, name: str = "The pipeline") -> list[Execute]:
+def parse_pipeline(text: bytes, name: str = "The pipeline") -> list[PipelineNode]:
     """Return the nodes of a pipeline in their order.
 
     Raises `ConfigError` for what the embedded host cannot run, and for what Gadgetron could not
@@ -82,7 +112,7 @@ def parse_pipeline(text: bytes, name: str = "The pipeline") -> list[Execute]:
     return [_parse_node(node, name) for node in stream]
 
 
-def _parse_node(node: Element, name: str) -> Execute:
+def _parse_node(node: Element, name: str) -> PipelineNode:
     if node.tag == "gadget":
         classname = (node.findtext("classname") or "?").strip()
         library = (node.findtext("dll") or "?").strip()
@@ -91,10 +121,12 @@ def _parse_node(node: Element, name: str) -> Execute:
         raise ConfigError(f"{name} uses <{node.tag}>. {NEEDS_SERVER}")
     connect, execute = node.find("connect"), node.find("execute")
     if connect is not None:
-        address = f"{connect.get('address') or 'localhost'}:{connect.get('port')}"
-        raise ConfigError(f"{name} connects to a node at {address}. {NEEDS_SERVER}")
+        return _parse_connect(connect, node.find("configuration"), name)
     if execute is None:
-        raise ConfigError(f"{name} has an <external> without <execute>: say what to start.")
+        raise ConfigError(
+            f"{name} has an <external> without <execute> or <connect>: say what to start, or where "
+            "it runs."
+        )
     return _parse_execute(execute, node.find("configuration"), name)
 
 
@@ -112,3 +144,12 @@ def _parse_execute(execute: Element, configuration: Element | None, name: str) -
             "Python module and what to call in it."
         )
     return Execute(module, target, serialize(configuration))
+
+
+def _parse_connect(connect: Element, configuration: Element | None, name: str) -> Connect:
+    host, port = connect.get("address") or DEFAULT_HOST, connect.get("port") or ""
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+        raise ConfigError(
+            f"{name} has a <connect> with port '{port}': expected a number from 1 to 65535."
+        )
+    return Connect(Address(host, int(port)), serialize(configuration))

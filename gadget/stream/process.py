@@ -54,7 +54,9 @@ class NodeProcess:
         self._listener.settimeout(0.1)
         self._started = time.monotonic()
         self._process = self._start(self._listener.getsockname()[1])
-        self._log_thread = threading.Thread(target=self._read_log, name="node log", daemon=True)
+        # A log is told by the name of a thread which scan a line is about.
+        scan = threading.current_thread().name
+        self._log_thread = threading.Thread(target=self._read_log, name=scan, daemon=True)
         self._log_thread.start()
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -33,12 +35,14 @@ Switch = Annotated[bool, BeforeValidator(_true_or_false)]
 """A boolean that is written `true` or `false`, as Gadgetron's are."""
 
 
-def read_settings(model: type[Settings], configuration: bytes) -> Settings:
-    """Return the settings that a `<configuration>` holds.
+def read_settings(
+    model: type[Settings], configuration: bytes, defaults: Mapping[str, str] = MappingProxyType({})
+) -> Settings:
+    """Return the settings that a `<configuration>` holds; what it does not name has `defaults`.
 
     Raises `ConfigError` that names the property, its value and what was expected.
     """
-    return make_settings(model, parse_properties(configuration))
+    return make_settings(model, {**defaults, **parse_properties(configuration)})
 
 
 def make_settings(model: type[Settings], values: dict[str, Any]) -> Settings:

@@ -1,4 +1,4 @@
-"""Complex training images from magnitude images.
+"""Complex training patches from magnitude images.
 
 The prior never sees measured phase. Real images have a phase that varies smoothly and a brightness
 that follows the receive coil; both are drawn at random and laid over the magnitudes, together with
@@ -10,80 +10,136 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gadget.training.images import Volume
 
 SEED_STRIDE = 0x9E3779B1
-"""Distance between the batches of one seed and those of the next, far more than any training."""
+"""Distance between the patches of one seed and those of the next, far more than any training."""
 
+AIR = 0.1
+"""Patches without brighter pixels [image scale] are drawn once more: few of them teach enough."""
+ZOOMED = 0.5
+"""Share of the patches whose resolution is changed, by a factor of 0.8 to 2."""
+STRETCHED = 0.3
+"""Share of the patches whose pixels become rectangular, up to 4:3."""
+ROTATED = 0.3
+"""Share of the patches that are turned by any angle; the others keep their sharpest details."""
+FLOOR_LOWERED = 0.5
+"""Share of the patches that lose some of their noise floor."""
+MAX_FLOOR = 0.1
+"""Highest noise floor [image scale]: what is brighter is tissue."""
+FLOOR_BLOCK = 8
+"""Edge of the blocks whose darkest shows the noise floor [pixels]."""
 MAX_BRIGHTNESS = 4.0
 """Brighter pixels [image scale] are cut: a few vessels and artefacts must not rule the loss."""
-
 OTHER_TISSUES = 0.25
 """Share of the patches whose order of brightness is changed."""
 
 
 class PatchSampler:
-    """Draw batches of complex patches; the same seed and step give the same batch."""
+    """Draw complex patches; the same seed and number give the same patch.
+
+    Parameters
+    ----------
+    volumes
+        Magnitude slices, bright tissue near 1.
+    patch
+        Edge of the patches [pixels].
+    seed
+        Patches of other seeds are others.
+    """
 
     def __init__(self, volumes: Sequence[Volume], patch: int, seed: int) -> None:
         self._volumes = volumes
         self._patch = patch
         self._seed = seed
 
-    def batch(self, size: int, step: int) -> tuple[Tensor, torch.Generator]:
-        """Return patches `[batch, 2, y, x]` (real, imaginary) and the step's random source."""
+    def draw(self, number: int) -> tuple[Tensor, torch.Generator]:
+        """Return a patch `[2, y, x]` (real, imaginary) and the random source that it came from."""
         # Torch's generator looks at the low 32 bits of a seed only.
-        number = (self._seed * SEED_STRIDE + step) % 2**32
+        number = (self._seed * SEED_STRIDE + number) % 2**32
         generator = torch.Generator().manual_seed(number)
-        magnitudes = torch.stack([self._magnitude(generator) for _ in range(size)])
-        return _complex_patches(magnitudes, generator), generator
+        return _complex_patch(self._magnitude(generator), generator), generator
 
     def _magnitude(self, generator: torch.Generator) -> Tensor:
         # Volumes first: a volume with many slices must not outweigh the others.
         volume = self._volumes[_index(len(self._volumes), generator)]
-        image = torch.from_numpy(volume[_index(len(volume), generator)])
-        zoom = 1.0
-        if _chance(0.5, generator):
-            zoom = math.exp(float(_uniform(math.log(0.8), math.log(2.0), (), generator)))
-        window = round(self._patch * zoom)
-        crop = _random_crop(image, window, generator).float()
-        if window != self._patch:
-            crop = F.interpolate(
-                crop[None, None], (self._patch,) * 2, mode="bicubic", antialias=True
-            )[0, 0].clamp(min=0)
+        image = volume[_index(len(volume), generator)]
+        zoom = stretch = 1.0
+        angle = 0.0
+        if _chance(ZOOMED, generator):
+            zoom = math.exp(_uniform(math.log(0.8), math.log(2.0), generator))
+        if _chance(STRETCHED, generator):
+            stretch = math.exp(0.5 * math.log(4 / 3) * _uniform(-1, 1, generator))
+        if _chance(ROTATED, generator):
+            angle = _uniform(-math.pi / 4, math.pi / 4, generator)
+        # Before it is turned, a patch needs the square around its corners.
+        edge = math.ceil(self._patch * (math.cos(angle) + abs(math.sin(angle))))
+        window = (round(edge * zoom * stretch), round(edge * zoom / stretch))
+        crop = _random_crop(image, window, generator)
+        if crop.max() < AIR:
+            crop = _random_crop(image, window, generator)
+        if window != (edge, edge):
+            crop = F.interpolate(crop[None, None], (edge, edge), mode="bicubic", antialias=True)[
+                0, 0
+            ]
+        if angle:
+            crop = _rotated(crop, angle, self._patch)
+        crop = crop.clamp(0, MAX_BRIGHTNESS)
         if _chance(0.5, generator):
             crop = crop.T
         flips = [d for d in (0, 1) if _chance(0.5, generator)]
-        return crop.flip(flips).contiguous()
+        return crop.flip(flips)
 
 
-def _complex_patches(magnitude: Tensor, generator: torch.Generator) -> Tensor:
-    batch, height, width = magnitude.shape
-    ones = (batch, 1, 1)
+def _rotated(image: Tensor, angle: float, size: int) -> Tensor:
+    """Turn a square image about its middle and cut it to `size` pixels."""
+    part = size / len(image)
+    cos, sin = part * math.cos(angle), part * math.sin(angle)
+    matrix = torch.tensor([[[cos, -sin, 0.0], [sin, cos, 0.0]]])
+    grid = F.affine_grid(matrix, [1, 1, size, size], align_corners=False)
+    return F.grid_sample(
+        image[None, None], grid, mode="bicubic", padding_mode="border", align_corners=False
+    )[0, 0]
+
+
+def _complex_patch(magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    size = len(magnitude)
     # Other contrasts: a random gamma, and a random scale for what scale estimation gets wrong.
-    gamma = torch.where(
-        _uniform(0, 1, ones, generator) < 0.5, _uniform(0.6, 1.6, ones, generator), 1.0
-    )
-    scale = torch.exp(_uniform(math.log(0.35), math.log(1.6), ones, generator))
+    gamma = _uniform(0.6, 1.6, generator) if _chance(0.5, generator) else 1.0
+    scale = math.exp(_uniform(math.log(0.35), math.log(1.6), generator))
     # Coil-like shading over up to a factor of ten, in about two thirds of the patches.
-    shading = _smooth_field(batch, (height, width), 3, generator)
-    shading = torch.exp(shading * _uniform(-0.4, 0.9, ones, generator).clamp(min=0))
+    shading = _smooth_field(size, 3, generator)
+    shading = torch.exp(shading * max(0.0, _uniform(-0.4, 0.9, generator)))
     # Phase: smooth, with now and then a steep ramp as off-resonance and echo shifts cause it.
-    phase = _smooth_field(batch, (height, width), 4, generator)
-    phase = phase * _uniform(0, 2.0, ones, generator) + _uniform(-math.pi, math.pi, ones, generator)
-    steep = torch.where(_uniform(0, 1, ones, generator) < 0.25, 0.25, 0.03)
-    y = torch.arange(height)[:, None]
-    x = torch.arange(width)[None, :]
-    phase = phase + steep * (
-        _uniform(-1, 1, ones, generator) * y + _uniform(-1, 1, ones, generator) * x
-    )
-    tissue = _other_tissues(magnitude.clamp(max=MAX_BRIGHTNESS), generator)
+    phase = _smooth_field(size, 4, generator) * _uniform(0, 2.0, generator)
+    steep = 0.25 if _chance(0.25, generator) else 0.03
+    pixel = torch.arange(size)
+    ramp_y, ramp_x = (steep * _uniform(-1, 1, generator) * pixel for _ in "yx")
+    phase = phase + _uniform(-math.pi, math.pi, generator) + ramp_y[:, None] + ramp_x
+    tissue = _other_tissues(_lower_floor(magnitude, generator), generator)
     image = tissue**gamma * scale * shading
-    return torch.stack([image * phase.cos(), image * phase.sin()], dim=1)
+    return torch.stack([image * phase.cos(), image * phase.sin()])
+
+
+def _lower_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    """Now and then take noise off: the mean square of the darkest block, more or less of it.
+
+    Noise makes the air of magnitude images grey (Gudbjartsson and Patz 1995), and under a smooth
+    phase that grey looks like tissue. A prior that has seen air of any darkness does not invent
+    it. Noise is never added: what is in the training images, a prior adds to every image.
+    """
+    if not _chance(FLOOR_LOWERED, generator):
+        return magnitude
+    square = magnitude.square()
+    floor = float(F.avg_pool2d(square[None], FLOOR_BLOCK).min())
+    floor = min(floor, MAX_FLOOR**2) * _uniform(0, 3, generator)
+    return (square - floor).clamp(min=0).sqrt()
 
 
 def _other_tissues(magnitude: Tensor, generator: torch.Generator) -> Tensor:
@@ -91,27 +147,30 @@ def _other_tissues(magnitude: Tensor, generator: torch.Generator) -> Tensor:
 
     What is dark between bright tissues can then be anything, while air stays dark.
     """
-    ones = (len(magnitude), 1, 1)
-    depth = _uniform(0.3, 0.7, ones, generator) * (_uniform(0, 1, ones, generator) < OTHER_TISSUES)
-    waves = _uniform(0.2, 0.6, ones, generator)
-    start = _uniform(0, 2 * math.pi, ones, generator)
+    if not _chance(OTHER_TISSUES, generator):
+        return magnitude
+    depth, waves = _uniform(0.3, 0.7, generator), _uniform(0.2, 0.6, generator)
+    start = _uniform(0, 2 * math.pi, generator)
     return magnitude * (1 + depth * torch.sin(2 * math.pi * waves * magnitude + start))
 
 
-def _smooth_field(
-    batch: int, size: tuple[int, int], knots: int, generator: torch.Generator
+def _smooth_field(size: int, knots: int, generator: torch.Generator) -> Tensor:
+    """Random field `[y, x]` of about unit variance with `knots` bumps along an edge."""
+    coarse = torch.randn(1, 1, knots + 2, knots + 2, generator=generator)
+    return F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)[0, 0]
+
+
+def _random_crop(
+    image: NDArray[np.float16], window: tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """Random field `[batch, y, x]` of about unit variance with `knots` bumps along an edge."""
-    coarse = torch.randn(batch, 1, knots + 2, knots + 2, generator=generator)
-    return F.interpolate(coarse, size, mode="bicubic", align_corners=True)[:, 0]
-
-
-def _random_crop(image: Tensor, window: int, generator: torch.Generator) -> Tensor:
-    pad = [max(0, window - n) for n in image.shape]
-    if any(pad):
-        image = F.pad(image, (pad[1] // 2, pad[1] - pad[1] // 2, pad[0] // 2, pad[0] - pad[0] // 2))
-    top, left = (_index(n - window + 1, generator) for n in image.shape)
-    return image[top : top + window, left : left + window]
+    """Cut a window `(y, x)` out of an image, which gets a margin of air where it is smaller."""
+    starts = [
+        _index(max(0, n - w) + 1, generator) for n, w in zip(image.shape, window, strict=True)
+    ]
+    part = image[tuple(slice(a, a + w) for a, w in zip(starts, window, strict=True))]
+    pad_y, pad_x = (w - n for n, w in zip(part.shape, window, strict=True))
+    margins = (pad_x // 2, pad_x - pad_x // 2, pad_y // 2, pad_y - pad_y // 2)
+    return F.pad(torch.from_numpy(part.astype(np.float32)), margins)
 
 
 def _index(length: int, generator: torch.Generator) -> int:
@@ -122,5 +181,5 @@ def _chance(probability: float, generator: torch.Generator) -> bool:
     return float(torch.rand((), generator=generator)) < probability
 
 
-def _uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator)
+def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gadget.diffusion.model_folder import problems
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.errors import ConfigError
 
@@ -25,16 +26,20 @@ class TrainingConfig(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     """Name of the model; its folder is called so."""
     network: UNetConfig = UNetConfig()
+    """Architecture of the denoiser: `widths`, `blocks`, `patch`, `embedding`."""
     initial: str | None = None
     """Name or folder of a model of the same network to begin from: a prior for other images
     needs far fewer updates that way."""
     seed: int = 0
+    """Seed of the first weights and of all that is drawn: images, patches, noise."""
     steps: int = Field(ge=1)
     """Updates of the weights."""
     batch: int = Field(8, ge=1)
+    """Patches of an update, of all GPUs together."""
     patch: int = Field(96, ge=16)
     """Edge of the square training patches [pixels]."""
     learning_rate: float = Field(5e-4, gt=0)
+    """Step length of Adam between warm-up and cool-down."""
     warmup: int = Field(200, ge=1)
     """Updates over which the learning rate rises."""
     cooldown: float = Field(0.3, ge=0, le=1)
@@ -42,14 +47,25 @@ class TrainingConfig(BaseModel):
     ema_share: float = Field(0.03, gt=0, lt=1)
     """Length of the weights' moving average as a share of the updates made so far."""
     sigma_min: float = Field(0.002, gt=0)
+    """Lowest noise level, in units of the image scale: bright tissue is near 1."""
     sigma_max: float = Field(10.0, gt=0)
-    """Range of noise levels, in units of the image scale."""
+    """Highest noise level, in the same units."""
     log_sigma_mean: float = -2.3
+    """Mean of ln(sigma), which is normal and clipped to the range of noise levels."""
     log_sigma_std: float = Field(1.5, gt=0)
-    """Training noise levels: ln(sigma) is normal with these, clipped to the range."""
+    """Standard deviation of ln(sigma)."""
     sigma_data: float = Field(0.25, gt=0)
     """Standard deviation of the real and of the imaginary part of training images."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
+    """Number format of the network's layers; weights and loss are always float32."""
+
+    @model_validator(mode="after")
+    def _check_noise_levels(self) -> TrainingConfig:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(
+                f"sigma_min must be below sigma_max, got {self.sigma_min} and {self.sigma_max}"
+            )
+        return self
 
 
 def read_training_config(path: Path) -> TrainingConfig:
@@ -61,16 +77,13 @@ def read_training_config(path: Path) -> TrainingConfig:
         The file is missing, is not TOML, or holds an unknown key or an impossible value.
     """
     try:
-        return TrainingConfig.model_validate(tomllib.loads(path.read_text()))
+        return TrainingConfig.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise ConfigError(
             f"The training recipe {path} cannot be read: {error.strerror}."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The training recipe {path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})"
-            for e in error.errors()
-        )
-        raise ConfigError(f"The training recipe {path} is not usable: {problems}.") from error
+        wrong = problems(error)
+        raise ConfigError(f"The training recipe {path} is not usable: {wrong}.") from error

@@ -1,109 +1,149 @@
-"""Magnitude images for training: folders of NIfTI and NumPy files to 2D slices."""
+"""Magnitude images for training: a folder with files of any kind to volumes of 2D slices."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import os
+import stat
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mri.scale import image_scale
+from gadget.training.dicom import group_series, read_series
+from gadget.training.omissions import Omissions
+from gadget.training.readers import read_hdf5, read_nifti, read_numpy
+from gadget.training.stack import MIN_EDGE, Stack, usable_slices
 
 log = logging.getLogger(__name__)
 
-MIN_EDGE = 64
-"""Slices shorter than this [pixels] are left out."""
-MIN_FILLED = 0.05
-"""Slices with a smaller share of pixels above a tenth of the scale are left out: mostly air."""
-
-UNDERSHOOT = 0.1
-"""Negative values up to this share of a slice's maximum are set to 0."""
-
-
 Volume: TypeAlias = list[NDArray[np.float16]]
-"""Magnitude slices `[y, x]` of one file, bright parts near 1; their sizes may differ."""
+"""Magnitude slices `[y, x]` of a file or DICOM series, bright tissue near 1; sizes may differ."""
+Reader: TypeAlias = Callable[[Path], Iterable[Stack]]
+
+NIFTI = (".nii", ".nii.gz")
+NUMPY, HDF5, DICOM = b"\x93NUMPY", b"\x89HDF\r\n\x1a\n", b"DICM"
+"""How files of these formats begin; DICOM after 128 bytes of anything."""
 
 
-def load_volumes(folder: Path) -> list[Volume]:
-    """Read every image file below `folder`.
+def load_volumes(folder: Path, without: Collection[Path] = ()) -> Iterator[Volume]:
+    """Yield the images below `folder`, file by file, then DICOM series by series.
 
-    Files that cannot be used are named in the log with the reason and left out.
+    Files that cannot be used are named in the log with the reason, and left out.
+
+    Parameters
+    ----------
+    folder
+        Folder with files of any kind. Links are followed.
+    without
+        Folders below it that are not read.
 
     Raises
     ------
     DataError
         Nothing is left.
     """
-    volumes: list[Volume] = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    omissions = Omissions()
+    scans: list[Path] = []
+    count = 0
+    files = find_files(folder, without)
+    for path in files:
         try:
-            slices = _read_slices(path)
-            if slices is not None:
-                volumes.append(_usable(slices, path))
-        except Exception as error:  # noqa: BLE001 - damaged files raise whatever their reader likes
-            log.warning("%s is left out: %s", path, error)
-    if not volumes:
+            reader = _reader(path)
+            if reader is None:
+                scans.append(path)
+                continue
+            volume = _volume(reader(path), path)
+        except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
+            omissions.add(path, error)
+            continue
+        count += 1
+        yield volume
+    for paths in group_series(scans, omissions).values():
+        left = omissions.count + len(paths)
+        try:
+            volume = _volume(read_series(paths, omissions), paths[0])
+        except Exception as error:  # noqa: BLE001
+            if left > omissions.count:
+                omissions.add(paths[0], error, left - omissions.count)
+            continue
+        count += 1
+        yield volume
+    if omissions.count:
+        log.warning("%d of %d files in %s are left out", omissions.count, len(files), folder)
+    if not count:
         raise DataError(
-            f"{folder} holds no usable magnitude image (NIfTI .nii/.nii.gz or .npy), "
-            "expected at least one slice of 64 x 64 pixels that is not empty."
+            f"{folder} holds no usable magnitude image (NIfTI, DICOM, fastMRI or ISMRMRD images in "
+            f"HDF5, .npy); expected at least one slice of {MIN_EDGE} x {MIN_EDGE} pixels that is "
+            "not empty."
         )
-    return volumes
 
 
-def _read_slices(path: Path) -> list[NDArray[np.floating]] | None:
-    if path.name.endswith((".nii", ".nii.gz")):
-        return list(_nifti_slices(path))
-    if path.suffix == ".npy":
-        array = np.load(path, allow_pickle=False)
-        if array.ndim not in (2, 3):
-            raise DataError(f"expected [slice, y, x], got shape {list(array.shape)}.")
-        magnitude = np.abs(array) if np.iscomplexobj(array) else array
-        return list(magnitude.astype(np.float32).reshape(-1, *array.shape[-2:]))
-    return None
+def find_files(folder: Path, without: Collection[Path] = ()) -> list[Path]:
+    """Return the files below `folder` and not below `without`, in the order of their names.
+
+    A folder that links lead to twice, or round in a circle, counts once.
+    """
+    seen = {os.path.realpath(path) for path in without}
+    files: list[Path] = []
+    for place, folders, names in os.walk(folder, onerror=_tell, followlinks=True):
+        here = os.path.realpath(place)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders.sort()
+        files += [Path(place, name) for name in names]
+    return sorted(files)
 
 
-def _nifti_slices(path: Path) -> Iterator[NDArray[np.floating]]:
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    volume = np.asarray(image.dataobj, dtype=np.float32)
-    if volume.ndim != 3:
-        raise DataError(f"expected a 3D volume, got shape {list(volume.shape)}.")
-    zooms = np.asarray(image.header.get_zooms()[:3])
-    # Isotropic volumes are good images from every side; 2D multi-slice scans only in plane.
-    isotropic = zooms.max() < 1.3 * zooms.min()
-    axes = range(3) if isotropic else [int(np.argmax(zooms))]
-    for axis in axes:
-        yield from np.moveaxis(volume, axis, 0)
+def _tell(error: OSError) -> None:
+    log.warning("The folder %s is left out: %s", error.filename, error.strerror)
 
 
-def _usable(slices: list[NDArray[np.floating]], path: Path) -> Volume:
-    # Interpolated volumes undershoot a little beside bright edges; more than that is no magnitude.
-    finite = [
-        np.maximum(s, 0)
-        for s in slices
-        if np.isfinite(s).all() and s.max() > 0 and s.min() > -UNDERSHOOT * s.max()
-    ]
-    if len(finite) < len(slices):
+def _reader(path: Path) -> Reader | None:
+    """Return what reads a file, by its first bytes; nothing for DICOM, which is read by series."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DataError("it is no regular file")
+    with path.open("rb") as file:
+        head = file.read(132)
+    if not head:
+        raise DataError("it is empty")
+    if head[128:] == DICOM:
+        return None
+    if head.startswith(NUMPY):
+        return read_numpy
+    if head.startswith(HDF5):
+        return read_hdf5
+    if path.name.lower().endswith(NIFTI):
+        return read_nifti
+    raise DataError("it is no image in a format that is read here (NIfTI, DICOM, HDF5, .npy)")
+
+
+def _volume(stacks: Iterable[Stack], path: Path) -> Volume:
+    volume: Volume = []
+    count = 0
+    reason = DataError("it holds no slice")
+    with warnings.catch_warnings():
+        # What matters of them is told in a line.
+        warnings.simplefilter("ignore")
+        for stack in stacks:
+            count += len(stack)
+            try:
+                volume += usable_slices(stack)
+            except DataError as error:
+                reason = error
+    if not volume:
+        raise reason
+    if len(volume) < count:
         log.info(
-            "%s: %d empty, negative or non-finite slices are left out",
+            "%s: %d of %d slices are left out: not finite, negative, small or mostly air",
             path,
-            len(slices) - len(finite),
+            count - len(volume),
+            count,
         )
-    if not finite:
-        raise DataError("no slice is finite, non-negative and not empty.")
-    scale = image_scale(np.concatenate([s.ravel() for s in finite]))
-    usable = [
-        (s / scale).astype(np.float16)
-        for s in finite
-        if min(s.shape) >= MIN_EDGE and np.mean(s > 0.1 * scale) > MIN_FILLED
-    ]
-    if not usable:
-        raise DataError(
-            f"every slice is smaller than {MIN_EDGE} x {MIN_EDGE} pixels or mostly air."
-        )
-    return usable
+    return volume

@@ -1,4 +1,4 @@
-"""Denoising score matching, resumable at any moment."""
+"""A training from its first step, or its last checkpoint, to its end."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from gadget.diffusion.model_folder import find_model, read_config, read_weights
-from gadget.diffusion.networks.unet import UNet
-from gadget.diffusion.prior import PreconditionedDenoiser
-from gadget.errors import ConfigError, DataError
-from gadget.training.augment import PatchSampler
-from gadget.training.config import TrainingConfig
+from gadget.errors import ConfigError, DataError, DeviceError
+from gadget.training.checkpoints import Checkpoints
+from gadget.training.examples import Examples, batches, workers_beside
 from gadget.training.images import Volume
+from gadget.training.journal import Journal
+from gadget.training.trainer import Trainer
+from gadget.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
+REPORT_STEPS = 50
+LOOK_STEPS, LOOK_SECONDS = 500, 120.0
+"""Least distances of two validations: they cost a few percent of the time."""
 CHECKPOINT_SECONDS = 45.0
 """A kill loses at most this much work."""
-GRADIENT_NORM = 1.0
+MAX_RETREATS = 5
+"""How often a training goes back to its last good checkpoint before it gives up."""
+RETREAT_SEEDS = 1_000_003
+"""Distance between the seeds of the patches before and after a retreat."""
 
 
 @dataclass(frozen=True)
@@ -34,91 +39,13 @@ class Progress:
 
     step: int
     steps: int
-    loss: float
-    """Mean weighted loss since the last report; 1 is the loss of the trivial denoiser."""
+    loss: float | None
+    """Mean weighted loss since the last report; 1 is that of the best linear denoiser. At the
+    beginning there is none."""
 
 
-class Trainer:
-    """Weights, their moving average and the optimiser, in one resumable whole."""
-
-    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
-        self.config = config
-        self.device = device
-        self.step = 0
-        torch.manual_seed(config.seed)
-        self.denoiser = PreconditionedDenoiser(UNet(config.network), config.sigma_data)
-        if config.initial is not None:
-            self.denoiser.load_state_dict(initial_weights(config, config.initial))
-        self.denoiser.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {k: v.clone() for k, v in self.denoiser.state_dict().items()}
-        self.optimizer = torch.optim.Adam(
-            self.denoiser.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
-        )
-
-    def update(self, sampler: PatchSampler) -> Tensor:
-        """Make one step on a fresh batch; return its weighted loss."""
-        config = self.config
-        clean, generator = sampler.batch(config.batch, self.step)
-        sigma = draw_sigma(config, len(clean), generator)
-        noise = torch.randn(clean.shape, generator=generator) * sigma[:, None, None, None]
-        clean, noise, sigma = (t.to(self.device) for t in (clean, noise, sigma))
-        noisy = (clean + noise).to(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-        ):
-            denoised = self.denoiser(noisy, sigma)
-        loss = weighted_loss(denoised, clean, sigma, config.sigma_data).mean()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
-        self.optimizer.step()
-        self.step += 1
-        self._follow()
-        return loss.detach()
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the weights, over a fixed share of the training so far."""
-        decay = 1 - 1 / max(1.0, self.config.ema_share * self.step)
-        for name, value in self.denoiser.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
-
-    def save(self, path: Path) -> None:
-        """Write a checkpoint; a kill in the middle leaves the old one."""
-        state = {
-            "config": self.config.model_dump_json(),
-            "step": self.step,
-            "weights": self.denoiser.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-        }
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint of the same recipe.
-
-        Raises
-        ------
-        ConfigError
-            The checkpoint was made by another recipe.
-        """
-        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        made_by = TrainingConfig.model_validate_json(state["config"])
-        # More or fewer steps are the same recipe: that is how a training is prolonged.
-        changed = [k for k, v in made_by if k != "steps" and getattr(self.config, k) != v]
-        if changed:
-            raise ConfigError(
-                f"{path} was made by another recipe (different: {', '.join(changed)}); "
-                "restore the recipe or train into another folder."
-            )
-        self.step = state["step"]
-        self.denoiser.load_state_dict(state["weights"])
-        self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
+class Diverged(Exception):  # noqa: N818 - no error yet: the training goes back and tries again
+    """The loss or the weights are no longer numbers."""
 
 
 def train(
@@ -126,79 +53,136 @@ def train(
     volumes: Sequence[Volume],
     folder: Path,
     report: Callable[[Progress], None],
+    *,
+    validation: Validation | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Train until the recipe's last step, with checkpoints in `folder`.
+    """Train until the recipe's last step, or until `stop` asks for an early end.
+
+    The newest two checkpoints, `losses.csv`, pictures and events for TensorBoard are in `folder`.
 
     Raises
     ------
-    DataError
-        The loss is no longer a number.
-    """
-    config = trainer.config
-    checkpoint = folder / "checkpoint.pt"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-        log.info("going on from step %d of %d", trainer.step, config.steps)
-    sampler = PatchSampler(volumes, config.patch, config.seed)
-    saved = time.monotonic()
-    losses: list[Tensor] = []
-    while trainer.step < config.steps:
-        losses.append(trainer.update(sampler))
-        last = trainer.step == config.steps
-        if last or trainer.step % 50 == 0:
-            loss = float(torch.stack(losses).mean())
-            losses.clear()
-            if not math.isfinite(loss):
-                raise DataError(
-                    f"The loss is {loss} at step {trainer.step}: lower the learning rate "
-                    f"({config.learning_rate}) and go on from the last checkpoint."
-                )
-            report(Progress(trainer.step, config.steps, loss))
-        if last or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            trainer.save(checkpoint)
-            saved = time.monotonic()
-
-
-def initial_weights(config: TrainingConfig, name: str) -> dict[str, Tensor]:
-    """Return the weights of the model that a training begins from.
-
-    Raises
-    ------
-    WeightsError
-        There is no such model, or its weights are damaged.
     ConfigError
-        Its network is not the recipe's.
+        The checkpoint was made by another recipe, or none can be written.
+    DataError
+        The loss is no number, time and again, or the checkpoints are damaged.
+    DeviceError
+        The device's memory is too small.
     """
-    folder = find_model(name)
-    model = read_config(folder)
-    if (model.network, model.sigma_data) != (config.network, config.sigma_data):
-        raise ConfigError(
-            f"The training cannot begin from '{name}': expected a model of the recipe's network "
-            f"({config.network!r}, sigma_data {config.sigma_data}), got {model.network!r}, "
-            f"sigma_data {model.sigma_data}. Copy these to the recipe, or remove `initial`."
-        )
-    return read_weights(folder, model)
-
-
-def draw_sigma(config: TrainingConfig, size: int, generator: torch.Generator) -> Tensor:
-    """Draw noise levels `[batch]`, log-normal within the recipe's range."""
-    log_sigma = config.log_sigma_mean + config.log_sigma_std * torch.randn(
-        size, generator=generator
+    checkpoints = Checkpoints(folder)
+    _resume(trainer, checkpoints)
+    for _ in range(MAX_RETREATS):
+        try:
+            _Run(trainer, checkpoints, folder, report, validation).go_on(volumes, stop)
+            return
+        except Diverged as reason:
+            _go_back(trainer, checkpoints, reason)
+    raise DataError(
+        f"The loss is no number, time and again, although the patches were others: lower the "
+        f"learning rate ({trainer.config.learning_rate}) and train into another folder."
     )
-    return log_sigma.exp().clamp(config.sigma_min, config.sigma_max)
 
 
-def weighted_loss(denoised: Tensor, clean: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """Squared error `[batch]`, weighted so that every noise level counts the same.
+def _resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
+    ranks = trainer.ranks
+    ranks.wait()
+    state = checkpoints.load(trainer.device)
+    ranks.wait()
+    if state is not None:
+        trainer.restore(state)
+        log.info("going on from step %d of %d", trainer.step, trainer.config.steps)
+    elif ranks.leads:
+        checkpoints.save(trainer.state())
+    step = ranks.mean(torch.tensor(trainer.step, dtype=torch.float64, device=trainer.device))
+    if step != trainer.step:
+        raise ConfigError(
+            "The processes of the training do not find the same checkpoint; give all of them the "
+            "same output folder."
+        )
 
-    Karras et al. 2022, table 1: lambda = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
-    """
-    weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
-    return weight * (denoised - clean).square().mean(dim=(1, 2, 3))
+
+def _go_back(trainer: Trainer, checkpoints: Checkpoints, reason: Diverged) -> None:
+    failed, retreats = trainer.step, trainer.retreats + 1
+    state = checkpoints.load(trainer.device)
+    if state is None:
+        raise DataError(f"{reason} at step {failed}, and the checkpoint is gone; begin anew.")
+    trainer.restore(state)
+    trainer.retreats = retreats
+    log.warning(
+        "%s at step %d: back to step %d, from there with other patches",
+        reason,
+        failed,
+        trainer.step,
+    )
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Rise over the warm-up, stay, fall linearly over the cool-down."""
-    rise = min(1.0, (step + 1) / config.warmup)
-    left = (config.steps - step) / max(1.0, config.cooldown * config.steps)
-    return config.learning_rate * rise * min(1.0, left)
+class _Run:
+    """The updates from one checkpoint on, until the end or until the loss is no number."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        checkpoints: Checkpoints,
+        folder: Path,
+        report: Callable[[Progress], None],
+        validation: Validation | None,
+    ) -> None:
+        self._trainer = trainer
+        self._checkpoints = checkpoints
+        self._report = report
+        self._journal = Journal(folder, trainer, validation) if trainer.ranks.leads else None
+        self._losses: list[Tensor] = []
+        self._saved = self._looked = time.monotonic()
+        report(Progress(trainer.step, trainer.config.steps, None))
+
+    def go_on(self, volumes: Sequence[Volume], stop: Callable[[], bool]) -> None:
+        trainer, config, ranks = self._trainer, self._trainer.config, self._trainer.ranks
+        examples = Examples(config, volumes, config.seed + RETREAT_SEEDS * trainer.retreats)
+        workers = workers_beside(trainer.device, ranks)
+        try:
+            for batch in batches(examples, config, trainer.step, ranks, workers):
+                self._losses.append(trainer.update(batch))
+                leave = ranks.any(stop(), trainer.device)
+                self._record(leave)
+                if leave:
+                    break
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{config.batch} patches of {config.patch} x {config.patch} are too much for the "
+                f"memory of {trainer.device}; lower `batch`, or share it among GPUs with torchrun."
+            ) from error
+        finally:
+            if self._journal is not None:
+                self._journal.close()
+
+    def _record(self, leave: bool) -> None:
+        """Report, save and validate after a step, where it is time to."""
+        now = time.monotonic()
+        step, last = self._trainer.step, self._trainer.step == self._trainer.config.steps
+        look = last or (step % LOOK_STEPS == 0 and now - self._looked > LOOK_SECONDS)
+        if last or step % REPORT_STEPS == 0:
+            self._tell_loss()
+        if look or leave or now - self._saved > CHECKPOINT_SECONDS:
+            self._save()
+        if look and not leave and self._journal is not None:
+            self._journal.look()
+            self._looked = time.monotonic()
+
+    def _tell_loss(self) -> None:
+        trainer = self._trainer
+        loss = trainer.ranks.mean(torch.stack(self._losses).mean())
+        self._losses.clear()
+        if not math.isfinite(loss):
+            raise Diverged(f"The loss is {loss}")
+        if not trainer.is_finite():
+            raise Diverged("Some weights are no numbers")
+        self._report(Progress(trainer.step, trainer.config.steps, loss))
+        if self._journal is not None:
+            self._journal.write(loss)
+
+    def _save(self) -> None:
+        # Weights that are no numbers go no further than memory: the next report sends them back.
+        if self._trainer.ranks.leads and self._trainer.is_finite():
+            self._checkpoints.save(self._trainer.state())
+        self._saved = time.monotonic()

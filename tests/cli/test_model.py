@@ -1,62 +1,93 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
-
-TINY = {"kind": "unet", "widths": [4], "blocks": 1, "patch": 1, "embedding": 8}
+import torch
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """A model folder `tiny` with random weights, where models are looked for."""
-    import torch
-
-    from gadget.diffusion.model_folder import ModelConfig, save_model
-    from gadget.diffusion.networks.unet import UNet, UNetConfig
-    from gadget.diffusion.prior import PreconditionedDenoiser
-
-    network = UNetConfig.model_validate(TINY)
-    torch.manual_seed(0)
-    weights = PreconditionedDenoiser(UNet(network), 0.25).state_dict()
-    config = ModelConfig(
-        name="tiny",
-        network=network,
-        sigma_data=0.25,
-        sigma_min=0.002,
-        sigma_max=10,
-        training_steps=1,
-        sha256="0" * 64,
-    )
-    folder = tmp_path / "models" / "tiny"
-    save_model(folder, config, weights)
-    monkeypatch.setenv("SCORE_GADGET_MODELS", str(folder.parent))
+def spoilt(models, tmp_path, monkeypatch):
+    """Folder of a model `spoilt` that may be changed, beside whole ones."""
+    folder = tmp_path / "more" / "spoilt"
+    shutil.copytree(models / "tiny", folder)
+    monkeypatch.setenv("SCORE_GADGET_MODELS", f"{folder.parent}:{models}")
     return folder
 
 
-def test_models_are_listed_shown_and_verified(run, tiny):
-    assert f"tiny                 {tiny}" in run("model", "list").stdout
-    shown = run("model", "show", "tiny").stdout
-    config = json.loads(shown[shown.index("{") :])
-    assert config["network"] == TINY
-    done = run("model", "verify", "tiny")
+def test_models_are_listed_shown_and_verified(run, models):
+    listed = run("model", "list").stdout
+    assert f"tiny                 {models / 'tiny'}\n" in listed
+    assert f"other                {models / 'other'}\n" in listed
+    config = json.loads((models / "tiny" / "config.json").read_text())
+    done = run("model", "verify", "tiny", models / "other")
     assert done.returncode == 0
-    assert done.stdout == f"tiny is whole: sha256 {config['sha256']}\n"
+    first, second = done.stdout.splitlines()
+    assert first == f"tiny is whole: sha256 {config['sha256']}"
+    assert second.startswith("other is whole: sha256 ")
 
 
-def test_an_unknown_model(run, tiny):
+def test_a_model_is_described_for_a_person(run, models):
+    config = json.loads((models / "tiny" / "config.json").read_text())
+    lines = dict(
+        line.split(maxsplit=1) for line in run("model", "show", "tiny").stdout.splitlines()
+    )
+    assert lines["name"] == "tiny"
+    assert lines["folder"] == str(models / "tiny")
+    assert lines["network"].startswith("U-Net on real and imaginary part, 0.0 million")
+    assert lines["widths"] == "8, 8; 1 blocks each"
+    assert lines["noise"] == "levels   0.002 to 10 of bright tissue"
+    assert lines["sha256"] == config["sha256"]
+    assert lines["model"] == "card     none"
+
+
+def test_an_unknown_model(run, models):
     done = run("model", "show", "huge")
     assert done.returncode == 1
     assert "There is no model 'huge'" in done.stderr
 
 
-def test_truncated_weights_stop_a_replay_at_once(run, tiny, raw, pipeline):
-    weights = tiny / "model.safetensors"
+def test_a_broken_model_does_not_hide_the_others(run, spoilt):
+    (spoilt / "config.json").write_text("{}")
+    done = run("model", "verify", "spoilt", "tiny")
+    assert done.returncode == 1
+    assert "name: Field required" in done.stderr
+    assert done.stdout.startswith("tiny is whole")
+    assert "Traceback" not in done.stderr
+
+
+def test_truncated_weights_stop_a_replay_at_once(run, spoilt, raw, pipeline):
+    weights = spoilt / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    done = run("model", "verify", "tiny")
+    done = run("model", "verify")
     assert done.returncode == 1
     assert "truncated" in done.stderr
-    node = ("reconstruct", "<property name='model' value='tiny'/>")
+    assert "tiny is whole" in done.stdout
+    node = ("reconstruct", "<property name='model' value='spoilt'/>")
     done = run("replay", raw, "-o", "out.h5", "-c", pipeline(node))
     assert done.returncode == 1
     assert "is not the file that its config.json names: expected sha256" in done.stderr
+
+
+def test_a_published_checkpoint_becomes_a_model(run, test_data, tmp_path):
+    checkpoint = test_data / "reference" / "ncsnpp" / "tiny.pth"
+    done = run(
+        "model", "import", checkpoint, "--name", "knee", "-o", "models", "--input-scale", 0.5
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "knee, 1 blocks of (16, 32, 32, 32) channels: models/knee\n"
+    config = json.loads((tmp_path / "models" / "knee" / "config.json").read_text())
+    assert config["sigma_min"] == pytest.approx(0.02)
+    assert config["sigma_max"] == pytest.approx(756)
+    assert config["training_steps"] == 1234
+    assert run("model", "verify", "models/knee").returncode == 0
+    assert "NCSN++ on real images" in run("model", "show", "models/knee").stdout
+
+
+def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
+    torch.save({"state_dict": {"input_blocks.0.0.weight": torch.zeros(1)}}, tmp_path / "adm.pt")
+    done = run("model", "import", "adm.pt", "--name", "adm")
+    assert done.returncode == 1
+    assert "improved-diffusion or DDS" in done.stderr
+    assert not (tmp_path / "adm").exists()

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("skimage")
 
-from gadget.evaluation.metrics import matched_scale, psnr, ssim
+from gadget.evaluation.metrics import hfen, matched_scale, nmse, psnr, scores, ssim
 
 
 @pytest.fixture
@@ -39,3 +39,35 @@ def test_the_scale_is_the_best_one(reference):
     errors = [np.sum((reference - s * noisy) ** 2) for s in (scale, 0.99 * scale, 1.01 * scale)]
     assert errors[0] == min(errors)
     assert matched_scale(reference, np.zeros_like(reference)) == 1
+
+
+def test_nmse_is_the_formula(reference):
+    assert nmse(reference, 0.9 * reference) == pytest.approx(0.01)
+    assert nmse(reference, np.zeros_like(reference)) == pytest.approx(1)
+
+
+def test_hfen_is_about_edges():
+    """The filter as Ravishankar and Bresler give it: 15 x 15 points, 1.5 pixels."""
+    image = np.zeros((41, 41))
+    image[10:30, 12:28] = 1
+    assert hfen(image, image + 0.3) < 1e-3
+    assert hfen(image, np.zeros_like(image)) == pytest.approx(1)
+    point = np.zeros((41, 41))
+    point[20, 20] = 1
+    y, x = np.mgrid[-7:8, -7:8]
+    filtered = (x**2 + y**2 - 2 * 1.5**2) / 1.5**4 * np.exp(-(x**2 + y**2) / (2 * 1.5**2))
+    two = point + np.roll(point, 3, axis=0)
+    response = np.zeros((2, 41, 41))
+    response[:, 13:28, 13:28] = filtered
+    response[1] = response[0] + np.roll(response[0], 3, axis=0)
+    expected = np.linalg.norm(response[1] - response[0]) / np.linalg.norm(response[0])
+    assert hfen(point, two) == pytest.approx(expected, rel=1e-2)
+
+
+def test_scores_are_those_of_one_slice(reference):
+    one, other = reference[0], reference[0] + 0.05 * reference[1]
+    found = scores(one, other)
+    assert found.psnr == psnr(one[None], other[None])
+    assert found.ssim == ssim(one[None], other[None])
+    assert found.nmse == nmse(one, other)
+    assert found.hfen == hfen(one, other)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -153,12 +152,23 @@ def raw_file(tmp_path: Path):
     return write
 
 
-@pytest.fixture(scope="session")
-def test_data() -> Path:
-    folder = os.environ.get("SCORE_GADGET_TEST_DATA")
-    if not folder:
-        pytest.skip("SCORE_GADGET_TEST_DATA does not name the folder of the test data")
-    return Path(folder)
+@pytest.fixture
+def make_image():
+    """Makes an image `[z, y, x]` or `[coil, z, y, x]`; counters and other fields by their names."""
+
+    def make(pixels, meta=None, **fields) -> ismrmrd.Image:
+        image = ismrmrd.Image.from_array(np.asarray(pixels), transpose=False)
+        head = image.getHead()
+        head.image_type = ismrmrd.IMTYPE_MAGNITUDE
+        head.field_of_view = tuple(float(size) for size in head.matrix_size)
+        head.read_dir, head.phase_dir, head.slice_dir = (1, 0, 0), (0, 1, 0), (0, 0, 1)
+        for name, value in fields.items():
+            setattr(head, name, value)
+        image.setHead(head)
+        image.meta = ismrmrd.Meta(meta or {})
+        return image
+
+    return make
 
 
 @pytest.fixture

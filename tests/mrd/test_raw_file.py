@@ -105,7 +105,7 @@ def test_hdf5_without_raw_data_names_what_there_is(tmp_path):
     path = tmp_path / "raw.h5"
     with h5py.File(path, "w") as file:
         file["kspace"] = np.zeros(3)
-    with pytest.raises(DataError, match="the file holds 'kspace'"):
+    with pytest.raises(DataError, match="it holds 'kspace'"):
         RawFile(path)
 
 
@@ -137,3 +137,40 @@ def test_a_file_cut_short_is_an_error(make_scan, raw_file):
     path.write_bytes(path.read_bytes()[:-100000])
     with pytest.raises(DataError), RawFile(path) as raw:
         list(raw.messages())
+
+
+@pytest.mark.parametrize("signature", [b"HEAP", b"TREE", b"SNOD"])
+def test_a_file_damaged_inside_is_an_error(make_scan, raw_file, signature):
+    scan = make_scan()
+    path = raw_file(scan.xml, scan.readouts(scan.image()))
+    path.write_bytes(path.read_bytes().replace(signature, b"xxxx"))
+    with pytest.raises(DataError, match="is damaged"):
+        RawFile(path)
+
+
+def test_what_converters_of_scanner_data_write_is_read(make_scan, tmp_path):
+    # Like siemens_to_ismrmrd: the noise in a readout of another length, a second encoding for the
+    # calibration, waveforms; and files that were compressed afterwards.
+    scan = make_scan()
+    noise = scan.readout(np.ones((3, 32)), 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1))
+    other = scan.readout(np.full((3, 8), 2), 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1))
+    other.encoding_space_ref = 1
+    readouts = [noise, other, *scan.readouts(scan.image(), segment=3)]
+    start, end = scan.xml.index(b"<encoding>"), scan.xml.index(b"</ismrmrdHeader>")
+    xml = scan.xml[:end] + scan.xml[start:end] + scan.xml[end:]
+    dataset = ismrmrd.Dataset(str(tmp_path / "plain.h5"), "dataset", True)
+    dataset.write_xml_header(xml)
+    for readout in readouts:
+        dataset.append_acquisition(readout)
+    dataset.append_waveform(_waveform(7))
+    dataset.close()
+    with h5py.File(tmp_path / "plain.h5") as old, h5py.File(tmp_path / "raw.h5", "w") as new:
+        for name in ("xml", "data", "waveforms"):
+            new.create_dataset(f"dataset/{name}", data=old["dataset"][name], compression="gzip")
+    with RawFile(tmp_path / "raw.h5") as raw:
+        assert raw.header_xml == xml
+        assert raw.number_of_waveforms == 1
+        assert list(raw.acquisitions()) == readouts
+        sent = [decode(message) for one in raw.messages() for message in decode_all(one)]
+    assert [one for one in sent if isinstance(one, ismrmrd.Acquisition)] == readouts
+    assert isinstance(sent[0], ismrmrd.Waveform)

@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 
 from gadget.errors import ConfigError
-from gadget.mri.patterns import random_lines, uniform_lines
+from gadget.mri.patterns import (
+    GAUSSIAN_WIDTH,
+    gaussian_lines,
+    gaussian_points,
+    parse_pattern,
+    poisson_points,
+    random_lines,
+    uniform_lines,
+)
 
 
 @pytest.mark.parametrize("lines", [64, 65, 320])
 @pytest.mark.parametrize("acceleration", [2, 4, 5.5])
-def test_random_lines_are_as_many_as_the_acceleration_says(lines, acceleration):
-    mask = random_lines(lines, acceleration, 0.08, np.random.default_rng(0))
+@pytest.mark.parametrize("draw", [random_lines, gaussian_lines])
+def test_lines_are_as_many_as_the_acceleration_says(draw, lines, acceleration):
+    mask = draw(lines, acceleration, 0.08, np.random.default_rng(0))
     assert mask.shape == (lines,)
     assert mask.sum() == round(lines / acceleration)
     width = round(0.08 * lines)
@@ -35,6 +44,8 @@ def test_random_lines_are_drawn_evenly():
 def test_a_centre_that_leaves_no_room_is_an_error():
     with pytest.raises(ConfigError, match=r"leaves 6 of 64 lines, fewer than the 13 of the centre"):
         random_lines(64, 10, 0.2, np.random.default_rng(0))
+    with pytest.raises(ConfigError, match=r"leaves 41 of 4096 points, fewer than the 169 of"):
+        gaussian_points((64, 64), 100, 0.2, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
@@ -42,3 +53,107 @@ def test_uniform_lines(offset):
     mask = uniform_lines(15, 3, 0.2, offset)
     assert np.flatnonzero(mask).tolist() == sorted({*range(offset, 15, 3), 6, 7, 8})
     assert uniform_lines(16, 2, 0).sum() == 8
+    assert np.flatnonzero(uniform_lines(10, 2.5, 0)).tolist() == [0, 2, 5, 7]
+
+
+def test_gaussian_lines_are_denser_in_the_middle():
+    rng = np.random.default_rng(0)
+    counts = np.mean([gaussian_lines(128, 8, 0, rng) for _ in range(300)], axis=0)
+    at = (np.arange(128) - 64) / 128
+    spread = np.sqrt(np.average(at**2, weights=counts))
+    # Drawn without repetition, they are a little wider than the density that they come from.
+    assert GAUSSIAN_WIDTH < spread < 1.25 * GAUSSIAN_WIDTH
+    assert np.average(at, weights=counts) == pytest.approx(0, abs=0.005)
+
+
+def test_gaussian_points_have_a_square_centre_and_a_round_density():
+    rng = np.random.default_rng(0)
+    mask = gaussian_points((60, 90), 6, 0.1, rng)
+    assert mask.sum() == 900
+    assert mask[27:33, 41:50].all()
+    counts = np.mean([gaussian_points((32, 48), 6, 0, rng) for _ in range(100)], axis=0)
+    for axis, size in ((1, 32), (0, 48)):
+        profile, at = counts.sum(axis), (np.arange(size) - size // 2) / size
+        assert GAUSSIAN_WIDTH < np.sqrt(np.average(at**2, weights=profile)) < 1.4 * GAUSSIAN_WIDTH
+
+
+def test_poisson_points_keep_their_distance():
+    pytest.importorskip("sigpy")
+    masks = [poisson_points((64, 64), 6, 0.125, np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert (masks[0] != masks[2]).any()
+    assert masks[0].size / masks[0].sum() == pytest.approx(6, abs=0.1)
+    assert masks[0][28:36, 28:36].all()
+    assert not masks[0][:6, :6].any()
+    edge = masks[0].copy()
+    edge[16:48, 16:48] = False
+    scattered = np.zeros(64 * 64, bool)
+    scattered[np.random.default_rng(0).choice(64 * 64, edge.sum(), replace=False)] = True
+    assert neighbours(edge) < 0.6 * neighbours(scattered.reshape(64, 64))
+
+
+def neighbours(mask):
+    """Pairs of points side by side."""
+    return (mask[1:] & mask[:-1]).sum() + (mask[:, 1:] & mask[:, :-1]).sum()
+
+
+def test_poisson_points_that_cannot_be():
+    pytest.importorskip("sigpy")
+    with pytest.raises(ConfigError, match="There is no Poisson-disk pattern"):
+        poisson_points((32, 32), 30, 0.5, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "measured"),
+    [
+        ("uniform1d:4:0.1", "1D uniform, R = 4, 10% centre", 40 * (10 + 3)),
+        ("random1d:5", "1D random, R = 5, no centre", 40 * 8),
+        ("gaussian1d:2.5:0.04", "1D Gaussian, R = 2.5, 4% centre", 40 * 16),
+        ("gaussian2d:8:0.1", "2D Gaussian, R = 8, 10% centre", 200),
+    ],
+)
+def test_patterns_are_spelt(text, label, measured):
+    pattern = parse_pattern(text)
+    assert (pattern.name, pattern.label) == (text, label)
+    mask = pattern.draw((40, 40), np.random.default_rng(0))
+    assert mask.shape == (40, 40)
+    assert mask.dtype == bool
+    assert mask.sum() == measured
+    if "1d" in text:
+        assert (mask == mask[:, :1]).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "random1d", "random1d:", "random1d:x", "spiral:4", "random1d:4:0.1:2",
+             "random1d:0.5", "random1d:4:-1", "random1d:4:2", "random1d:nan"]
+)  # fmt: skip
+def test_patterns_that_are_misspelt(text):
+    with pytest.raises(ConfigError, match="is no sampling pattern; expected KIND:ACCELERATION"):
+        parse_pattern(text)
+
+
+def test_masks_from_files(tmp_path):
+    points = np.random.default_rng(0).random((6, 8)) < 0.4
+    np.save(tmp_path / "points.npy", points.astype(np.complex64) * 1j)
+    np.save(tmp_path / "lines.npy", np.array([0, 1, 0, 2, 0, 0]))
+    rng = np.random.default_rng(0)
+    drawn = parse_pattern(str(tmp_path / "points.npy")).draw((6, 8), rng)
+    np.testing.assert_array_equal(drawn, points)
+    pattern = parse_pattern(str(tmp_path / "lines.npy"))
+    assert pattern.label == "lines, R = 3"
+    assert np.flatnonzero(pattern.draw((6, 8), rng)[:, 5]).tolist() == [1, 3]
+    for shape in ((7, 8), (8, 6)):
+        with pytest.raises(ConfigError, match="they must be equal"):
+            pattern.draw(shape, rng)
+
+
+def test_files_that_hold_no_mask(tmp_path):
+    np.save(tmp_path / "empty.npy", np.zeros((4, 4)))
+    np.save(tmp_path / "deep.npy", np.ones((2, 4, 4)))
+    (tmp_path / "text.npy").write_text("mask")
+    for name in ("empty", "deep"):
+        with pytest.raises(ConfigError, match="with at least one measured"):
+            parse_pattern(str(tmp_path / f"{name}.npy"))
+    for name in ("text", "missing"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            parse_pattern(str(tmp_path / f"{name}.npy"))

@@ -3,8 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gadget.mri.fourier import fftc
-from gadget.mri.simulation import coil_maps, correlated_noise, noise_covariance, smooth_phase
+from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.simulation import (
+    coil_maps,
+    correlated_noise,
+    noise_covariance,
+    simulate_scan,
+    smooth_phase,
+)
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (31, 20)])
@@ -49,3 +55,38 @@ def test_noise_has_the_covariance_asked_for():
     np.testing.assert_allclose(noise @ noise.conj().T / 100_000, covariance, atol=0.02)
     # Circular: the real and the imaginary part are equally strong and not related.
     np.testing.assert_allclose(noise @ noise.T / 100_000, 0, atol=0.02)
+
+
+def test_a_scan_is_white_and_shows_the_image():
+    rng = np.random.default_rng(0)
+    image = np.zeros((64, 60))
+    image[20:44, 16:40] = 1
+    scan = simulate_scan(image, 5, 0.02, rng)
+    assert scan.kspace.shape == (5, 64, 60)
+    coil_images = ifftc(scan.kspace)
+    air = coil_images[:, image == 0]
+    np.testing.assert_allclose(air @ air.conj().T / air.shape[1], np.eye(5), atol=0.08)
+    # The truth has no noise, and is what a complete scan shows up to its noise of about 1.
+    assert (scan.truth[image == 0] == 0).all()
+    magnitude = np.sqrt((np.abs(coil_images) ** 2).sum(0))
+    assert scan.truth.max() > 30
+    assert np.std((magnitude - scan.truth)[image == 1]) == pytest.approx(np.sqrt(0.5), rel=0.15)
+
+
+def test_a_complex_image_keeps_its_phase():
+    rng = np.random.default_rng(0)
+    image = np.exp(1j * rng.uniform(0, 6, (32, 32)))
+    scan = simulate_scan(image, 1, 1e-4, rng)
+    # One coil: whitening is a factor. What is left of the phase is that of the coil.
+    found = ifftc(scan.kspace)[0] * coil_maps(1, (32, 32))[0].conj()
+    factor = np.vdot(image, found) / image.size
+    np.testing.assert_allclose(found / factor, image, atol=1e-2)
+
+
+def test_a_magnitude_is_given_a_phase():
+    coil_images = [
+        ifftc(simulate_scan(np.ones((32, 32)), 1, 1e-3, np.random.default_rng(seed)).kspace)[0]
+        for seed in (0, 1)
+    ]
+    difference = np.angle(coil_images[0] * coil_images[1].conj())
+    assert difference.std() > 0.3

@@ -10,17 +10,18 @@ from pathlib import Path
 import ismrmrd
 import numpy as np
 import pytest
-import torch
 
-from gadget.diffusion.model_folder import ModelConfig, read_config, save_model
-from gadget.diffusion.networks.unet import UNet, UNetConfig
-from gadget.diffusion.prior import PreconditionedDenoiser
-from gadget.errors import StreamError
+from gadget.diffusion.model_folder import read_config
+from gadget.errors import ConfigError, StreamError
 from gadget.mri.fourier import fftc
+from gadget.nodes.settings import ReconstructSettings
+from gadget.stream.address import Address
 from gadget.stream.codec import decode_all, encode_bytes
+from gadget.stream.configuration import parse_xml
 from gadget.stream.host import run_pipeline
 from gadget.stream.messages import UINT16
 from gadget.stream.pipeline import Execute, find_pipeline, read_pipeline
+from gadget.stream.settings import read_settings
 
 SIZE = 32
 XML = f"""<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
@@ -96,26 +97,6 @@ def scan(measure):
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch) -> Path:
-    """A throw-away model called `tiny` that nodes find by its name."""
-    torch.manual_seed(0)
-    network = UNetConfig(widths=(8, 8), blocks=1, patch=2, embedding=8)
-    config = ModelConfig(
-        name="tiny",
-        network=network,
-        sigma_data=0.25,
-        sigma_min=0.002,
-        sigma_max=10,
-        training_steps=0,
-        sha256="0" * 64,
-    )
-    folder = tmp_path / "models" / "tiny"
-    save_model(folder, config, PreconditionedDenoiser(UNet(network), 0.25).state_dict())
-    monkeypatch.setenv("SCORE_GADGET_MODELS", str(tmp_path / "models"))
-    return folder
-
-
-@pytest.fixture
 def recording(test_data):
     """Header and messages that a Gadgetron server sent to a node."""
 
@@ -160,7 +141,7 @@ def test_a_scan_goes_through_the_whole_pipeline(run, scan):
     assert (images[0].data != images[1].data).any()
 
 
-def test_a_model_reconstructs_images_and_standard_deviations(run, scan, model):
+def test_a_model_reconstructs_images_and_standard_deviations(run, scan, models):
     truth, messages = scan
     settings = {"method": "fast", "model": "tiny", "steps": 5, "samples": 2, "image_series": 7}
     images = run(_chain("complex", **settings), XML, messages)
@@ -175,7 +156,7 @@ def test_a_model_reconstructs_images_and_standard_deviations(run, scan, model):
         assert _relative_error(image.data[0, 0], truth.image) < 0.1
         assert image.meta["ScoreGadget_method"] == "fast"
         assert image.meta["ScoreGadget_model"] == "tiny"
-        assert image.meta["ScoreGadget_model_sha256"] == read_config(model).sha256
+        assert image.meta["ScoreGadget_model_sha256"] == read_config(models / "tiny").sha256
         assert int(image.meta["ScoreGadget_steps"]) == 5
         assert std.meta["DataRole"] == "STD_MAP"
         assert std.data.dtype == np.float32
@@ -211,7 +192,7 @@ def test_the_three_recordings_give_the_same_image(run, recording):
         ({"stebs": 3}, "Property 'stebs' is not known: did you mean 'steps'"),
     ],
 )
-@pytest.mark.usefixtures("model")
+@pytest.mark.usefixtures("models")
 def test_wrong_settings_are_heard_at_the_other_end(run, scan, properties, sentence):
     with pytest.raises(StreamError, match=rf"score-gadget reconstruct: .*{sentence}"):
         run([_node("reconstruct", **properties)], XML, scan[1])
@@ -222,6 +203,25 @@ def test_the_pipeline_of_the_package_names_these_nodes():
     nodes = read_pipeline(find_pipeline("score_hybrid"))
     assert [node.target for node in nodes] == ["prewhiten", "gather", "reconstruct", "finish"]
     assert all(node.module == f"gadget.nodes.{node.target}" for node in nodes)
+
+
+def test_the_remote_pipeline_differs_in_where_it_reconstructs():
+    own, remote = (read_pipeline(find_pipeline(f"score_hybrid{name}")) for name in ("", "_remote"))
+    assert [one for one in own if one not in remote] == [own[2]]
+    assert remote[2].address == Address("127.0.0.1", 18000)
+    assert read_settings(ReconstructSettings, remote[2].configuration) == ReconstructSettings()
+
+
+def test_the_distributed_pipeline_has_nothing_that_gadgetron_loses():
+    """It tells its workers no target of an <execute>, no address, and no <configuration>."""
+    path = find_pipeline("score_hybrid_distributed")
+    stream = parse_xml(path.read_bytes(), path.name).find("stream/distributed/stream")
+    (node,) = stream
+    assert node.find("execute") is None
+    assert node.find("connect").attrib == {"port": "18000"}
+    assert len(node.find("configuration")) == 0
+    with pytest.raises(ConfigError, match=r"uses <distributed>\. That needs a Gadgetron server"):
+        read_pipeline(path)
 
 
 @pytest.mark.parametrize("name", ["prewhiten", "gather", "reconstruct", "finish"])

@@ -160,6 +160,14 @@ def test_recon_data_of_the_wrong_type_is_refused():
         encode(ReconData([ReconBit(buffer)]))
 
 
+def test_arrays_without_elements_may_not_have_absurd_axes():
+    data = np.array([7, 0, 2**62, 2**62, 1, 1, 1, 1], "<u8").tobytes()
+    headers = np.array([5, 0, 1, 1, 1, 1], "<u8").tobytes()
+    body = UINT64.pack(1) + data + bytes(2) + headers + bytes(57)
+    with pytest.raises(StreamError, match="no such array can be"):
+        decode(Message(MessageId.RECON_DATA, bytearray(body)))
+
+
 def test_bucket_with_waveforms_round_trip(acquisition, waveform):
     sent = AcquisitionBucket(
         [acquisition(1), acquisition(2, dimensions=2)], [acquisition(3)], [waveform(), waveform(1)]

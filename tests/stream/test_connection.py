@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -164,3 +165,45 @@ def test_taking_over_leaves_gadgetron_python_nothing_to_close(pair):
     connection.write_error("heard")
     theirs.setblocking(True)
     assert theirs.recv(100)[:2] == struct.pack("<H", 8)
+
+
+def test_closing_while_a_thread_waits_takes_no_other_connection_for_this_one(pair, monkeypatch):
+    """The number of a closed socket goes to the next one that is opened."""
+    connection, _ = pair
+    number = connection._socket.fileno()
+    registered, closed = threading.Event(), threading.Event()
+    poll = select.poll
+
+    class Poll:
+        def __init__(self) -> None:
+            self._poll = poll()
+
+        def register(self, sock, events) -> None:
+            self._poll.register(sock, events)
+            registered.set()
+
+        def poll(self, timeout):
+            closed.wait(10)
+            return self._poll.poll(timeout)
+
+    monkeypatch.setattr("gadget.stream.connection.select.poll", Poll)
+    raised = []
+
+    def read() -> None:
+        try:
+            connection.read()
+        except PeerVanished as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    registered.wait(10)
+    connection.close()
+    others = [socket.socketpair() for _ in range(5)]
+    assert number not in {one.fileno() for two in others for one in two}
+    closed.set()
+    thread.join(2)
+    assert len(raised) == 1
+    assert connection._socket.fileno() == -1
+    for one in (one for two in others for one in two):
+        one.close()

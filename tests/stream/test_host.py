@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -16,10 +18,12 @@ import pytest
 import gadget.stream.process
 from gadget.errors import ConfigError, DataError, StreamError
 from gadget.mrd.raw_file import RawFile
+from gadget.stream.address import Address
 from gadget.stream.codec import decode, decode_all, encode_bytes
+from gadget.stream.connection import Connection
 from gadget.stream.host import run_pipeline
 from gadget.stream.messages import MessageId
-from gadget.stream.pipeline import Execute
+from gadget.stream.pipeline import Connect, Execute
 
 
 @pytest.fixture
@@ -176,6 +180,67 @@ def test_a_slow_caller_holds_the_pipeline_back_and_loses_nothing(targets, readou
 
     run_pipeline(targets("picture"), header, readouts * 60, slow)
     assert len(images) == 300
+
+
+@pytest.fixture
+def remote(targets):
+    """Serves one session of a node in a thread, as a server elsewhere does."""
+    targets()
+    threads = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve(serve_connection) -> Connect:
+        def run() -> None:
+            connection = Connection(listener.accept()[0])
+            serve_connection(connection, connection.read_setup())
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        return Connect(Address(*listener.getsockname()), b"")
+
+    yield serve
+    listener.close()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_a_node_that_is_a_server_is_one_among_others(run, targets, remote, readouts):
+    from stream_targets import picture
+
+    run([*targets("echo"), remote(picture.run), *targets("decoded_echo")], readouts)
+    assert run.indices == [0, 1, 2, 3, 4]
+
+
+def test_the_sentence_of_a_server_is_heard(run, remote, readouts):
+    from stream_targets import fail_at_third
+
+    with pytest.raises(StreamError, match="ValueError: the third readout is cursed"):
+        run([remote(fail_at_third.run)], readouts)
+    assert run.indices == [0, 1]
+
+
+def test_a_server_that_breaks_off_is_an_error(run, remote, readouts):
+    def break_off(connection, setup):
+        image = encode_bytes(_picture(connection.read()))
+        connection.write([image])
+        connection.close()
+
+    with pytest.raises(StreamError, match=r"node at 127\.0\.0\.1:\d+ broke the connection in the"):
+        run([remote(break_off)], readouts)
+    assert run.indices == [0]
+
+
+def _picture(message):
+    from stream_targets import _image
+
+    return _image(decode(message))
+
+
+def test_a_server_that_is_not_there_is_told_with_what_to_do(header, readouts):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = Address(*free.getsockname())
+    with pytest.raises(StreamError, match=f"Nobody answers.*score-gadget node --bind {address}"):
+        run_pipeline([Connect(address, b"")], header, readouts, print, patience_s=0.3)
 
 
 HOST = """

@@ -136,3 +136,11 @@ def test_a_reset_is_a_vanished_sender(pair):
     theirs.close()
     with pytest.raises(PeerVanished):
         inbox.get()
+
+
+def test_whoever_waits_for_data_is_woken_when_this_end_closes(pair):
+    connection, _ = pair
+    inbox = Inbox(connection)
+    threading.Timer(0.1, lambda: (inbox.finish(), connection.close())).start()
+    with pytest.raises(PeerVanished):
+        inbox.get()

@@ -9,6 +9,7 @@ import pytest
 
 import gadget
 from gadget.errors import ConfigError
+from gadget.stream.address import Address
 from gadget.stream.codec import decode_all
 from gadget.stream.pipeline import find_pipeline, parse_pipeline, read_pipeline
 
@@ -30,6 +31,19 @@ def test_nodes_in_order():
     )
     assert (one.module, one.target, one.configuration) == ("a", "b", b'<?xml version="1.0"?>\n')
     assert two.target == "c"
+
+
+def test_a_node_that_is_a_server():
+    text = '<configuration><property name="steps" value="30"/></configuration>'
+    here, there = parse_pipeline(
+        pipeline(
+            f'<external><connect port="18000"/>{text}</external>'
+            '<external><connect address="10.0.0.7" port="1"/></external>'
+        )
+    )
+    assert (here.address, there.address) == (Address("localhost", 18000), Address("10.0.0.7", 1))
+    assert here.configuration == parse_pipeline(pipeline(external(text)))[0].configuration
+    assert there.configuration == b'<?xml version="1.0"?>\n'
 
 
 def test_configuration_is_the_text_that_gadgetron_sends(recording):
@@ -61,13 +75,12 @@ def test_configuration_in_the_layout_of_gadgetron():
             ),
             "C\\+\\+ gadget NoiseAdjustGadget of gadgetron_mricore. That needs a Gadgetron server",
         ),
-        (
-            pipeline('<external><connect port="18000"/></external>'),
-            "connects to a node at localhost:18000. That needs a Gadgetron server",
-        ),
+        (pipeline('<external><connect port="http"/></external>'), "port 'http'"),
+        (pipeline('<external><connect port="65536"/></external>'), "port '65536'"),
+        (pipeline('<external><connect address="gpu"/></external>'), "port ''"),
         (pipeline("<distributed/>"), "uses <distributed>. That needs a Gadgetron server"),
         (pipeline("<parallel/>"), "uses <parallel>. That needs a Gadgetron server"),
-        (pipeline("<external/>"), "without <execute>"),
+        (pipeline("<external/>"), "without <execute> or <connect>"),
         (pipeline(external(attributes='target="b" type="matlab"')), "of type 'matlab'"),
         (pipeline(external(attributes='type="python"')), "target ''"),
         (pipeline(""), "no nodes"),

@@ -1,60 +1,73 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from gadget.training import augment
 from gadget.training.augment import PatchSampler
 
 
 @pytest.fixture(scope="module")
-def volumes(phantom):
+def heads(phantom):
     shapes = [(70, 90), (64, 64), (100, 66)]
     return [[phantom(shape).astype(np.float16)] * (i + 1) for i, shape in enumerate(shapes)]
 
 
-def test_batches_are_those_of_the_seed_and_the_step(volumes):
-    one, again, other = (PatchSampler(volumes, 32, seed) for seed in (1, 1, 2))
-    for step in (0, 7):
-        batch, generator = one.batch(4, step)
-        same, same_generator = again.batch(4, step)
-        torch.testing.assert_close(batch, same, rtol=0, atol=0)
+@pytest.fixture
+def nothing_but(monkeypatch):
+    """Switches all changes off but those named."""
+
+    def switch(*wanted: str) -> None:
+        for name in ("ZOOMED", "STRETCHED", "ROTATED", "FLOOR_LOWERED", "OTHER_TISSUES"):
+            monkeypatch.setattr(augment, name, float(name in wanted))
+
+    return switch
+
+
+def _magnitudes(volumes, patch: int, count: int) -> list[torch.Tensor]:
+    sampler = PatchSampler(volumes, patch, 0)
+    return [sampler._magnitude(torch.Generator().manual_seed(i)) for i in range(count)]
+
+
+def test_patches_are_those_of_the_seed_and_the_number(heads):
+    one, again, other = (PatchSampler(heads, 32, seed) for seed in (1, 1, 2))
+    for number in (7, 0):
+        patch, generator = one.draw(number)
+        same, same_generator = again.draw(number)
+        torch.testing.assert_close(patch, same, rtol=0, atol=0)
         noise = [torch.randn(5, generator=source) for source in (generator, same_generator)]
         torch.testing.assert_close(noise[0], noise[1], rtol=0, atol=0)
-        assert (batch != other.batch(4, step)[0]).any()
-    assert (one.batch(4, 0)[0] != one.batch(4, 1)[0]).any()
-
-
-def test_batches_do_not_depend_on_those_before(volumes):
-    sampler = PatchSampler(volumes, 32, 0)
-    for step in range(3):
-        sampler.batch(2, step)
-    alone = PatchSampler(volumes, 32, 0).batch(2, 3)[0]
-    torch.testing.assert_close(sampler.batch(2, 3)[0], alone, rtol=0, atol=0)
+        assert (patch != other.draw(number)[0]).any()
+    assert (one.draw(0)[0] != one.draw(1)[0]).any()
 
 
 @pytest.mark.parametrize("patch", [16, 48, 96])
-def test_patches_have_their_size_even_where_images_are_smaller(volumes, patch):
-    batch, _ = PatchSampler(volumes, patch, 0).batch(8, 0)
-    assert batch.shape == (8, 2, patch, patch)
-    assert batch.dtype == torch.float32
-    assert torch.isfinite(batch).all()
+def test_patches_have_their_size_even_where_images_are_smaller(heads, patch):
+    sampler = PatchSampler(heads, patch, 0)
+    for number in range(12):
+        drawn, _ = sampler.draw(number)
+        assert drawn.shape == (2, patch, patch)
+        assert drawn.dtype == torch.float32
+        assert torch.isfinite(drawn).all()
 
 
-def _patches(volumes, count: int = 300, patch: int = 32) -> torch.Tensor:
-    real = PatchSampler(volumes, patch, 0).batch(count, 0)[0]
+@pytest.fixture(scope="module")
+def patches(heads):
+    sampler = PatchSampler(heads, 32, 0)
+    real = torch.stack([sampler.draw(number)[0] for number in range(300)])
     return torch.complex(real[:, 0], real[:, 1])
 
 
-def test_patches_are_near_one_in_their_bright_parts(volumes):
-    patches = _patches(volumes)
+def test_patches_are_near_one_in_their_bright_parts(patches):
     bright = torch.quantile(patches.abs().flatten(1), 0.95, dim=1)
     assert 0.3 < float(bright.median()) < 1.5
     assert float(patches.abs().max()) < 50
 
 
-def test_phases_are_anything_and_smooth(volumes):
-    patches = _patches(volumes)
+def test_phases_are_anything_and_smooth(patches):
     centre = patches[:, 16, 16]
     angles = centre[centre.abs() > 0.1].angle()
     assert torch.histc(angles, 4, -torch.pi, torch.pi).min() > 0.15 * len(angles)
@@ -64,16 +77,110 @@ def test_phases_are_anything_and_smooth(volumes):
     assert float(steps.max()) > 0.1
 
 
-def test_phase_leaves_air_empty(volumes):
-    assert float((_patches(volumes).abs() < 1e-3).float().mean()) > 0.1
+def test_phase_leaves_air_empty(patches):
+    assert float((patches.abs() < 1e-3).float().mean()) > 0.1
 
 
-def test_every_volume_counts_the_same():
+def test_few_patches_are_nothing_but_air(patches):
+    assert float((patches.abs().amax(dim=(1, 2)) < 0.01).float().mean()) < 0.05
+
+
+def test_every_volume_counts_the_same(nothing_but):
+    nothing_but()
     values = [0.3, 0.6, 0.9]
     flat = [[np.full((64, 64), value, np.float16)] * (10**i) for i, value in enumerate(values)]
-    sampler = PatchSampler(flat, 64, 0)
-    generator = torch.Generator().manual_seed(0)
-    means = [float(sampler._magnitude(generator).max()) for _ in range(300)]
-    counts = [sum(abs(mean - value) < 0.14 for mean in means) for value in values]
+    means = [float(patch.max()) for patch in _magnitudes(flat, 64, 300)]
+    counts = [sum(abs(mean - value) < 0.01 for mean in means) for value in values]
     assert sum(counts) == 300
     assert min(counts) > 70
+
+
+def test_patches_are_cut_out_as_they_are_turned_and_flipped(nothing_but):
+    nothing_but()
+    image = np.arange(1, 26, dtype=np.float16).reshape(5, 5) / 25
+    ways = {tuple(patch.flatten().tolist()) for patch in _magnitudes([[image]], 5, 100)}
+    whole = torch.from_numpy(image.astype(np.float32))
+    turned = [w.rot90(k) for w in (whole, whole.T) for k in range(4)]
+    assert ways == {tuple(one.flatten().tolist()) for one in turned}
+
+
+def test_zoom_and_rectangular_pixels_change_lengths(nothing_but):
+    """A disc becomes an ellipse of another size."""
+    y, x = np.mgrid[-50:50, -50:50]
+    disc = [[(x**2 + y**2 < 20**2).astype(np.float16)]]
+
+    def axes(patch):
+        inside = patch > 0.5
+        return sorted(inside.any(dim=d).sum().item() for d in (0, 1))
+
+    # Discs that lie inside the patch as a whole.
+    def whole(count):
+        found = _magnitudes(disc, 80, count)
+        return [p for p in found if max(p[[0, -1]].max(), p[:, [0, -1]].max()) < 0.1]
+
+    nothing_but("STRETCHED")
+    ratios = [long / short for short, long in map(axes, whole(60))]
+    assert 1.15 < max(ratios) < 1.45
+    areas = [short * long for short, long in map(axes, whole(60))]
+    np.testing.assert_allclose(areas, 39 * 39, rtol=0.1)
+    nothing_but("ZOOMED")
+    sizes = [axes(patch) for patch in whole(60)]
+    assert all(long - short <= 1 for short, long in sizes)
+    assert min(sizes)[0] < 25
+    assert max(sizes)[0] > 42
+
+
+def test_rotation_turns_by_any_angle_and_keeps_brightness(nothing_but):
+    nothing_but("ROTATED")
+    stripes = (0.5 + 0.4 * np.sin(0.5 * np.arange(160))).astype(np.float16)
+    stripes = np.tile(stripes, (160, 1))
+    angles = []
+    for patch in _magnitudes([[stripes]], 48, 40):
+        spectrum = torch.fft.fft2(patch - patch.mean(), (512, 512)).abs()
+        fy, fx = divmod(int(spectrum.argmax()), 512)
+        fy, fx = (f - 512 if f > 256 else f for f in (fy, fx))
+        assert 2 * math.pi * math.hypot(fy, fx) / 512 == pytest.approx(0.5, rel=0.05)
+        angles.append(math.degrees(math.atan2(fy, fx)) % 180)
+        assert float(patch.mean()) == pytest.approx(0.5, abs=0.05)
+        assert 0.85 < float(patch.max()) < 0.95
+    assert np.histogram(angles, 6, (0, 180))[0].min() >= 2
+
+
+def _noisy_head(phantom, level):
+    rng = np.random.default_rng(0)
+    head = phantom((128, 128))
+    noise = level * rng.normal(size=(2, *head.shape))
+    return head, np.hypot(head + noise[0], noise[1]).astype(np.float16)
+
+
+def test_the_noise_floor_of_air_varies_down_to_nothing(nothing_but, phantom):
+    nothing_but("FLOOR_LOWERED")
+    head, noisy = _noisy_head(phantom, 0.03)
+    air, tissue = (torch.from_numpy(mask) for mask in (head == 0, head > 0.5))
+    image = torch.from_numpy(noisy.astype(np.float32))
+    floors = []
+    for seed in range(30):
+        lowered = augment._lower_floor(image, torch.Generator().manual_seed(seed))
+        floors.append(float(lowered[air].mean() / image[air].mean()))
+        torch.testing.assert_close(lowered[tissue], image[tissue], atol=0.01, rtol=0)
+    assert min(floors) < 0.35
+    assert max(floors) > 0.9
+    assert max(floors) <= 1
+
+
+def test_tissue_is_no_noise_floor(nothing_but):
+    nothing_but("FLOOR_LOWERED")
+    tissue = torch.full((32, 32), 0.8)
+    for seed in range(10):
+        lowered = augment._lower_floor(tissue, torch.Generator().manual_seed(seed))
+        assert float(lowered.min()) > 0.77
+
+
+def test_contrasts_change_and_air_stays_dark(nothing_but):
+    nothing_but("OTHER_TISSUES")
+    ramp = torch.linspace(0, 2, 100)[None]
+    changed = [
+        augment._other_tissues(ramp, torch.Generator().manual_seed(seed)) for seed in range(20)
+    ]
+    assert all(float(one[0, 0]) == 0 for one in changed)
+    assert any((one.diff() < 0).any() for one in changed)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gadget.diffusion.networks.unet import UNetConfig
@@ -43,6 +45,10 @@ def test_a_recipe_is_read(recipe):
             r"precision: Input should be 'float32' or",
         ),
         ('name = "a"\nsteps = 1\npatch = 8', r"patch: .*greater than or equal to 16"),
+        (
+            'name = "a"\nsteps = 1\nsigma_min = 3\nsigma_max = 2',
+            r"sigma_min must be below sigma_max, got 3\.0 and 2\.0\.$",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(recipe, text, sentence):
@@ -53,6 +59,14 @@ def test_what_is_wrong_is_named(recipe, text, sentence):
 def test_a_recipe_that_is_no_toml(recipe):
     with pytest.raises(ConfigError, match=r"not valid TOML: .*line 2"):
         read_training_config(recipe("name = 'a'\nsteps 10"))
+    with pytest.raises(ConfigError, match=r"not valid TOML: .*decode"):
+        read_training_config(recipe(b"\xff\xfe"))
+
+
+def test_recipes_of_the_models_are_recipes():
+    recipes = sorted((Path(__file__).parents[2] / "models").glob("*/training.toml"))
+    assert [read_training_config(path).name for path in recipes] == [p.parent.name for p in recipes]
+    assert len(recipes) >= 2
 
 
 def test_a_recipe_that_is_missing(tmp_path):

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import gzip
+import os
+import sys
+from pathlib import Path
 
+import h5py
 import nibabel
 import numpy as np
 import pytest
 
 from gadget.errors import DataError
 from gadget.mri.scale import image_scale
-from gadget.training.images import load_volumes
+from gadget.training.images import find_files, load_volumes
 
 
 @pytest.fixture
@@ -23,9 +27,13 @@ def _nifti(path, array, zooms=(1.0, 1.0, 5.0)):
     return path
 
 
+def _volumes(folder):
+    return list(load_volumes(folder))
+
+
 def test_slices_are_scaled_to_bright_tissue(tmp_path, head):
     np.save(tmp_path / "head.npy", head)
-    ((first, *others),) = load_volumes(tmp_path)
+    ((first, *others),) = _volumes(tmp_path)
     assert len(others) == 2
     assert first.dtype == np.float16
     volume = np.stack([first, *others]).astype(np.float32)
@@ -37,27 +45,52 @@ def test_slices_are_scaled_to_bright_tissue(tmp_path, head):
 def test_numpy_files_of_one_slice_and_of_complex_values(tmp_path, head):
     np.save(tmp_path / "a.npy", head[0])
     np.save(tmp_path / "b.npy", head * np.complex64(1j))
-    one, several = load_volumes(tmp_path)
+    one, several = _volumes(tmp_path)
     assert (len(one), len(several)) == (1, 3)
 
 
 def test_files_are_found_in_folders_below(tmp_path, head):
     (tmp_path / "deep" / "er").mkdir(parents=True)
     np.save(tmp_path / "deep" / "er" / "head.npy", head)
-    assert len(load_volumes(tmp_path)) == 1
+    assert len(_volumes(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("name", ["head.nii", "head.nii.gz"])
 def test_slices_of_thick_nifti_are_cut_in_plane(tmp_path, head, name):
     _nifti(tmp_path / name, np.moveaxis(head, 0, 2))
-    (volume,) = load_volumes(tmp_path)
+    (volume,) = _volumes(tmp_path)
     assert [one.shape for one in volume] == [(72, 80)] * 3
+
+
+@pytest.mark.parametrize("name", ["head.nii", "head.nii.gz"])
+def test_every_volume_of_a_4d_nifti_has_its_own_scale(tmp_path, head, name):
+    slices = np.moveaxis(head, 0, 2)
+    dark = np.zeros_like(slices)
+    _nifti(tmp_path / name, np.stack([slices, dark, 10 * slices], axis=-1))
+    (volume,) = _volumes(tmp_path)
+    assert [one.shape for one in volume] == [(72, 80)] * 6
+    for first, second in zip(volume[:3], volume[3:], strict=True):
+        np.testing.assert_allclose(first, second, atol=2e-3)
+
+
+def test_axes_of_one_point_do_not_count(tmp_path, head):
+    _nifti(tmp_path / "head.nii", np.moveaxis(head, 0, 2)[..., None, None])
+    (volume,) = _volumes(tmp_path)
+    assert len(volume) == 3
+
+
+def test_complex_nifti_is_taken_by_magnitude(tmp_path, head):
+    slices = np.moveaxis(head, 0, 2)
+    _nifti(tmp_path / "a.nii", slices)
+    _nifti(tmp_path / "b.nii", (slices * np.exp(2j)).astype(np.complex64))
+    plain, turned = _volumes(tmp_path)
+    np.testing.assert_allclose(plain, turned, atol=2e-3)
 
 
 def test_isotropic_nifti_is_cut_from_every_side(tmp_path, phantom):
     cube = phantom((72, 80))[:, :, None] * np.hanning(70).astype(np.float32)
     _nifti(tmp_path / "head.nii", cube.astype(np.float32), (1.0, 1.0, 1.0))
-    (volume,) = load_volumes(tmp_path)
+    (volume,) = _volumes(tmp_path)
     assert {one.shape for one in volume} == {(72, 80), (72, 70), (80, 70)}
 
 
@@ -69,7 +102,7 @@ def test_slices_of_no_use_are_left_out(tmp_path, head):
     spoilt[4] *= 0.01
     spoilt[5, 0, 0] = -0.01 * head.max()
     np.save(tmp_path / "head.npy", spoilt)
-    (volume,) = load_volumes(tmp_path)
+    (volume,) = _volumes(tmp_path)
     assert len(volume) == 5
     assert all((one >= 0).all() for one in volume)
 
@@ -102,8 +135,13 @@ def _not_gzip(path, head):
     (path / "rubbish.nii.gz").write_bytes(b"no gzip")
 
 
-def _diffusion_nifti(path, head):
-    _nifti(path / "rubbish.nii", np.stack([head] * 4))
+def _vector_nifti(path, head):
+    _nifti(path / "rubbish.nii", np.stack([np.stack([head] * 2)] * 3))
+
+
+def _colour_nifti(path, head):
+    colours = np.zeros(head.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    _nifti(path / "rubbish.nii", colours)
 
 
 def _empty_npy(path, head):
@@ -136,13 +174,58 @@ def _small_npy(path, head):
     np.save(path / "rubbish.npy", head[:, :60])
 
 
+def _text(path, head):
+    (path / "rubbish.txt").write_text("Heads.")
+
+
+def _empty_hdf5(path, head):
+    (path / "rubbish.h5").write_bytes(b"")
+
+
+def _broken_link(path, head):
+    (path / "rubbish.npy").symlink_to(path / "nowhere")
+
+
+def _link_to_itself(path, head):
+    (path / "rubbish.npy").symlink_to(path / "rubbish.npy")
+
+
+def _pipe(path, head):
+    os.mkfifo(path / "rubbish.npy")
+
+
+def _other_hdf5(path, head):
+    with h5py.File(path / "rubbish.h5", "w") as file:
+        file["kspace"] = head
+
+
+def _cut_hdf5(path, head):
+    _other_hdf5(path, head)
+    content = (path / "rubbish.h5").read_bytes()
+    (path / "rubbish.h5").write_bytes(content[:1000])
+
+
+def _flat_ismrmrd(path, head):
+    with h5py.File(path / "rubbish.h5", "w") as file:
+        file["dataset/image_0/data"] = head
+
+
 RUBBISH = [
+    _text,
+    _empty_hdf5,
+    _broken_link,
+    _link_to_itself,
+    _pipe,
+    _other_hdf5,
+    _cut_hdf5,
+    _flat_ismrmrd,
     _not_nifti,
     _cut_nifti,
     _cut_gzip,
     _broken_gzip,
     _not_gzip,
-    _diffusion_nifti,
+    _vector_nifti,
+    _colour_nifti,
     _empty_npy,
     _cut_npy,
     _pickle_npy,
@@ -157,25 +240,104 @@ RUBBISH = [
 def test_rubbish_is_named_in_the_log_and_left_out(tmp_path, head, caplog, spoil):
     np.save(tmp_path / "head.npy", head)
     spoil(tmp_path, head)
-    assert len(load_volumes(tmp_path)) == 1
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert "rubbish" in warning
-    assert "is left out: " in warning
-
-
-def test_other_files_do_not_matter(tmp_path, head, caplog):
-    np.save(tmp_path / "head.npy", head)
-    (tmp_path / "README.txt").write_text("Heads.")
-    assert len(load_volumes(tmp_path)) == 1
-    assert not caplog.records
+    assert len(_volumes(tmp_path)) == 1
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 2
+    assert "rubbish" in warnings[0]
+    assert "is left out: " in warnings[0]
+    assert "\n" not in warnings[0]
+    assert warnings[1] == f"1 of 2 files in {tmp_path} are left out"
 
 
 def test_a_folder_without_a_usable_image_is_an_error(tmp_path, head):
     sentence = "holds no usable magnitude image"
     with pytest.raises(DataError, match=sentence):
-        load_volumes(tmp_path)
+        _volumes(tmp_path)
     _small_npy(tmp_path, head)
     with pytest.raises(DataError, match=sentence):
-        load_volumes(tmp_path)
+        _volumes(tmp_path)
     with pytest.raises(DataError, match=sentence):
-        load_volumes(tmp_path / "nowhere")
+        _volumes(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["reconstruction_rss", "reconstruction_esc"])
+def test_fastmri_reconstructions_are_read(tmp_path, head, name):
+    with h5py.File(tmp_path / "file1000.h5", "w") as file:
+        file["kspace"] = np.zeros((3, 2, 8, 8), np.complex64)
+        file[name] = head
+    np.save(tmp_path / "head.npy", head)
+    fastmri, plain = _volumes(tmp_path)
+    np.testing.assert_array_equal(fastmri, plain)
+
+
+def test_ismrmrd_images_are_read_with_coils_and_phase_joined(tmp_path, head):
+    coils = np.stack([head, head * 1j], axis=1)[:, :, None]
+    complex_type = [("real", "f4"), ("imag", "f4")]
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["2024-01-01/image_0/data"] = coils.astype(np.complex64).view(complex_type)
+        file["dataset/image_12/data"] = head[:, None, None]
+    np.save(tmp_path / "plain.npy", head)
+    (*slices,), plain = _volumes(tmp_path)
+    assert len(slices) == 6
+    np.testing.assert_allclose(slices[:3], plain, atol=2e-3)
+    np.testing.assert_allclose(slices[3:], plain, atol=2e-3)
+
+
+def test_phase_images_and_maps_of_a_deviation_are_no_magnitude(tmp_path, head, caplog):
+    types = np.zeros(3, [("image_type", "u2")])
+    types["image_type"] = (1, 2, 1)
+    attributes = ["", "", "<meta><name>DataRole</name><value>STD_MAP</value></meta>"]
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["dataset/image_0/data"] = head[:, None, None]
+        file["dataset/image_0/header"] = types
+        file["dataset/image_0/attributes"] = attributes
+    (volume,) = _volumes(tmp_path)
+    assert len(volume) == 1
+    with h5py.File(tmp_path / "images.h5", "a") as file:
+        types["image_type"] = 2
+        file["dataset/image_0/header"][:] = types
+    with pytest.raises(DataError):
+        _volumes(tmp_path)
+    assert "it holds phase images or maps, no magnitude" in caplog.text
+
+
+def test_images_of_our_own_files_are_read(tmp_path, head):
+    from gadget.mrd.simulate import write_simulation
+    from gadget.mrd.simulated_scan import SimulatedScan
+
+    write_simulation(tmp_path / "raw.h5", SimulatedScan(matrix=64, coils=2, slices=2))
+    (volume,) = _volumes(tmp_path)
+    assert [one.shape for one in volume] == [(64, 64)] * 2
+
+
+def test_numbers_beyond_half_precision_stay_finite(tmp_path, head):
+    head = head.astype(np.float64)
+    head[0, 40, 40] = 1e30
+    head[1, 40, 40] = 1e60
+    np.save(tmp_path / "head.npy", head)
+    (volume,) = _volumes(tmp_path)
+    assert len(volume) == 2
+    assert np.isfinite(volume).all()
+
+
+def test_links_to_folders_are_followed_once(tmp_path, head):
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    np.save(tmp_path / "elsewhere" / "head.npy", head)
+    np.save(tmp_path / "data" / "a" / "head.npy", head)
+    (tmp_path / "data" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "c").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "a" / "round").symlink_to(tmp_path / "data")
+    found = [path.relative_to(tmp_path / "data") for path in find_files(tmp_path / "data")]
+    assert found == [Path("a/head.npy"), Path("b/head.npy")]
+    assert len(_volumes(tmp_path / "data")) == 2
+    without = find_files(tmp_path / "data", [tmp_path / "elsewhere"])
+    assert [path.parent.name for path in without] == ["a"]
+
+
+def test_a_missing_reader_is_named(tmp_path, head, caplog, monkeypatch):
+    np.save(tmp_path / "head.npy", head)
+    _nifti(tmp_path / "head.nii", np.moveaxis(head, 0, 2))
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    assert len(_volumes(tmp_path)) == 1
+    assert "NIfTI files need nibabel: pip install 'score-gadget[train]'" in caplog.text

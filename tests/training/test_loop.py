@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import logging
 import os
 import signal
 import subprocess
@@ -11,117 +13,104 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.networks.unet import UNetConfig
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, DeviceError
 from gadget.training import loop
-from gadget.training.config import TrainingConfig
-from gadget.training.loop import Trainer, draw_sigma, learning_rate, train, weighted_loss
+from gadget.training.examples import Examples, batches
+from gadget.training.journal import Journal
+from gadget.training.loop import train
+from gadget.training.ranks import Ranks
+from gadget.training.trainer import Trainer
+from gadget.training.validation import Validation
 
 CPU = torch.device("cpu")
-NETWORK = UNetConfig(widths=(8, 8), blocks=1, patch=2, embedding=8)
 
 
-def _config(**changed) -> TrainingConfig:
-    values = {
-        "name": "tiny",
-        "network": NETWORK,
-        "steps": 12,
-        "batch": 2,
-        "patch": 16,
-        "warmup": 3,
-        "learning_rate": 2e-3,
-    }
-    return TrainingConfig(**(values | changed))
-
-
-@pytest.fixture(scope="module")
-def volumes(phantom):
-    return [[phantom((64, 72)).astype(np.float16)], [phantom((80, 64)).astype(np.float16)] * 2]
-
-
-def _silent(progress) -> None:
-    pass
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """They take longer than these trainings."""
+    monkeypatch.setattr(Journal, "_draw", lambda journal: None)
 
 
 class Killed(Exception):  # noqa: N818 - no error, but what a test does
     """Ends a training in the middle."""
 
 
-def _weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    state = trainer.denoiser.state_dict()
-    return {**state, **{f"average.{k}": v for k, v in trainer.average.items()}}
+def _silent(progress) -> None:
+    pass
 
 
-def _assert_same(one: Trainer, other: Trainer) -> None:
-    ours, theirs = _weights(one), _weights(other)
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        assert torch.equal(value, theirs[name]), name
-
-
-def _loss(trainer: Trainer, volumes) -> float:
-    """Of batches that the training does not see."""
-    sampler = loop.PatchSampler(volumes, trainer.config.patch, seed=99)
-    losses = []
-    for step in range(6):
-        clean, generator = sampler.batch(8, step)
-        sigma = draw_sigma(trainer.config, 8, generator)
-        noise = torch.randn(clean.shape, generator=generator) * sigma[:, None, None, None]
-        with torch.no_grad():
-            denoised = trainer.denoiser(clean + noise, sigma)
-        losses.append(weighted_loss(denoised, clean, sigma, trainer.config.sigma_data).mean())
-    return float(torch.stack(losses).mean())
-
-
-def test_the_loss_falls(tmp_path, volumes):
-    told = []
-    trainer = Trainer(_config(steps=200, batch=4, learning_rate=5e-3, precision="float32"), CPU)
-    before = _loss(trainer, volumes)
-    train(trainer, volumes, tmp_path, told.append)
-    assert _loss(trainer, volumes) < 0.85 * before
-    assert [progress.step for progress in told] == [50, 100, 150, 200]
-    assert all(progress.steps == 200 for progress in told)
-    assert told[-1].loss < told[0].loss
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_one_recipe_is_one_model_bit_for_bit(tmp_path, volumes, precision):
-    trainers = [Trainer(_config(steps=4, precision=precision), CPU) for _ in range(2)]
-    for trainer, name in zip(trainers, "ab", strict=True):
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
-        train(trainer, volumes, tmp_path / name, _silent)
-    _assert_same(*trainers)
-    other = Trainer(_config(steps=4, precision=precision, seed=1), CPU)
-    assert any(
-        not torch.equal(value, _weights(other)[name])
-        for name, value in _weights(trainers[0]).items()
-    )
+    return tmp_path / "whole", tmp_path / "parts"
+
+
+def _kill_at(trainer: Trainer, step: int, monkeypatch) -> None:
+    update = trainer.update
+
+    def killed_later(batch):
+        if trainer.step == step:
+            raise Killed
+        return update(batch)
+
+    monkeypatch.setattr(trainer, "update", killed_later)
+
+
+def test_the_loss_falls(tmp_path, make_trainer, make_config, volumes):
+    told = []
+    trainer = make_trainer(steps=100, batch=4, learning_rate=5e-3, precision="float32")
+    validation = Validation(trainer.config, volumes)
+    before = np.mean(list(validation.losses(trainer).values()))
+    train(trainer, volumes, tmp_path, told.append)
+    assert np.mean(list(validation.losses(trainer).values())) < 0.9 * before
+    assert [progress.step for progress in told] == [0, 50, 100]
+    assert all(progress.steps == 100 for progress in told)
+    assert told[0].loss is None
+    assert told[-1].loss < told[1].loss
 
 
 @pytest.mark.parametrize("at", [1, 5, 11])
-def test_an_interrupted_training_ends_as_an_uninterrupted_one(tmp_path, volumes, monkeypatch, at):
-    for name in ("whole", "parts"):
-        (tmp_path / name).mkdir()
-    whole = Trainer(_config(), CPU)
-    train(whole, volumes, tmp_path / "whole", _silent)
-
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(
+    folders, make_trainer, volumes, monkeypatch, assert_same, at
+):
+    whole = make_trainer()
+    train(whole, volumes, folders[0], _silent)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    stopped = Trainer(_config(), CPU)
-    update = stopped.update
-
-    def killed_later(sampler):
-        if stopped.step == at:
-            raise Killed
-        return update(sampler)
-
-    monkeypatch.setattr(stopped, "update", killed_later)
+    stopped = make_trainer()
+    _kill_at(stopped, at, monkeypatch)
     with pytest.raises(Killed):
-        train(stopped, volumes, tmp_path / "parts", _silent)
+        train(stopped, volumes, folders[1], _silent)
     torch.manual_seed(999)
-    resumed = Trainer(_config(), CPU)
-    train(resumed, volumes, tmp_path / "parts", _silent)
+    resumed = make_trainer()
+    train(resumed, volumes, folders[1], _silent)
     assert resumed.step == 12
-    _assert_same(whole, resumed)
+    assert_same(whole, resumed)
+
+
+def test_a_training_that_is_asked_to_stop_saves_and_goes_on_later(
+    folders, make_trainer, volumes, assert_same
+):
+    whole, stopped, resumed = (make_trainer() for _ in range(3))
+    train(whole, volumes, folders[0], _silent)
+    train(stopped, volumes, folders[1], _silent, stop=lambda: stopped.step >= 7)
+    assert stopped.step == 7
+    assert not list(folders[1].glob("*.png"))
+    train(resumed, volumes, folders[1], _silent)
+    assert_same(whole, resumed)
+
+
+def test_validation_changes_nothing(folders, make_trainer, volumes, monkeypatch, assert_same):
+    monkeypatch.setattr(loop, "REPORT_STEPS", 5)
+    monkeypatch.setattr(loop, "LOOK_STEPS", 5)
+    monkeypatch.setattr(loop, "LOOK_SECONDS", -1.0)
+    one, other = make_trainer(), make_trainer()
+    train(one, volumes, folders[0], _silent)
+    train(other, volumes, folders[1], _silent, validation=Validation(other.config, volumes))
+    assert_same(one, other)
+    with (folders[1] / "losses.csv").open() as file:
+        validated = {row["step"]: bool(row["validation"]) for row in csv.DictReader(file)}
+    assert validated == {"5": True, "10": True, "12": True}
 
 
 TRAINING = """
@@ -131,25 +120,27 @@ TRAINING = """
     import torch
     from gadget.training import loop
     from gadget.training.config import TrainingConfig
+    from gadget.training.trainer import Trainer
 
     folder = Path(sys.argv[1])
     loop.CHECKPOINT_SECONDS = -1.0
     config = TrainingConfig.model_validate_json((folder / "config.json").read_text())
     volumes = [[image] for image in np.load(folder / "images.npy")]
-    loop.train(loop.Trainer(config, torch.device("cpu")), volumes, folder, print)
+    loop.train(Trainer(config, torch.device("cpu")), volumes, folder, print)
 """
 
 
-def test_a_killed_process_leaves_a_checkpoint_to_go_on_from(tmp_path, volumes):
-    config = _config(steps=100_000)
-    images = np.stack([volumes[0][0]])
-    np.save(tmp_path / "images.npy", images)
+def test_a_killed_process_leaves_a_checkpoint_to_go_on_from(
+    tmp_path, make_config, volumes, assert_same
+):
+    config = make_config(steps=100_000)
+    image = volumes[0][0]
+    np.save(tmp_path / "images.npy", image[None])
     (tmp_path / "config.json").write_text(config.model_dump_json())
     process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(TRAINING), str(tmp_path)])
-    checkpoint = tmp_path / "checkpoint.pt"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     try:
-        while not checkpoint.exists() or process.poll() is not None:
+        while not (tmp_path / "checkpoint.previous.pt").exists():
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -158,116 +149,140 @@ def test_a_killed_process_leaves_a_checkpoint_to_go_on_from(tmp_path, volumes):
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     resumed = Trainer(config, CPU)
-    resumed.load(checkpoint)
+    resumed.restore(loop.Checkpoints(tmp_path).load(CPU))
     assert resumed.step >= 1
     # The same number of steps without a break.
-    (tmp_path / "again").mkdir()
     again = Trainer(config, CPU)
-    sampler = loop.PatchSampler([[images[0]]], config.patch, config.seed)
-    for _ in range(resumed.step):
-        again.update(sampler)
-    _assert_same(again, resumed)
+    examples = Examples(config, [[image]], config.seed)
+    for _, batch in zip(
+        range(resumed.step), batches(examples, config, 0, Ranks(), 0), strict=False
+    ):
+        again.update(batch)
+    assert_same(again, resumed)
 
 
-def test_a_kill_while_a_checkpoint_is_written_leaves_the_old_one(tmp_path, monkeypatch):
-    trainer = Trainer(_config(), CPU)
-    trainer.step = 3
-    trainer.save(tmp_path / "checkpoint.pt")
-
-    def cut(state, path):
-        path.write_bytes(b"half a checkp")
-        raise Killed
-
-    monkeypatch.setattr(torch, "save", cut)
-    trainer.step = 4
-    with pytest.raises(Killed):
-        trainer.save(tmp_path / "checkpoint.pt")
-    resumed = Trainer(_config(), CPU)
-    resumed.load(tmp_path / "checkpoint.pt")
-    assert resumed.step == 3
-
-
-def test_a_finished_training_does_nothing_and_can_be_prolonged(tmp_path, volumes):
-    trainer = Trainer(_config(steps=3), CPU)
+def test_a_finished_training_does_nothing_and_can_be_prolonged(
+    tmp_path, make_trainer, volumes, assert_same
+):
+    trainer = make_trainer(steps=3)
     train(trainer, volumes, tmp_path, _silent)
     told = []
-    again = Trainer(_config(steps=3), CPU)
+    again = make_trainer(steps=3)
     train(again, volumes, tmp_path, told.append)
-    assert told == []
-    _assert_same(trainer, again)
-    longer = Trainer(_config(steps=5), CPU)
+    assert [progress.step for progress in told] == [3]
+    assert_same(trainer, again)
+    longer = make_trainer(steps=5)
     train(longer, volumes, tmp_path, told.append)
     assert longer.step == told[-1].step == 5
 
 
-@pytest.mark.parametrize(
-    ("changed", "named"), [({"batch": 3}, "batch"), ({"seed": 1, "patch": 32}, "seed, patch")]
-)
-def test_a_checkpoint_of_another_recipe_is_an_error(tmp_path, volumes, changed, named):
-    train(Trainer(_config(steps=1), CPU), volumes, tmp_path, _silent)
-    with pytest.raises(ConfigError, match=rf"another recipe \(different: {named}\)"):
-        train(Trainer(_config(**changed), CPU), volumes, tmp_path, _silent)
+def test_the_checkpoint_of_another_recipe_is_an_error(tmp_path, make_trainer, volumes):
+    train(make_trainer(steps=1), volumes, tmp_path, _silent)
+    with pytest.raises(ConfigError, match=r"another recipe \(different: batch\)"):
+        train(make_trainer(batch=3), volumes, tmp_path, _silent)
 
 
-def test_a_loss_that_is_no_number_is_an_error(tmp_path, volumes, monkeypatch):
-    trainer = Trainer(_config(steps=1), CPU)
-    monkeypatch.setattr(trainer, "update", lambda sampler: _advance(trainer, float("nan")))
-    with pytest.raises(DataError, match="The loss is nan at step 1: lower the learning rate"):
+def _spoil(trainer: Trainer, monkeypatch, at: list[int], what: str) -> None:
+    """Let updates from these steps fail, each once."""
+    update = trainer.update
+
+    def spoilt(batch):
+        loss = update(batch)
+        if trainer.step in at:
+            at.remove(trainer.step)
+            if what == "weights":
+                with torch.no_grad():
+                    trainer.denoiser.network.head.bias[:] = torch.nan
+            else:
+                return loss * torch.nan
+        return loss
+
+    monkeypatch.setattr(trainer, "update", spoilt)
+
+
+@pytest.mark.parametrize("what", ["loss", "weights"])
+def test_a_loss_that_is_no_number_leads_back_to_the_last_good_checkpoint(
+    tmp_path, make_trainer, volumes, monkeypatch, caplog, what
+):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "REPORT_STEPS", 4)
+    trainer = make_trainer()
+    _spoil(trainer, monkeypatch, [6, 7], what)
+    told = []
+    train(trainer, volumes, tmp_path, told.append)
+    assert trainer.step == 12
+    assert trainer.is_finite()
+    assert [progress.step for progress in told][-2:] == [8, 12]
+    back = [message for message in caplog.messages if "back to step" in message]
+    assert len(back) == trainer.retreats >= 1
+    with (tmp_path / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["4", "8", "12"]
+    assert all(np.isfinite(float(row["training"])) for row in rows)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(tmp_path, make_trainer, volumes, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    trainer = make_trainer()
+    _spoil(trainer, monkeypatch, [6], "weights")
+    _kill_at(trainer, 9, monkeypatch)
+    with pytest.raises(Killed):
         train(trainer, volumes, tmp_path, _silent)
-    assert not (tmp_path / "checkpoint.pt").exists()
+    state = loop.Checkpoints(tmp_path).load(CPU)
+    assert state["step"] == 5
+    assert all(value.isfinite().all() for value in state["weights"].values())
 
 
-def _advance(trainer: Trainer, loss: float) -> torch.Tensor:
-    trainer.step += 1
-    return torch.tensor(loss)
+def test_after_a_retreat_the_patches_are_others(
+    tmp_path, make_trainer, volumes, monkeypatch, assert_same
+):
+    (tmp_path / "parts").mkdir()
+    plain, trainer = make_trainer(steps=4), make_trainer(steps=4)
+    train(plain, volumes, tmp_path / "parts", _silent)
+    _spoil(trainer, monkeypatch, [2], "loss")
+    train(trainer, volumes, tmp_path, _silent)
+    assert trainer.retreats == 1
+    with pytest.raises(AssertionError):
+        assert_same(plain, trainer)
 
 
-def test_the_average_lags_behind_the_weights(volumes):
-    trainer = Trainer(_config(ema_share=0.5), CPU)
-    start = {k: v.clone() for k, v in trainer.denoiser.state_dict().items()}
-    sampler = loop.PatchSampler(volumes, 16, 0)
-    for _ in range(10):
-        trainer.update(sampler)
-    now = trainer.denoiser.state_dict()
-    name = "network.head.weight"
-    moved = (now[name] - start[name]).norm()
-    followed = (trainer.average[name] - start[name]).norm()
-    assert 0 < followed < moved
-
-
-def test_the_average_of_the_first_step_is_the_weights(volumes):
-    trainer = Trainer(_config(ema_share=0.9), CPU)
-    trainer.update(loop.PatchSampler(volumes, 16, 0))
-    for name, value in trainer.denoiser.state_dict().items():
-        torch.testing.assert_close(trainer.average[name], value)
-
-
-def test_noise_levels_are_log_normal_within_their_range():
-    config = _config(sigma_min=0.01, sigma_max=5.0)
-    sigma = draw_sigma(config, 20_000, torch.Generator().manual_seed(0))
-    assert (float(sigma.min()), float(sigma.max())) == pytest.approx((0.01, 5.0))
-    assert float(sigma.log().median()) == pytest.approx(config.log_sigma_mean, abs=0.05)
-    inner = sigma.log()[(sigma > 0.011) & (sigma < 4.9)]
-    assert float(torch.quantile(inner, 0.84) - torch.quantile(inner, 0.5)) == pytest.approx(
-        config.log_sigma_std, abs=0.2
+def test_a_training_that_diverges_again_and_again_is_given_up(
+    tmp_path, make_trainer, volumes, monkeypatch, caplog
+):
+    trainer = make_trainer(steps=3)
+    _spoil(trainer, monkeypatch, [3] * 100, "loss")
+    with pytest.raises(DataError, match=r"lower the learning rate \(0\.002\) and train into ano"):
+        train(trainer, volumes, tmp_path, _silent)
+    assert (
+        len([m for m in caplog.messages if "The loss is nan at step 3: back to step 0" in m]) == 5
     )
 
 
-@pytest.mark.parametrize("sigma", [0.01, 0.25, 5.0])
-def test_the_best_linear_denoiser_has_the_loss_one(sigma):
-    """So that every noise level counts the same."""
-    generator = torch.Generator().manual_seed(0)
-    clean = 0.25 * torch.randn(2, 2, 128, 128, generator=generator)
-    noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
-    denoised = noisy * 0.25**2 / (0.25**2 + sigma**2)
-    loss = weighted_loss(denoised, clean, torch.full((2,), sigma), 0.25)
-    torch.testing.assert_close(loss, torch.ones(2), rtol=0.03, atol=0)
+def test_a_journal_goes_back_with_the_training(tmp_path, make_trainer, volumes, monkeypatch):
+    monkeypatch.setattr(loop, "REPORT_STEPS", 2)
+    stopped = make_trainer()
+    _kill_at(stopped, 7, monkeypatch)
+    with pytest.raises(Killed):
+        train(stopped, volumes, tmp_path, _silent)
+    train(make_trainer(), volumes, tmp_path, _silent)
+    with (tmp_path / "losses.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == [2, 4, 6, 8, 10, 12]
 
 
-def test_the_learning_rate_rises_stays_and_falls():
-    config = _config(steps=100, warmup=10, cooldown=0.3, learning_rate=1.0)
-    rates = [learning_rate(config, step) for step in range(101)]
-    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
-    np.testing.assert_allclose(rates[10:71], 1)
-    np.testing.assert_allclose(rates[70:], np.linspace(1, 0, 31), atol=1e-12)
-    assert learning_rate(_config(steps=10, cooldown=0, warmup=1), 9) == pytest.approx(2e-3)
+def test_a_device_that_is_too_small_is_told(tmp_path, make_trainer, volumes, monkeypatch):
+    trainer = make_trainer()
+
+    def full(batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer, "update", full)
+    with pytest.raises(DeviceError, match=r"2 patches of 16 x 16 are too much .* lower `batch`"):
+        train(trainer, volumes, tmp_path, _silent)
+
+
+def test_what_goes_on_is_told(tmp_path, make_trainer, volumes, caplog):
+    caplog.set_level(logging.INFO)
+    train(make_trainer(steps=3), volumes, tmp_path, _silent)
+    train(make_trainer(steps=4), volumes, tmp_path, _silent)
+    assert "going on from step 3 of 4" in caplog.text

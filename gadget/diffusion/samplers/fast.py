@@ -16,7 +16,7 @@ from gadget.diffusion.samplers.problem import Problem, Sample, StepReport, compl
 from gadget.diffusion.schedule import power_schedule
 from gadget.mri.sense import SenseOperator
 
-SIGMA_START = 0.2
+SIGMA_START = 0.3
 """First noise level: coarse enough to cover aliasing, fine enough to keep what is known."""
 SIGMA_END = 0.015
 """Last noise level where the receiver's noise is lower."""

@@ -1,0 +1,131 @@
+"""Progress of a cohort: bars on a terminal, a line for each file anywhere else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+from gadget.cli.console import console
+from gadget.cohort.events import Event, Logged, Outcome, Started, Status
+from gadget.cohort.task import Task
+
+log = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """What a cohort tells of itself."""
+
+    def show(self, task: Task, event: Event) -> None:
+        """Take what is told of a file."""
+
+
+class Account:
+    """What is done of a cohort, and how long the rest will take.
+
+    Parameters
+    ----------
+    tasks
+        All that is to be done.
+    """
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._sizes = {task.name: max(task.record.source.size, 1) for task in tasks}
+        self._running: dict[str, Status] = {}
+        self._started = time.monotonic()
+
+    def take(self, task: Task, event: Event) -> None:
+        """Enter what is told of a file."""
+        if isinstance(event, Status):
+            self._running[task.name] = event
+        elif isinstance(event, Started | Outcome):
+            self._running.pop(task.name, None)
+        if isinstance(event, Outcome):
+            self.outcomes[task.name] = event
+
+    @property
+    def share(self) -> float:
+        """Of the work that is done, 0 to 1. Work is in proportion to the raw data."""
+        done = sum(self._sizes[name] for name in self.outcomes)
+        half_done = sum(self._sizes[name] * now.share for name, now in self._running.items())
+        return (done + half_done) / sum(self._sizes.values())
+
+    @property
+    def summary(self) -> str:
+        """Files, images and time left, in words."""
+        images = sum(one.images for one in self.outcomes.values())
+        images += sum(one.images for one in self._running.values())
+        words = f"{len(self.outcomes)} of {len(self._sizes)} files, {images} images"
+        share = self.share
+        if not 0 < share < 1:
+            return words
+        seconds = (time.monotonic() - self._started) * (1 - share) / share
+        return f"{words}, about {_duration(seconds)} left"
+
+
+@contextmanager
+def follow_cohort(account: Account) -> Iterator[Follower]:
+    """Show how far a cohort is."""
+    if not console.is_terminal:
+        yield _Lines(account)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
+    with Bars(*columns, console=console, transient=True) as bars:
+        yield _Bars(account, bars)
+
+
+class _Bars:
+    def __init__(self, account: Account, bars: Bars) -> None:
+        self._account = account
+        self._bars = bars
+        self._all = bars.add_task("all", total=1.0, text=account.summary)
+        self._rows: dict[str, TaskID] = {}
+
+    def show(self, task: Task, event: Event) -> None:
+        if isinstance(event, Logged):
+            _log(task, event)
+            return
+        self._bars.update(self._all, completed=self._account.share, text=self._account.summary)
+        if isinstance(event, Outcome):
+            if task.name in self._rows:
+                self._bars.remove_task(self._rows.pop(task.name))
+            if event.failed:
+                log.error("%s: %s", task.name, event.summary)
+        elif isinstance(event, Status):
+            self._bars.update(
+                self._rows[task.name],
+                completed=event.share,
+                text=f"{event.images} of {event.expected} images",
+            )
+        elif task.name not in self._rows:
+            self._rows[task.name] = self._bars.add_task(task.name, total=1.0, text="")
+
+
+class _Lines:
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def show(self, task: Task, event: Event) -> None:
+        if isinstance(event, Logged):
+            _log(task, event)
+        elif isinstance(event, Outcome):
+            level = logging.ERROR if event.failed else logging.INFO
+            log.log(level, "%s: %s (%s)", task.name, event.summary, self._account.summary)
+
+
+def _log(task: Task, event: Logged) -> None:
+    logging.getLogger(event.logger).log(event.level, "%s: %s", task.name, event.text)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

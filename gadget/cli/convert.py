@@ -1,0 +1,76 @@
+"""`score-gadget convert`: images from ISMRMRD to NIfTI, DICOM and PNG."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gadget.cli.console import say
+from gadget.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="HDF5 file of reconstructed images.")],
+    group: Annotated[
+        str | None, typer.Option("--group", "-g", help="Group of the images; default: all groups.")
+    ] = None,
+    nifti: Annotated[Path | None, typer.Option(help="Folder for NIfTI files.")] = None,
+    dicom: Annotated[Path | None, typer.Option(help="Folder for DICOM files.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Folder for PNG files.")] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option(
+            help="Raw data of the scan: their header tells of patient, scanner, sequence."
+        ),
+    ] = None,
+) -> None:
+    """Convert images, ours or those that a Gadgetron server's client has stored.
+
+    Without raw data the header beside the images counts, if there is one: `xml` in a group of the
+    file. Without any, DICOM files are anonymous.
+
+    Example: score-gadget convert out.h5 --raw raw.h5 --nifti volumes --dicom archive
+    """
+    from gadget.cohort.exports import Export, Kind, open_writers
+    from gadget.mrd.image_file import read_images
+    from gadget.mrd.tally import counted
+
+    formats: dict[Kind, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
+    exports = [Export(kind, folder) for kind, folder in formats.items() if folder is not None]
+    if not exports:
+        raise ConfigError("Say what to convert the images to: --nifti, --dicom or --png FOLDER.")
+    images = read_images(file, group)
+    header = _header(file, group) if raw is None else _header_of_raw(raw)
+    if header is None and (nifti is not None or dicom is not None):
+        log.warning(
+            "There is no header beside the images: patient and scanner are unknown. Give the raw "
+            "data with --raw; those of a Siemens scanner lie the other way round without it."
+        )
+    with open_writers(exports, header) as writers:
+        for image in images:
+            for writer in writers:
+                writer.write(image)
+    say(f"{counted(len(images), 'image')}: {', '.join(str(export.folder) for export in exports)}")
+
+
+def _header_of_raw(path: Path) -> bytes:
+    from gadget.mrd.raw_file import RawFile
+
+    with RawFile(path) as raw:
+        return raw.header_xml
+
+
+def _header(path: Path, group: str | None) -> bytes | None:
+    """Return the XML header in a file of images, if there is one."""
+    from gadget.mrd.raw_file import open_hdf5
+    from gadget.mrd.raw_source import read_text
+
+    with open_hdf5(path) as file:
+        names = [group] if group is not None else list(file)
+        found = (read_text(file.get(f"{name}/xml")) for name in names)
+        return next((text for text in found if text), None)

@@ -1,0 +1,195 @@
+"""`score-gadget evaluate`: how good reconstructions are, where the whole scan is known."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from gadget.cli.console import console, results, say
+from gadget.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gadget.evaluation.plan import Check
+
+PATTERNS = ("uniform1d:4:0.08", "random1d:4:0.08", "random1d:8:0.04", "random1d:4")
+CHECKED = ("sense", "fast")
+"""Methods that are checked with lesions and with noise, unless others are asked for."""
+WIDEST = 240
+"""Width of the table, at most: it is not squeezed into a narrow terminal [characters]."""
+LINE_SECONDS = 10.0
+"""Between two log lines of progress."""
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for report.html and the CSV files.")
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Complete scans: raw data (.h5); images (.nii, .nii.gz, .npy), which are given "
+            "simulated coils and noise; folders of them; phantom:head, phantom:fruit.",
+            show_default=False,
+        ),
+    ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pattern",
+            "-p",
+            metavar="KIND:R[:CENTRE]",
+            help="uniform1d, random1d, gaussian1d, gaussian2d or poisson2d with its acceleration "
+            "and the share of complete lines in the centre; or an .npy file with a mask. "
+            f"Repeatable. Default: {' '.join(PATTERNS)}",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME[:STEPS|:WEIGHTS]",
+            help="zero-filled, sense, sigpy, bart, fast, paper[:STEPS], ssos[:STEPS], "
+            "unet:WEIGHTS, varnet:WEIGHTS. Repeatable. Default: the first five, those of them "
+            "that are installed.",
+            show_default=False,
+        ),
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="anatomy: an orange, not a head; lesions: how much of their contrast is left; "
+            "noise: k-space without any object; or all. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Name or folder of the prior.")] = "brain-small",
+    slices: Annotated[
+        int, typer.Option(min=1, help="Slices of each file, spread over its middle half.")
+    ] = 1,
+    samples: Annotated[
+        int, typer.Option(min=1, max=64, help="Posterior samples of fast; from 2 on, uncertainty.")
+    ] = 1,
+    coils: Annotated[int, typer.Option(min=1, max=128, help="Simulated coils.")] = 8,
+    noise: Annotated[
+        float, typer.Option(min=1e-6, max=10, help="Simulated noise, relative to bright tissue.")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of patterns, noise and samples.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+) -> None:
+    """Undersample complete scans, reconstruct them in several ways, and compare with the truth.
+
+    Prints a table, and writes a page with images and plots, report.html, and a line for each
+    result, cases.csv. BART and sigpy take minutes a slice.
+
+    score-gadget evaluate scans/ -o out -m sense -m fast
+
+    score-gadget evaluate brain.nii.gz -o out -p poisson2d:8:0.06 --samples 8
+
+    score-gadget evaluate -o out --check all
+    """
+    try:
+        from gadget.evaluation.cases import Receiver
+        from gadget.evaluation.facts import facts, lead
+        from gadget.evaluation.methods.choice import Choice, default_methods
+        from gadget.evaluation.plan import Plan, carry_out
+        from gadget.evaluation.report.page import write_report
+        from gadget.evaluation.sources import find_inputs
+        from gadget.evaluation.table import table
+        from gadget.mri.patterns import parse_pattern
+    except ImportError as error:
+        raise ConfigError(
+            f"Evaluating needs {error.name}: pip install 'score-gadget[evaluate]'."
+        ) from error
+
+    choice = Choice(model, device, samples, seed)
+    plan = Plan(
+        files=find_inputs(inputs or []),
+        slices=slices,
+        receiver=Receiver(coils, noise, seed),
+        patterns=[parse_pattern(text) for text in pattern or PATTERNS],
+        methods=choice.methods(method or default_methods()),
+        checks=_checks(check or []),
+        checked=choice.methods(method or CHECKED),
+    )
+    if not plan.files and not plan.checks:
+        raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
+    _make(output)
+    started = time.monotonic()
+    with _following(plan.steps) as step:
+        findings = carry_out(plan, output, step)
+    if findings.main is not None:
+        drawn = table(findings.main.summary)
+        natural = results.measure(drawn, options=results.options.update(width=WIDEST)).maximum
+        Console(highlight=False, width=max(natural, results.width)).print(drawn)
+    page = output / "report.html"
+    write_report(
+        page,
+        findings,
+        lead=lead(plan),
+        command=shlex.join(["score-gadget", *sys.argv[1:]]),
+        facts=facts(plan, choice.prior, samples, time.monotonic() - started),
+    )
+    say(f"report: {page}")
+
+
+def _checks(wanted: Sequence[str]) -> list[Check]:
+    from gadget.evaluation.plan import CHECKS
+
+    unknown = [name for name in wanted if name not in (*CHECKS, "all")]
+    if unknown:
+        raise ConfigError(f"'{unknown[0]}' is no check; expected {', '.join(CHECKS)} or all.")
+    return [check for check in CHECKS if check in wanted or "all" in wanted]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+
+
+@contextmanager
+def _following(steps: int) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is done: a bar with the time left, or log lines."""
+    if not console.is_terminal:
+        yield _lines(steps)
+        return
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[now]}"),
+    )
+    with Bars(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("", total=steps, now="")
+        yield lambda now: bars.update(task, advance=1, now=now)
+
+
+def _lines(steps: int) -> Callable[[str], None]:
+    started = last = time.monotonic()
+    done = 0
+
+    def step(now: str) -> None:
+        nonlocal done, last
+        done += 1
+        if time.monotonic() - last >= LINE_SECONDS:
+            last = time.monotonic()
+            left = (last - started) / done * max(0, steps - done)
+            log.info("%d of %d, about %.0f minutes left: %s", done, steps, left / 60, now)
+
+    return step

@@ -1,0 +1,116 @@
+"""`score-gadget node`: the reconstruction as a server, for `<connect>` in a pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gadget.cli.console import complain, say
+from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
+from gadget.errors import ConfigError, StreamError
+
+if TYPE_CHECKING:
+    from gadget.stream.resident import ResidentServer
+
+NODE = "gadget.nodes.reconstruct:reconstruct"
+DEFAULT_BIND = "127.0.0.1:18000"
+
+log = logging.getLogger(__name__)
+
+app = typer.Typer(invoke_without_command=True)
+
+
+@app.callback()
+def node(
+    context: typer.Context,
+    bind: Annotated[
+        str, typer.Option(help="Address to listen on: host:port, IPv6 in square brackets.")
+    ] = DEFAULT_BIND,
+    model: Annotated[
+        str, typer.Option(help="Prior for connections that name none: a name or a folder.")
+    ] = "brain-small",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, for connections that name none.")
+    ] = "auto",
+    properties: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--property",
+            help="NAME=VALUE: a setting of `reconstruct` for connections that do not name it; may "
+            "be given several times.",
+        ),
+    ] = None,
+    queue: Annotated[int, typer.Option(min=1, help="Buffers of one connection that may wait.")] = 4,
+) -> None:
+    """Serve the node `reconstruct` to pipelines that <connect> to it.
+
+    SIGTERM or Ctrl-C ends the server when the open scans are finished, a second one at once.
+    """
+    context.obj = bind
+    if context.invoked_subcommand is not None:
+        return
+    from gadget.stream.address import Address, listen, parse_address
+
+    address = parse_address(bind)
+    defaults = _read_properties(properties or [])
+    log_as_a_server()
+    listener = listen(address)  # at once: scans that come while the model is loaded wait
+    address = Address(*listener.getsockname()[:2])
+    warn_if_open(address)
+    from gadget.stream.engine import Engine
+    from gadget.stream.node import resolve
+    from gadget.stream.resident import ResidentServer
+
+    engine = Engine(model, device)
+    server = ResidentServer(listener, engine, resolve(NODE), depth=queue, defaults=defaults)
+    server.warm_up()
+    obey_signals(server.stop)
+    log.info("%s Ready at %s.", server.status().identity, address)
+    _serve(server)
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", "--bind", help=f"Address of the server; default: {DEFAULT_BIND}."
+        ),
+    ] = None,
+) -> None:
+    """Tell how a server is; exit status 1 if it does not answer."""
+    from gadget.stream.address import parse_address
+    from gadget.stream.status import ask
+
+    told = ask(parse_address(address or context.obj))
+    say(told.identity)
+    say(told.work)
+
+
+def _read_properties(texts: list[str]) -> dict[str, str]:
+    """Return the settings that the command line names; raise `ConfigError` if one is wrong."""
+    from gadget.stream.node import resolve
+    from gadget.stream.settings import make_settings
+
+    values = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"Expected --property NAME=VALUE, got '{text}'.")
+        values[name] = value
+    make_settings(resolve(resolve(NODE).settings_path), values)
+    return values
+
+
+def _serve(server: ResidentServer) -> None:
+    try:
+        server.serve()
+    except StreamError as error:
+        complain(str(error))
+        logging.shutdown()
+        os._exit(1)  # threads that compute would hold the interpreter up, or crash it
+    log.info("All scans are finished.")

@@ -1,0 +1,52 @@
+"""`score-gadget replay` of one file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gadget.cli.console import say
+from gadget.cli.replay_progress import follow
+from gadget.cohort.exports import open_writers
+from gadget.cohort.task import reconstruct
+from gadget.errors import ConfigError
+from gadget.mrd.image_file import ImageWriter
+from gadget.mrd.raw_file import RawFile
+from gadget.mrd.tally import Tally
+
+if TYPE_CHECKING:
+    import ismrmrd
+
+    from gadget.cohort.recipe import Recipe
+
+
+def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
+    """Reconstruct a file and tell how it went; images that are finished before an error are kept.
+
+    Raises
+    ------
+    ConfigError
+        The file does not exist, or the output cannot be written.
+    ReconError
+        The reconstruction failed, or images are missing.
+    """
+    if output.exists() and file.exists() and output.samefile(file):
+        raise ConfigError(f"'{output}' is the raw data itself; choose another file for the images.")
+    started = time.monotonic()
+    tally = Tally()
+    with (
+        RawFile(file, recipe.in_group) as raw,
+        open_writers(recipe.exports, raw.header_xml) as exporters,
+        ImageWriter(output, recipe.out_group) as writer,
+        follow(tally, raw.number_of_acquisitions) as progress,
+    ):
+
+        def take(image: ismrmrd.Image) -> None:
+            for one in (writer.append, *(exporter.write for exporter in exporters)):
+                one(image)
+            progress.show_image(image)
+
+        reconstruct(raw, recipe, tally, take, progress.show)
+    seconds = time.monotonic() - started
+    say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per slice: {output}")

@@ -1,0 +1,51 @@
+"""`score-gadget serve`: a server for scanners and clients without Gadgetron."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Annotated
+
+import typer
+
+from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
+
+log = logging.getLogger(__name__)
+
+
+def serve(
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="0: any.")] = 9002,
+    bind: Annotated[str, typer.Option(help="Address of this machine to listen on.")] = "127.0.0.1",
+    config: Annotated[
+        str,
+        typer.Option(
+            "--config",
+            "-c",
+            help="Pipeline for clients that name none of the installed ones: a file, or the name "
+            "of an installed one.",
+        ),
+    ] = "score_hybrid.xml",
+    clients: Annotated[
+        int, typer.Option(min=1, help="Clients that are served at once; others wait.")
+    ] = 4,
+) -> None:
+    """Serve clients that speak the ISMRMRD streaming protocol: Gadgetron's own, FIRE, OpenRecon.
+
+    SIGTERM or Ctrl-C ends the server when the clients that are connected are served, a second one
+    at once.
+    """
+    from gadget.stream.address import Address, listen
+    from gadget.stream.pipeline import find_pipeline, read_pipeline
+    from gadget.stream.server import ScanServer
+
+    log_as_a_server()
+    pipeline = read_pipeline(find_pipeline(config))
+    listener = listen(Address(bind, port))
+    address = Address(*listener.getsockname()[:2])
+    warn_if_open(address)
+    with ScanServer(listener, pipeline, clients) as server:
+        obey_signals(lambda: threading.Thread(target=server.shutdown).start())
+        log.info("Ready at %s.", address)
+        server.serve()
+        log.info("No more clients are accepted; those that are connected are served.")
+    log.info("All clients are served.")

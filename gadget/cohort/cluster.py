@@ -1,0 +1,131 @@
+"""Tasks on the machines of a cluster, by dask.distributed.
+
+Each worker of the cluster starts a process for each task, as a local run does. Files are read and
+written by the workers: they need the same paths as here, and this package.
+"""
+
+from __future__ import annotations
+
+import pickle
+import queue
+import socket
+import uuid
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gadget.cohort.events import Event, Outcome, Started
+from gadget.cohort.job import Job
+from gadget.cohort.recipe import Recipe
+from gadget.cohort.task import Task
+from gadget.errors import ConfigError
+
+ANSWER_SECONDS = 10
+POLL_SECONDS = 0.5
+
+
+def run_on_cluster(
+    address: str, tasks: Sequence[Task], recipe: Recipe
+) -> Generator[tuple[Task, Event], None, None]:
+    """Carry out tasks and yield what is told of each; the last event of a task is its `Outcome`.
+
+    A task whose worker dies is given to another one. Closing the iterator ends what is still
+    running.
+
+    Parameters
+    ----------
+    address
+        Address of the scheduler.
+    tasks
+        What is to be done.
+    recipe
+        How.
+
+    Raises
+    ------
+    ConfigError
+        No scheduler answers there, or dask.distributed is missing.
+    """
+    with _connect(address) as client:
+        run = f"score-gadget-{uuid.uuid4().hex}"
+        stop = _distributed().Event(run, client=client)
+        told: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        # What comes is from workers that run what this process sent them.
+        client.subscribe_topic(run, lambda message: told.put(pickle.loads(message[1])))  # noqa: S301
+        futures = [
+            client.submit(_work, run, number, task, recipe, key=f"{run}-{number}", pure=False)
+            for number, task in enumerate(tasks)
+        ]
+        for number, future in enumerate(futures):
+            future.add_done_callback(lambda one, number=number: told.put((number, _outcome(one))))
+        left = set(range(len(tasks)))
+        try:
+            while left:
+                number, event = told.get()
+                if number in left:
+                    if isinstance(event, Outcome):
+                        left.remove(number)
+                    yield tasks[number], event
+        finally:
+            if left:
+                stop.set()
+                client.cancel(futures)
+
+
+def _distributed() -> Any:  # noqa: ANN401 - a module that is only partly typed
+    try:
+        import distributed
+    except ImportError as error:
+        raise ConfigError(
+            "A cluster needs dask.distributed: pip install 'score-gadget[dask]'."
+        ) from error
+    return distributed
+
+
+def _connect(address: str) -> Any:  # noqa: ANN401
+    client = _distributed().Client
+    try:
+        return client(address, timeout=ANSWER_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"No scheduler of dask answers at '{address}'; expected an address such as "
+            "tcp://scheduler:8786."
+        ) from error
+
+
+def _outcome(future: Any) -> Outcome:  # noqa: ANN401
+    try:
+        outcome: Outcome = future.result()
+    except Exception as error:  # noqa: BLE001 - whatever befell the worker
+        name = type(error).__name__
+        return Outcome(f"The cluster could not carry it out: {name}: {error}", failed=True)
+    return outcome
+
+
+def _work(run: str, number: int, task: Task, recipe: Recipe) -> Outcome:
+    """Carry out a task in a worker of the cluster."""
+    worker, stop = _distributed().get_worker(), _distributed().Event(run)
+
+    def tell(event: Event) -> None:
+        worker.log_event(run, pickle.dumps((number, event)))
+
+    tell(Started())
+    job = Job(task, recipe)
+    try:
+        while not stop.is_set():
+            if job.connection.poll(POLL_SECONDS):
+                event = job.read()
+                if isinstance(event, Outcome):
+                    return _located(event)
+                tell(event)
+        return Outcome("It was stopped.", failed=True)
+    finally:
+        job.terminate()
+        job.close()
+
+
+def _located(outcome: Outcome) -> Outcome:
+    """Say of a failure where it was: hosts of a cluster may differ."""
+    if not outcome.failed:
+        return outcome
+    return replace(outcome, summary=f"{outcome.summary} (on {socket.gethostname()})")

@@ -1,0 +1,74 @@
+"""Images in formats for people and archives, beside the HDF5 file."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from gadget.mrd.export import FolderWriter
+
+
+Kind: TypeAlias = Literal["png", "nifti", "dicom"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A format and the folder for its files."""
+
+    kind: Kind
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.folder}"
+
+
+@contextmanager
+def open_writers(
+    exports: Iterable[Export], header_xml: bytes | None = None, stem: str = ""
+) -> Iterator[list[FolderWriter]]:
+    """Give a writer for each export; at the end all files are complete.
+
+    Parameters
+    ----------
+    exports
+        Formats and folders; the folders are made.
+    header_xml
+        Header of the raw data.
+    stem
+        First part of the files' names. It may begin with folders.
+
+    Raises
+    ------
+    ConfigError
+        A folder cannot be made, or the package for a format is missing.
+    DataError
+        At the end: images cannot be written in a format.
+    """
+    with ExitStack() as stack:
+        yield [stack.enter_context(_open(export, header_xml, Path(stem))) for export in exports]
+
+
+def exported(export: Export, stem: str) -> bool:
+    """Say whether there is a file of this stem in the folder of an export."""
+    place = export.folder / stem
+    return any(place.parent.glob(f"{glob.escape(place.name)}_series_*"))
+
+
+def _open(export: Export, header_xml: bytes | None, stem: Path) -> FolderWriter:
+    folder = export.folder / stem.parent
+    if export.kind == "png":
+        from gadget.mrd.png import PngWriter
+
+        return PngWriter(folder, stem.name)
+    if export.kind == "nifti":
+        from gadget.mrd.nifti import NiftiWriter
+
+        return NiftiWriter(folder, stem.name, header_xml)
+    from gadget.mrd.dicom import DicomWriter
+
+    return DicomWriter(folder, stem.name, header_xml)

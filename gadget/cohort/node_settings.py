@@ -1,0 +1,114 @@
+"""Settings of this package's nodes in a pipeline: checked and overridden before anything runs.
+
+Nodes of other packages are left alone: what they take is known to them only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from pydantic import BaseModel
+
+from gadget.errors import ConfigError
+from gadget.stream.configuration import parse_xml, serialize
+from gadget.stream.node import resolve
+from gadget.stream.settings import read_settings
+
+OWN_NODES = "gadget.nodes."
+SERVED = "gadget.nodes.reconstruct", "reconstruct"
+"""What `score-gadget node` serves to pipelines that connect to it."""
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A node of this package, or what may be one."""
+
+    name: str
+    external: Element
+    model: type[BaseModel]
+    certain: bool = True
+
+    def knows(self, setting: str) -> bool:
+        return setting in self.model.model_fields
+
+    def settings(self, pipeline: str) -> BaseModel:
+        try:
+            return read_settings(self.model, serialize(self.external.find("configuration")))
+        except ConfigError as error:
+            raise ConfigError(f"{pipeline}, node {self.name}: {error}") from None
+
+
+def override(text: bytes, values: Mapping[str, str], name: str) -> str:
+    """Return a pipeline whose settings have these values, in every node that has such a setting.
+
+    Parameters
+    ----------
+    text
+        The pipeline, XML.
+    values
+        New values by the names of the settings.
+    name
+        What the pipeline is called in messages.
+
+    Raises
+    ------
+    ConfigError
+        The text is no XML, no node has such a setting, or a setting is wrong, overridden or not.
+    """
+    root = parse_xml(text, name)
+    nodes = list(_nodes(root, name))
+    for setting, value in values.items():
+        concerned = [node for node in nodes if node.knows(setting)]
+        if not concerned:
+            raise ConfigError(_unknown(setting, nodes, name))
+        for node in concerned:
+            _set_property(node.external, setting, value)
+    for node in nodes:
+        if node.certain or any(map(node.knows, values)):
+            node.settings(name)
+    return tostring(root, encoding="unicode")
+
+
+def own_settings(pipeline: str) -> list[BaseModel]:
+    """Return the settings of each node of this package, in the order of the pipeline."""
+    name = "The pipeline"
+    nodes = _nodes(parse_xml(pipeline.encode(), name), name)
+    return [node.settings(name) for node in nodes if node.certain]
+
+
+def _nodes(root: Element, name: str) -> Iterator[_Node]:
+    for external in root.iter("external"):
+        execute, connect = external.find("execute"), external.find("connect")
+        if connect is not None:
+            yield _Node(f"at port {connect.get('port')}", external, _model(*SERVED), certain=False)
+        elif execute is not None and execute.get("name", "").startswith(OWN_NODES):
+            module, target = execute.get("name", ""), execute.get("target", "")
+            try:
+                yield _Node(target, external, _model(module, target))
+            except (ImportError, AttributeError, ConfigError):
+                raise ConfigError(f"{name} names '{target}' of {module}: no such node.") from None
+
+
+def _model(module: str, target: str) -> type[BaseModel]:
+    model: type[BaseModel] = resolve(resolve(f"{module}:{target}").settings_path)
+    return model
+
+
+def _set_property(external: Element, name: str, value: str) -> None:
+    configuration = external.find("configuration")
+    if configuration is None:
+        configuration = SubElement(external, "configuration")
+    for old in configuration.findall("property"):
+        if (old.get("name") or old.findtext("name") or "").strip() == name:
+            configuration.remove(old)
+    SubElement(configuration, "property", name=name, value=value)
+
+
+def _unknown(setting: str, nodes: list[_Node], name: str) -> str:
+    known = sorted({field for node in nodes for field in node.model.model_fields})
+    close = difflib.get_close_matches(setting, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known) or 'none'}."
+    return f"{name} has no setting '{setting}': {hint}"

@@ -1,0 +1,114 @@
+"""Where outputs come to be: beside their final place, out of everybody's way."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gadget.errors import ConfigError, DataError
+
+SUFFIX = ".partial"
+
+
+@contextmanager
+def working_folder(output: Path) -> Iterator[Path]:
+    """Give an empty folder on the file system of an output; it is gone at the end.
+
+    Raises
+    ------
+    DataError
+        It cannot be made.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(
+            prefix=f".{output.name}.", suffix=SUFFIX, dir=output.parent, ignore_cleanup_errors=True
+        )
+    except OSError as error:
+        raise DataError(f"'{output}' cannot be written: {error.strerror}.") from error
+    with folder as path:
+        yield Path(path)
+
+
+def settle(file: Path, output: Path) -> None:
+    """Move a complete file to its final place, at once and for good.
+
+    Raises
+    ------
+    DataError
+        The disk is full, or another error of the file system.
+    """
+    try:
+        with file.open("rb") as content:
+            # Without it a file can be there and yet be empty after a loss of power.
+            os.fsync(content.fileno())
+        file.replace(output)
+    except OSError as error:
+        raise DataError(f"'{output}' cannot be written: {error.strerror}.") from error
+
+
+@contextmanager
+def claimed(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
+    """Keep a folder of outputs for one run alone, and clear away what killed runs left there.
+
+    Parameters
+    ----------
+    folder
+        Folder of the outputs; made if it is not there.
+    outputs
+        The outputs, in `folder` or below.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made or written to, or another run is at work in it.
+    """
+    places = {output.parent for output in outputs}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder '{folder}' cannot be written to: {error.strerror}. Choose another one."
+        ) from error
+    try:
+        _lock(handle, folder)
+        with _swept(places):
+            yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Network file systems may know no locks of folders: two runs then do the same work twice,
+        # and spoil nothing.
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+            raise ConfigError(
+                f"Another run is writing to '{folder}'. Wait for its end, or choose another folder."
+            ) from None
+
+
+@contextmanager
+def _swept(places: Iterable[Path]) -> Iterator[None]:
+    try:
+        _sweep(places)
+        yield
+    finally:
+        _sweep(places)
+
+
+def _sweep(places: Iterable[Path]) -> None:
+    for place in places:
+        for left in place.glob(f".*.h5.*{SUFFIX}"):
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,143 @@
+"""What is to be done for a cohort, and what is done already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import h5py
+
+from gadget.cohort.exports import exported
+from gadget.cohort.recipe import Recipe
+from gadget.cohort.record import Record, making_of, read_record, source_of
+from gadget.cohort.task import Task
+from gadget.errors import ConfigError, DataError
+from gadget.mrd.raw_file import open_hdf5
+
+RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
+"""Of raw data in a folder."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tasks of a cohort."""
+
+    tasks: list[Task]
+    """What is to be done."""
+    finished: int
+    """Files that were finished before, just as they would be now."""
+    outdated: int
+    """Outputs that were made from other data or in another way; they are among the tasks."""
+
+
+def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
+    """Find the raw data of a cohort and what is left to be done.
+
+    Parameters
+    ----------
+    arguments
+        Files of raw data, and folders, which are searched with all that is below them.
+    folder
+        Folder for the images. Those of a file are in `<stem>.h5`, those of a file that was found
+        in a folder are in the same subfolder as there.
+    recipe
+        How the files are reconstructed.
+
+    Raises
+    ------
+    ConfigError
+        A file does not exist, there are no raw data, two files have the same output, raw data
+        would be overwritten, or a model is missing.
+    """
+    folder = _absolute(folder)
+    making = making_of(recipe)
+    exports = frozenset(map(str, recipe.exports))
+    tasks: list[Task] = []
+    finished = outdated = 0
+    for name, raw in _name(_find(arguments, folder), folder).items():
+        output = folder / f"{name}.h5"
+        _protect_raw_data(output, recipe.out_group)
+        wanted = Record(source=source_of(raw), making=making, exports=exports)
+        found = read_record(output, recipe.out_group)
+        if found is None or not found.tells_of_the_same_images(wanted):
+            outdated += found is not None
+            tasks.append(Task(name, raw, output, wanted))
+        elif not _all_exported(found, name, recipe):
+            wanted = found.model_copy(update={"exports": found.exports | exports})
+            tasks.append(Task(name, raw, output, wanted, reconstruct=False))
+        else:
+            finished += 1
+    return Plan(tasks, finished, outdated)
+
+
+def _all_exported(found: Record, name: str, recipe: Recipe) -> bool:
+    return all(str(export) in found.exports and exported(export, name) for export in recipe.exports)
+
+
+def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
+    """Return all files of raw data, each with its name below the folder of the outputs."""
+    found: dict[Path, PurePath] = {}
+    for argument in map(_absolute, arguments):
+        if argument.is_dir():
+            below = sorted(_walk(argument, folder))
+            if not below:
+                raise ConfigError(
+                    f"'{argument}' holds no file that ends in {', '.join(RAW_SUFFIXES)}: expected "
+                    "raw data."
+                )
+            for raw in below:
+                found.setdefault(raw, raw.relative_to(argument))
+        elif argument.exists():
+            found.setdefault(argument, PurePath(argument.name))
+        else:
+            raise ConfigError(f"'{argument}' does not exist; expected raw data, HDF5.")
+    return found
+
+
+def _walk(top: Path, outputs: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(top):
+        here = Path(place)
+        # Outputs are no raw data.
+        folders[:] = [name for name in folders if name[0] != "." and here / name != outputs]
+        for name in files:
+            if name[0] != "." and name.lower().endswith(RAW_SUFFIXES):
+                yield here / name
+
+
+def _name(found: dict[Path, PurePath], folder: Path) -> dict[str, Path]:
+    """Return the files of raw data by the names of their outputs, without suffix."""
+    named: dict[str, Path] = {}
+    originals = {os.path.realpath(raw) for raw in found}
+    for raw, relative in found.items():
+        name = str(relative.with_suffix(""))
+        output = folder / f"{name}.h5"
+        if name in named:
+            raise ConfigError(
+                f"'{named[name]}' and '{raw}' have the same output, '{output}'. Rename one of "
+                "them, or give the folder above both: what is in its subfolders stays apart."
+            )
+        if os.path.realpath(output) in originals:
+            raise ConfigError(
+                f"'{output}' is raw data itself; choose another folder for the images."
+            )
+        named[name] = raw
+    return named
+
+
+def _protect_raw_data(output: Path, group: str) -> None:
+    if not output.is_file():
+        return
+    try:
+        with open_hdf5(output) as file:
+            raw = isinstance(file.get(f"{group}/data"), h5py.Dataset)
+    except DataError:
+        return
+    if raw:
+        raise ConfigError(f"'{output}' holds raw data; choose another folder for the images.")
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path that holds in every process."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would follow links

@@ -1,0 +1,91 @@
+"""How every file of a cohort is reconstructed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gadget.cohort.exports import Export
+from gadget.cohort.node_settings import override, own_settings
+from gadget.diffusion.settings import SamplerSettings
+from gadget.errors import ConfigError, WeightsError
+from gadget.stream.pipeline import find_pipeline, parse_pipeline
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done with a file of raw data."""
+
+    pipeline: str
+    """XML, or the name of a pipeline that the server has."""
+    in_group: str | None = None
+    """Group of the raw data; by default the one that there is."""
+    out_group: str = "dataset"
+    """Group of the images."""
+    server: str | None = None
+    """`host:port` of a server that runs the pipeline; by default it is run here."""
+    exports: tuple[Export, ...] = ()
+
+    @property
+    def named(self) -> bool:
+        """Whether `pipeline` is only the name of one that the server has."""
+        return "<" not in self.pipeline
+
+
+def prepare_pipeline(config: str, settings: Mapping[str, str], server: str | None) -> str:
+    """Return the pipeline of a recipe, with settings overridden.
+
+    Parameters
+    ----------
+    config
+        A file, or the name of a pipeline. A server looks for the name among its own, unless
+        settings are to be overridden.
+    settings
+        New values by the names of the settings.
+    server
+        As in `Recipe`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such pipeline, it cannot be run, or a setting is wrong.
+    """
+    if server is not None and not settings and not Path(config).is_file():
+        return config
+    path = find_pipeline(config)
+    name = f"The pipeline {path}"
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read: {error.strerror}.") from error
+    if server is None:
+        parse_pipeline(text, name)
+    return override(text, settings, name)
+
+
+def model_checksums(recipe: Recipe) -> dict[str, str]:
+    """Return the checksum of the weights of each model that the pipeline samples from.
+
+    Which ones a server has nobody knows here.
+
+    Raises
+    ------
+    ConfigError
+        There is no such model.
+    """
+    if recipe.server is not None:
+        return {}
+    names = {
+        settings.model
+        for settings in own_settings(recipe.pipeline)
+        if isinstance(settings, SamplerSettings) and settings.method in ("fast", "paper")
+    }
+    if not names:
+        return {}
+    from gadget.diffusion.model_folder import find_model, read_config
+
+    try:
+        return {name: read_config(find_model(name)).sha256 for name in sorted(names)}
+    except WeightsError as error:
+        raise ConfigError(str(error)) from error

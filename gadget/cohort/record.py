@@ -1,0 +1,112 @@
+"""What the images in a file were made from, and how: kept beside them, in the file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from xml.etree.ElementTree import canonicalize
+
+import h5py
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gadget import __version__
+from gadget.cohort.recipe import Recipe, model_checksums
+from gadget.errors import ConfigError, DataError
+from gadget.mrd.raw_file import open_hdf5
+
+ATTRIBUTE = "score_gadget"
+"""Attribute of the group of the images."""
+MAX_PIPELINE = 2**15
+"""HDF5 has room for 64 KiB in an attribute."""
+
+
+class Making(BaseModel):
+    """How images are made: all of a recipe that they depend on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    """Version of this package."""
+    pipeline: str
+    server: bool
+    """Whether a server ran the pipeline."""
+    models: dict[str, str]
+    """Checksums of the weights by the names of the models."""
+    group: str | None
+    """Group of the raw data."""
+
+
+class Source(BaseModel):
+    """Which raw data images are made from. Moving and copying (with `cp -p`) change nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    size: int
+    """[bytes]"""
+    modified_ns: int
+    """[ns since 1970]"""
+
+
+class Record(BaseModel):
+    """What images in a file were made from, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Source
+    making: Making
+    exports: frozenset[str] = frozenset()
+    """Formats and folders that the images have been written to as well."""
+
+    def tells_of_the_same_images(self, other: Record) -> bool:
+        """Say whether both are of the same data, reconstructed in the same way."""
+        return (self.source, self.making) == (other.source, other.making)
+
+
+def making_of(recipe: Recipe) -> Making:
+    """Return what the images of a recipe depend on.
+
+    Raises
+    ------
+    ConfigError
+        A model of the pipeline is missing.
+    """
+    pipeline = recipe.pipeline
+    if not recipe.named:
+        # Comments and layout change no image.
+        pipeline = canonicalize(pipeline, strip_text=True)
+    if len(pipeline) > MAX_PIPELINE:
+        pipeline = f"sha256 {hashlib.sha256(pipeline.encode()).hexdigest()}"
+    return Making(
+        version=__version__,
+        pipeline=pipeline,
+        server=recipe.server is not None,
+        models=model_checksums(recipe),
+        group=recipe.in_group,
+    )
+
+
+def source_of(raw: Path) -> Source:
+    """Return what tells the present state of a file from others."""
+    found = raw.stat()
+    return Source(name=raw.name, size=found.st_size, modified_ns=found.st_mtime_ns)
+
+
+def read_record(path: Path, group: str) -> Record | None:
+    """Return the record of the images in a group, None where there is none that can be read."""
+    try:
+        with open_hdf5(path) as file:
+            here = file.get(group)
+            text = here.attrs.get(ATTRIBUTE) if isinstance(here, h5py.Group) else None
+    except (ConfigError, DataError, OSError, RuntimeError):
+        return None
+    try:
+        return Record.model_validate_json(text) if isinstance(text, str) else None
+    except ValidationError:
+        return None
+
+
+def write_record(path: Path, group: str, record: Record) -> None:
+    """Write the record beside the images of a group."""
+    with h5py.File(path, "r+") as file:
+        file[group].attrs[ATTRIBUTE] = record.model_dump_json()

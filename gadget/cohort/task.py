@@ -1,0 +1,188 @@
+"""One file of a cohort: raw data in, images out."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import ismrmrd
+
+from gadget import __version__
+from gadget.cohort.events import Outcome, Status
+from gadget.cohort.exports import open_writers
+from gadget.cohort.place import settle, working_folder
+from gadget.cohort.recipe import Recipe
+from gadget.cohort.record import Record, write_record
+from gadget.errors import ConfigError, DataError, ReconError
+from gadget.mrd.image_file import ImageWriter, read_images
+from gadget.mrd.raw_file import RawFile, open_hdf5
+from gadget.mrd.tally import Tally
+from gadget.stream.client import run_on_server
+from gadget.stream.host import run_pipeline
+from gadget.stream.pipeline import parse_pipeline
+from gadget.stream.progress import Progress
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file of raw data and what is to become of it."""
+
+    name: str
+    """Path of the images below the folder of the cohort, without suffix."""
+    raw: Path
+    output: Path
+    record: Record
+    """What the output will tell of itself."""
+    reconstruct: bool = True
+    """Whether images are to be made; if not, those that there are are only exported."""
+
+
+def carry_out(task: Task, recipe: Recipe, report: Callable[[Status], None]) -> Outcome:
+    """Carry out a task and say how it ended; no error of the file leaves this function."""
+    started = time.monotonic()
+    tally = Tally()
+    try:
+        _check_version(task)
+        _produce(task, recipe, tally, report)
+    except Exception as error:
+        log.debug("The traceback of the error:", exc_info=True)
+        return Outcome(_sentence(error), failed=True, seconds=time.monotonic() - started)
+    summary = tally.summary if task.reconstruct else "exported"
+    return Outcome(summary, tally.images, seconds=time.monotonic() - started)
+
+
+def reconstruct(
+    raw: RawFile,
+    recipe: Recipe,
+    tally: Tally,
+    on_image: Callable[[ismrmrd.Image], None],
+    on_progress: Callable[[Progress], None],
+) -> None:
+    """Reconstruct raw data, here or with a server.
+
+    Parameters
+    ----------
+    raw
+        The raw data.
+    recipe
+        How.
+    tally
+        Counts what goes in and comes out.
+    on_image
+        Called for each image once it is counted.
+    on_progress
+        Called for what the nodes tell of their progress.
+
+    Raises
+    ------
+    ReconError
+        The reconstruction failed, or images are missing. Those that there are have been handed on.
+    """
+
+    def take(image: ismrmrd.Image) -> None:
+        tally.receive(image)
+        on_image(image)
+
+    messages, text = tally.watch(raw.messages()), recipe.pipeline.encode()
+    if recipe.server is not None:
+        pipeline = recipe.pipeline if recipe.named else text
+        run_on_server(recipe.server, pipeline, raw.header_xml, messages, take)
+    else:
+        run_pipeline(parse_pipeline(text), raw.header_xml, messages, take, on_progress)
+    tally.check()
+
+
+def steps_of(progress: Progress) -> tuple[int, int]:
+    """Return the steps that are done and all steps; 0 of 0 where a node does not count."""
+    done, total = progress.fields.get("done"), progress.fields.get("total")
+    if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
+        return int(done), int(total)
+    return 0, 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ReconError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"A file could not be read or written: {error}."
+    return f"{type(error).__name__}: {error}. That is an error of score-gadget itself."
+
+
+def _check_version(task: Task) -> None:
+    wanted = task.record.making.version
+    if wanted != __version__:
+        raise ConfigError(
+            f"Version {wanted} of score-gadget has sent the file to version {__version__}: install "
+            "the same one everywhere."
+        )
+
+
+def _produce(task: Task, recipe: Recipe, tally: Tally, report: Callable[[Status], None]) -> None:
+    with RawFile(task.raw, recipe.in_group) as raw, working_folder(task.output) as folder:
+        images = folder / task.output.name
+        _keep_other_groups(task.output, images)
+        if task.reconstruct:
+            _make_images(raw, images, recipe, tally, report)
+        if recipe.exports:
+            with open_writers(recipe.exports, raw.header_xml, task.name) as writers:
+                for image in read_images(images, recipe.out_group):
+                    for writer in writers:
+                        writer.write(image)
+        write_record(images, recipe.out_group, task.record)
+        settle(images, task.output)
+
+
+def _keep_other_groups(output: Path, images: Path) -> None:
+    with suppress(ConfigError, DataError):  # there is no output yet, or it is only half of one
+        open_hdf5(output).close()
+        shutil.copyfile(output, images)
+
+
+def _make_images(
+    raw: RawFile, images: Path, recipe: Recipe, tally: Tally, report: Callable[[Status], None]
+) -> None:
+    meter = _Meter(tally, raw.number_of_acquisitions, report)
+    with ImageWriter(images, recipe.out_group) as writer:
+
+        def take(image: ismrmrd.Image) -> None:
+            writer.append(image)
+            meter.take_image()
+
+        reconstruct(raw, recipe, tally, take, meter.take_progress)
+
+
+class _Meter:
+    """Measures how far a task is, and tells it a few times a second."""
+
+    def __init__(self, tally: Tally, readouts: int, report: Callable[[Status], None]) -> None:
+        self._tally = tally
+        self._readouts = readouts
+        self._report = report
+        self._step = 0.0
+        self._next = 0.0
+
+    def take_image(self) -> None:
+        self._step = 0.0
+        self._tell()
+
+    def take_progress(self, progress: Progress) -> None:
+        done, total = steps_of(progress)
+        if total and time.monotonic() >= self._next:
+            self._step = done / total
+            self._tell()
+
+    def _tell(self) -> None:
+        self._next = time.monotonic() + REPORT_SECONDS
+        tally = self._tally
+        read = tally.readouts / max(self._readouts, 1)
+        made = (tally.images + self._step) / max(tally.expected, 1)
+        self._report(Status(tally.images, tally.expected, min(1.0, read * made)))

@@ -1,0 +1,210 @@
+"""Whether small lesions keep their contrast under acceleration, and whether new ones appear.
+
+Lesions are laid into a completely measured slice. Every acceleration is reconstructed twice, with
+and without them, from the same lines and the same noise: the difference is what the method made of
+the lesions alone. In places where nothing was laid, the error without lesions shows what a reader
+would take for one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from gadget.evaluation.cases import Case
+from gadget.evaluation.honesty import foreground
+from gadget.evaluation.methods.method import Method
+from gadget.evaluation.records import Spread, spread
+from gadget.mri.patterns import Pattern, parse_pattern
+
+DIAMETERS = (3, 5, 9)
+"""[pixels]"""
+CONTRASTS = (0.15, 0.4)
+"""Brightness added, relative to the tissue."""
+ACCELERATIONS = (2, 4, 6, 8)
+CENTRE = 0.32
+"""Share of complete lines in the centre times the acceleration: 8% at 4, 4% at 8."""
+RING = (1.5, 4.5)
+"""Background of a lesion: so far from its edge, from and to [pixels]."""
+SPACING = 20
+"""Between the middles of two lesions [pixels]."""
+MOST = 96
+"""Places with and without a lesion in a slice, if there is room."""
+SEEN = 0.5
+"""Share of a lesion's contrast from which on a reader sees it."""
+
+Image = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A place in an image `[y, x]` where a lesion is laid, or looked for."""
+
+    y: int
+    x: int
+    diameter: int
+    contrast: float
+    """0 where nothing is laid."""
+
+    def shape(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the lesion's share of every pixel."""
+        return np.clip(self.diameter / 2 - self._radius(size) + 0.5, 0, 1).astype(np.float32)
+
+    def contrast_in(self, image: Image, tissue: Image) -> float:
+        """Return the contrast of the lesion that would brighten `tissue` as much as `image` does.
+
+        An image of nothing but a lesion, or of a change, gives its contrast.
+        """
+        size = (image.shape[0], image.shape[1])
+        beyond = self._radius(size) - self.diameter / 2
+        disk, ring = beyond <= 0, (beyond >= RING[0]) & (beyond <= RING[1])
+
+        def step(values: Image) -> float:
+            return float(values[disk].mean() - values[ring].mean())
+
+        return step(image) / step(tissue * self.shape(size))
+
+    def _radius(self, size: tuple[int, int]) -> NDArray[np.float64]:
+        y, x = np.ogrid[: size[0], : size[1]]
+        return np.hypot(y - self.y, x - self.x)
+
+
+@dataclass(frozen=True)
+class LesionRecord:
+    """What one method made of one place: a line of the CSV file."""
+
+    file: str
+    slice: int
+    acceleration: float
+    method: str
+    y: int
+    x: int
+    diameter: int
+    contrast: float
+    """0 where nothing was laid."""
+    recovered: float | None
+    """Share of the inserted contrast in the difference of both reconstructions."""
+    apparent: float
+    """Contrast that the reconstruction (with the lesions) has here beyond the truth without."""
+
+
+@dataclass(frozen=True)
+class LesionPair:
+    """Two reconstructions by one method, with and without lesions, where the truth is shown."""
+
+    acceleration: float
+    method: Method
+    truth: Image
+    truth_without: Image
+    image: Image
+    image_without: Image
+
+
+def lesion_patterns() -> list[Pattern]:
+    """Return the patterns of the check: 1D random, faster and faster."""
+    return [parse_pattern(f"random1d:{r}:{CENTRE / r:.3g}") for r in ACCELERATIONS]
+
+
+def lesion_pairs(
+    case: Case, methods: Sequence[Method], seed: int
+) -> Iterator[tuple[LesionPair, list[LesionRecord]]]:
+    """Yield both reconstructions for each acceleration and method, and what came of each place."""
+    spots = place(case.truth, case.random(seed, "lesions"))
+    shown = (case.truth.shape[0], case.truth.shape[1])
+    change = np.zeros(case.measured.shape, np.float32)
+    case.shown(change)[...] = sum(
+        (spot.contrast * spot.shape(shown) for spot in spots),
+        start=np.zeros(shown, np.float32),
+    )
+    ill = case.brightened(change)
+    for pattern, acceleration in zip(lesion_patterns(), ACCELERATIONS, strict=True):
+        for method in methods:
+            image, without = (
+                one.shown(next(method.reconstruct(one.undersampled(pattern, seed))).image)
+                for one in (ill, case)
+            )
+            pair = LesionPair(acceleration, method, ill.truth, case.truth, image, without)
+            yield pair, [_record(case, pair, spot) for spot in spots]
+
+
+def place(truth: Image, rng: np.random.Generator) -> list[Spot]:
+    """Choose places well inside the object: a lesion in every other one, of each kind in turn.
+
+    The places between stay empty, and lesions of every size are looked for there.
+    """
+    room = np.asarray(distance_transform_edt(foreground(truth)))
+    candidates = np.argwhere(room > max(DIAMETERS) / 2 + RING[1])
+    places: list[NDArray[np.int64]] = []
+    while len(candidates) and len(places) < MOST:
+        places.append(candidates[rng.integers(len(candidates))])
+        candidates = candidates[np.hypot(*(candidates - places[-1]).T) >= SPACING]
+    kinds = cycle(product(CONTRASTS, DIAMETERS))
+    laid = [
+        Spot(y, x, size, contrast)
+        for (y, x), (contrast, size) in zip(places[::2], kinds, strict=False)
+    ]
+    empty = [Spot(y, x, size, 0.0) for y, x in places[1::2] for size in DIAMETERS]
+    return laid + empty
+
+
+def _record(case: Case, pair: LesionPair, spot: Spot) -> LesionRecord:
+    tissue = pair.truth_without
+    recovered = None
+    if spot.contrast:
+        recovered = spot.contrast_in(pair.image - pair.image_without, tissue) / spot.contrast
+    return LesionRecord(
+        file=case.name,
+        slice=case.number,
+        acceleration=pair.acceleration,
+        method=pair.method.name,
+        **{name: getattr(spot, name) for name in ("y", "x", "diameter", "contrast")},
+        recovered=recovered,
+        apparent=spot.contrast_in(pair.image - pair.truth_without, tissue),
+    )
+
+
+@dataclass(frozen=True)
+class LesionRow:
+    """What one method made of one kind of lesion at one acceleration."""
+
+    method: str
+    acceleration: float
+    diameter: int
+    contrast: float
+    recovered: Spread
+    missed: float
+    """Share of lesions that show less than half their contrast."""
+    invented: float
+    """Share of empty places that look at least half as bright, or dark, as such a lesion."""
+
+
+def lesion_rows(records: Sequence[LesionRecord]) -> list[LesionRow]:
+    """Sum up a check."""
+    groups: dict[tuple[str, float, int, float], list[LesionRecord]] = defaultdict(list)
+    for one in records:
+        groups[one.method, one.acceleration, one.diameter, one.contrast].append(one)
+    rows = []
+    for (method, acceleration, diameter, contrast), laid in groups.items():
+        empty = groups.get((method, acceleration, diameter, 0.0))
+        recovered = spread(laid, "recovered")
+        if recovered is None or not empty:
+            continue
+        threshold = SEEN * contrast
+        rows.append(
+            LesionRow(
+                method=method,
+                acceleration=acceleration,
+                diameter=diameter,
+                contrast=contrast,
+                recovered=recovered,
+                missed=float(np.mean([one.apparent < threshold for one in laid])),
+                invented=float(np.mean([abs(one.apparent) >= threshold for one in empty])),
+            )
+        )
+    return rows

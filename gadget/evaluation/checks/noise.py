@@ -1,0 +1,126 @@
+"""Whether noise and interference become anatomy.
+
+K-space without any object is reconstructed: receiver noise alone, a spike (one sample that is far
+too loud, as a bad contact gives), and a tone (interference of one frequency, which draws a line
+across the image). A method that invents nothing has no more energy in its image than was measured,
+and spreads noise evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.evaluation.methods.method import Method
+from gadget.mri.kspace import KSpace
+from gadget.mri.patterns import Pattern
+from gadget.mri.simulation import correlated_noise
+
+SPIKE, TONE = 3000.0, 300.0
+"""Amplitude of a spike; amplitude of the pixel that a tone is in one line [noise]."""
+FREQUENCY = 0.18
+"""Of the tone, in units of the readout's bandwidth."""
+BLOCK = 16
+"""Edge of the blocks that evenness is looked at in [pixels]."""
+
+KSpaceData = NDArray[np.complex64]
+
+
+@dataclass(frozen=True)
+class NoiseRecord:
+    """What one method made of k-space without an object: a line of the CSV file."""
+
+    content: str
+    pattern: str
+    method: str
+    energy: float
+    """Of the image, relative to what was measured: above 1, something was added."""
+    unevenness: float
+    """Standard deviation over mean of the brightness of blocks of 16 x 16 pixels."""
+    brightest: float
+    """Brightest pixel over the mean."""
+
+
+@dataclass(frozen=True)
+class NoiseResult:
+    """A record and its picture."""
+
+    record: NoiseRecord
+    pattern: Pattern
+    method: Method
+    image: NDArray[np.float32]
+
+
+def noise_results(
+    patterns: Sequence[Pattern],
+    methods: Sequence[Method],
+    coils: int,
+    size: tuple[int, int],
+    seed: int,
+) -> Iterator[NoiseResult]:
+    """Yield what each method makes of noise, spike and tone with each pattern."""
+    rng = np.random.default_rng(seed)
+    noise = correlated_noise(np.eye(coils, dtype=complex), size[0] * size[1], rng)
+    for pattern in patterns:
+        mask = pattern.draw(size, np.random.default_rng(seed))
+        for content, draw in CONTENTS.items():
+            complete = noise.reshape(coils, *size) + draw(coils, mask, np.random.default_rng(seed))
+            data = (complete * mask).astype(np.complex64)
+            kspace = KSpace(data[:, None], mask[None].astype(np.float32))
+            for method in methods:
+                image = next(method.reconstruct(kspace)).image
+                record = NoiseRecord(
+                    content=content,
+                    pattern=pattern.name,
+                    method=method.name,
+                    energy=float(np.sum(image.astype(np.float64) ** 2) / np.sum(np.abs(data) ** 2)),
+                    unevenness=_unevenness(image),
+                    brightest=float(image.max() / image.mean()),
+                )
+                yield NoiseResult(record, pattern, method, image)
+
+
+def _nothing(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
+    return np.zeros((coils, *mask.shape), np.complex64)
+
+
+def _spike(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
+    """Put one loud sample at a measured place, half way out."""
+    rows, columns = np.nonzero(mask)
+    middle = np.array(mask.shape) // 2
+    radius = np.hypot(rows - middle[0], columns - middle[1])
+    at = np.argmin(np.abs(radius - min(mask.shape) / 4))
+    spike = np.zeros((coils, *mask.shape), np.complex64)
+    spike[:, rows[at], columns[at]] = SPIKE * _gains(coils, rng)
+    return spike
+
+
+def _tone(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
+    """Add one frequency to every readout, with whatever phase it has when the readout begins."""
+    height, width = mask.shape
+    begins, turns = rng.random(height), FREQUENCY * np.arange(width)
+    wave = TONE / np.sqrt(width) * np.exp(2j * np.pi * np.add.outer(begins, turns))
+    return (_gains(coils, rng)[:, None, None] * wave).astype(np.complex64)
+
+
+def _gains(coils: int, rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Return how loud each coil hears it: unit energy in all."""
+    gains = rng.uniform(0.5, 1, coils) * np.exp(2j * np.pi * rng.random(coils))
+    return np.asarray(gains / np.linalg.norm(gains))
+
+
+def _unevenness(image: NDArray[np.float32]) -> float:
+    height, width = (n // BLOCK for n in image.shape)
+    cut = image[: height * BLOCK, : width * BLOCK].astype(np.float64)
+    power = (cut**2).reshape(height, BLOCK, width, BLOCK).mean(axis=(1, 3))
+    return float(np.sqrt(power).std() / np.sqrt(power).mean())
+
+
+CONTENTS: dict[str, Callable[[int, NDArray[np.bool_], np.random.Generator], KSpaceData]] = {
+    "noise": _nothing,
+    "spike": _spike,
+    "tone": _tone,
+}

@@ -1,0 +1,52 @@
+"""Results as they come: all of the numbers, and the pictures of the first slices."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gadget.evaluation.experiment import Failure, Result
+from gadget.evaluation.honesty import Reliability, reliability
+from gadget.evaluation.methods.method import Method
+from gadget.evaluation.records import Record, Summary, summarise
+from gadget.mri.patterns import Pattern
+
+SHOWN = 3
+"""Slices whose images are kept."""
+
+
+@dataclass
+class Collection:
+    """What an evaluation has found so far."""
+
+    patterns: Sequence[Pattern]
+    methods: Sequence[Method]
+    records: list[Record] = field(default_factory=list)
+    shown: dict[str, list[Result]] = field(default_factory=dict)
+    """Results of the first slices, by the title of the slice."""
+    reliability: dict[str, list[Reliability]] = field(default_factory=lambda: defaultdict(list))
+    """Of predicted standard deviations, by the name of the pattern: a curve for each slice."""
+
+    def add(self, result: Result | Failure) -> Record:
+        """Take a result; return its record."""
+        record = Record.of(result)
+        self.records.append(record)
+        if isinstance(result, Result):
+            title = result.case.title
+            if title in self.shown or len(self.shown) < SHOWN:
+                self.shown.setdefault(title, []).append(result)
+            if result.std is not None:
+                curve = reliability(result.case.truth, result.image, result.std)
+                self.reliability[result.pattern.name].append(curve)
+        return record
+
+    @property
+    def summary(self) -> Summary:
+        """The table."""
+        return summarise(self.records, self.patterns, self.methods)
+
+    @property
+    def slices(self) -> int:
+        """Number of slices."""
+        return len({(record.file, record.slice) for record in self.records})

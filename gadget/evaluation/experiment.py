@@ -1,0 +1,99 @@
+"""Every method on every undersampled slice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError, DataError, DeviceError, WeightsError
+from gadget.evaluation.cases import Case
+from gadget.evaluation.honesty import Honesty, honesty
+from gadget.evaluation.methods.method import Estimate, Method
+from gadget.evaluation.metrics import Scores, scores
+from gadget.mri.kspace import KSpace
+from gadget.mri.patterns import Pattern
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one method made of one undersampled slice."""
+
+    case: Case
+    pattern: Pattern
+    method: Method
+    mask: NDArray[np.bool_]
+    """Measured points `[ky, kx]`."""
+    estimate: Estimate
+    image: NDArray[np.float32]
+    """Magnitude `[y, x]` where the truth is shown."""
+    std: NDArray[np.float32] | None
+    """Predicted standard deviation `[y, x]` there."""
+    scores: Scores
+    honesty: Honesty | None
+    """Of the predicted standard deviation."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A method that gave no image."""
+
+    case: Case
+    pattern: Pattern
+    method: Method
+    reason: str
+
+
+def run(
+    case: Case, patterns: Sequence[Pattern], methods: Sequence[Method], seed: int
+) -> Iterator[Result | Failure]:
+    """Yield the results of one slice, pattern by pattern.
+
+    Of several images that a method offers the one with the highest PSNR counts.
+
+    Raises
+    ------
+    ConfigError, DeviceError, WeightsError
+        A pattern does not fit the data, or a method cannot run here at all.
+    """
+    for pattern in patterns:
+        kspace = case.undersampled(pattern, seed)
+        for method in methods:
+            try:
+                images = [
+                    _judged(case, pattern, method, kspace, estimate)
+                    for estimate in method.reconstruct(kspace)
+                ]
+                yield max(images, key=lambda result: result.scores.psnr)
+            except (ConfigError, DeviceError, WeightsError):
+                raise
+            except Exception as error:
+                where = f"{method.label} on {case.title}, {pattern.label}"
+                log.warning("No image by %s: %s", where, error)
+                log.debug("The traceback of that:", exc_info=True)
+                yield Failure(case, pattern, method, f"{type(error).__name__}: {error}")
+
+
+def _judged(
+    case: Case, pattern: Pattern, method: Method, kspace: KSpace, estimate: Estimate
+) -> Result:
+    image = case.shown(estimate.image)
+    if not np.isfinite(image).all():
+        raise DataError(f"{method.label} gave values that are not finite.")
+    std = case.shown(estimate.std) if estimate.std is not None else None
+    return Result(
+        case=case,
+        pattern=pattern,
+        method=method,
+        mask=kspace.mask[0],
+        estimate=estimate,
+        image=image,
+        std=std,
+        scores=scores(case.truth, image),
+        honesty=honesty(case.truth, image, std) if std is not None else None,
+    )

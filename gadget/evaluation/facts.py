@@ -1,0 +1,76 @@
+"""What a reader needs to judge an evaluation and to repeat it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+
+from gadget import __version__
+from gadget.diffusion.prior import Prior
+from gadget.evaluation.plan import Plan
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
+
+Facts = list[tuple[str, str]]
+"""Names and values."""
+
+
+def lead(plan: Plan) -> str:
+    """Return what was done in two sentences."""
+    receiver = plan.receiver
+    simulated = f"{receiver.coils} coils and noise of {receiver.noise:.1%} of bright tissue"
+    if not plan.files:
+        return f"Checks on phantoms with {simulated}."
+    scans = _number(len(plan.files), "file")
+    return (
+        f"Complete scans, {_number(plan.slices, 'slice')} of each of {scans}, were undersampled, "
+        "reconstructed, and compared with what they show. Images without raw data were given "
+        f"{simulated}."
+    )
+
+
+def facts(plan: Plan, prior: Prior | None, samples: int, seconds: float) -> Facts:
+    """Return settings and versions.
+
+    Parameters
+    ----------
+    plan
+        What was evaluated.
+    prior
+        The prior, if any method used one.
+    samples
+        Posterior samples.
+    seconds
+        How long it all took [s].
+    """
+    found = [
+        ("inputs", ", ".join(plan.files) or "none"),
+        ("patterns", ", ".join(pattern.name for pattern in plan.patterns)),
+        ("methods", ", ".join(method.name for method in plan.methods)),
+        ("seed", str(plan.receiver.seed)),
+        ("posterior samples", str(samples)),
+    ]
+    if prior is not None:
+        found += [("prior", f"{prior.name}, sha256 {prior.sha256}"), ("device", str(prior.device))]
+    return [*found, ("took", f"{seconds / 60:.1f} minutes"), *_versions()]
+
+
+def _versions() -> Facts:
+    """Return the versions of everything that has a part in the numbers."""
+    found = [("score-gadget", __version__), ("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append((name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
+            continue
+    bart = shutil.which("bart")
+    if bart:
+        done = subprocess.run([bart, "version"], capture_output=True, text=True, check=False)
+        found.append(("BART", done.stdout.strip()))
+    return [*found, ("system", f"{platform.system()} {platform.machine()}")]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

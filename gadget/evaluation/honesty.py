@@ -1,0 +1,87 @@
+"""Whether predicted standard deviations are as large as the errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mri.scale import FOREGROUND, image_scale
+
+Image = NDArray[np.floating]
+
+BLOCK = 8
+"""Edge of a region [pixels]."""
+LEAST_BLOCKS = 3
+GROUPS = 12
+"""Points of a reliability curve."""
+
+
+@dataclass(frozen=True)
+class Honesty:
+    """Predicted standard deviation beside the true error, within the object."""
+
+    within_one_sigma: float
+    """Share of pixels whose error is below the standard deviation; 0.68 if errors are normal."""
+    within_two_sigma: float
+    """Share below twice that; 0.95 if errors are normal."""
+    sigma_correlation: float
+    """Of error and prediction, root mean squares over regions of 8 x 8 pixels."""
+
+
+def honesty(truth: Image, image: Image, std: Image) -> Honesty:
+    """Compare a predicted standard deviation `[y, x]` with the error of the image."""
+    inside = foreground(truth)
+    error = np.abs(image - truth)
+    predicted, found = regions(std, inside), regions(error, inside)
+    varied = len(found) >= LEAST_BLOCKS and predicted.std() > 0 and found.std() > 0
+    return Honesty(
+        within_one_sigma=float(np.mean(error[inside] <= std[inside])),
+        within_two_sigma=float(np.mean(error[inside] <= 2 * std[inside])),
+        sigma_correlation=float(np.corrcoef(predicted, found)[0, 1]) if varied else float("nan"),
+    )
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Error against predicted standard deviation, pixels of alike prediction taken together."""
+
+    predicted: NDArray[np.float64]
+    """Root mean square of each group, relative to the truth's maximum."""
+    found: NDArray[np.float64]
+    """Root mean square error of each group, relative to the truth's maximum."""
+
+
+def reliability(truth: Image, image: Image, std: Image) -> Reliability:
+    """Group the object's pixels by their predicted standard deviation, equally many in each."""
+    inside = foreground(truth)
+    order = np.argsort(std[inside])
+    error = np.abs(image - truth)[inside][order] / truth.max()
+    predicted = std[inside][order] / truth.max()
+
+    def grouped(values: Image) -> NDArray[np.float64]:
+        groups = np.array_split(values.astype(np.float64), GROUPS)
+        return np.sqrt([np.mean(group**2) for group in groups])
+
+    return Reliability(grouped(predicted), grouped(error))
+
+
+def foreground(truth: Image) -> NDArray[np.bool_]:
+    """Return the pixels `[y, x]` of the object."""
+    return np.asarray(truth > FOREGROUND * image_scale(truth))
+
+
+def regions(image: Image, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return root mean squares of the object in the blocks that it fills for the most part."""
+    height, width = (n // BLOCK * BLOCK for n in image.shape)
+
+    def mean(values: NDArray[Any]) -> NDArray[np.float64]:
+        cut = values[:height, :width].astype(np.float64)
+        blocks = cut.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+        return np.asarray(blocks.mean(axis=(1, 3)))
+
+    filled = mean(inside)
+    most = filled > 0.5
+    return np.sqrt(mean(image**2 * inside)[most] / filled[most])

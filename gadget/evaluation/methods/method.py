@@ -1,0 +1,77 @@
+"""What every method of reconstruction is to an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gadget.mri.coils import centre_extent
+from gadget.mri.fourier import ifftc
+from gadget.mri.kspace import KSpace
+
+REGULARISATION = (0.003, 0.001, 0.01)
+"""Of compressed sensing, for images whose bright pixels are near 1; the middle one first."""
+ITERATIONS = 100
+KERNELS = (6, 4)
+"""Widths of the ESPIRiT kernel [points]: the usual one, and the one for a small centre."""
+COVERED = 0.8
+"""Share of the image's energy that coil maps have to cover."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An image that a method offers."""
+
+    image: NDArray[np.float32]
+    """Magnitude `[y, x]` on the grid of k-space, in the scale of the data."""
+    seconds: float
+    """Time that a user would have waited for it [s]."""
+    setting: str = ""
+    """What was chosen, where a method offers several images: ``0.003`` for a regularisation."""
+    std: NDArray[np.float32] | None = None
+    """Predicted standard deviation of the magnitude `[y, x]`."""
+    evaluations: float | None = None
+    """Network evaluations of one complex image, for one posterior sample."""
+    note: str = ""
+    """What went wrong."""
+
+
+class Method(Protocol):
+    """A method of reconstruction."""
+
+    @property
+    def name(self) -> str:
+        """As it is spelt on the command line."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        ...
+
+    def reconstruct(self, kspace: KSpace) -> Iterator[Estimate]:
+        """Yield images of one whitened 2D scan, one for each setting that is worth a try.
+
+        The first is the one to take where nobody knows the truth.
+        """
+        ...
+
+
+def calibration_width(kspace: KSpace) -> int:
+    """Return the width [points] of the largest centred square that was measured completely."""
+    return min(centre_extent(torch.from_numpy(kspace.mask[0])))
+
+
+def cover(maps: NDArray[np.complex64], kspace: KSpace) -> bool:
+    """Whether coil maps `[coil, y, x]` cover the object; ESPIRiT leaves out what it doubts.
+
+    Where the fully measured centre is hardly larger than the kernel, it can doubt nearly all.
+    """
+    power = (np.abs(ifftc(kspace.data[:, 0])) ** 2).sum(0)
+    kept = power[(np.abs(maps) > 0).any(axis=0)]
+    return bool(np.isfinite(maps).all() and kept.sum() >= COVERED * power.sum())

@@ -1,0 +1,108 @@
+"""SENSE, L1-wavelet and total variation of sigpy, with ESPIRiT maps from the data.
+
+Ong and Lustig, SigPy: a Python package for high performance iterative reconstruction, ISMRM 2019;
+Uecker et al., ESPIRiT, Magn Reson Med 2014, doi:10.1002/mrm.24751.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError
+from gadget.evaluation.methods.method import (
+    ITERATIONS,
+    KERNELS,
+    REGULARISATION,
+    Estimate,
+    calibration_width,
+    cover,
+)
+from gadget.mri.kspace import KSpace
+
+REGION = 24
+"""Largest width of the calibration region [points]."""
+
+APPS = {
+    "sense": ("SenseRecon", "SENSE (sigpy)"),
+    "l1wavelet": ("L1WaveletRecon", "L1-wavelet (sigpy)"),
+    "tv": ("TotalVariationRecon", "TV (sigpy)"),
+}
+
+
+class SigpyMaps:
+    """ESPIRiT maps of the scan that was asked for last: the methods share them."""
+
+    def __init__(self) -> None:
+        self._kspace: KSpace | None = None
+        self._maps: NDArray[np.complex64] = np.empty(0, np.complex64)
+        self._seconds = 0.0
+
+    def of(self, kspace: KSpace) -> tuple[NDArray[np.complex64], float]:
+        """Return maps `[coil, y, x]` and the seconds that they took.
+
+        The calibration region is the fully measured centre. Where that is smaller than the kernel
+        the central 24 x 24 points have to do, measured or not.
+        """
+        if kspace is not self._kspace:
+            from sigpy.mri.app import EspiritCalib
+
+            started = time.monotonic()
+            centre = calibration_width(kspace)
+            width = min(centre, REGION) if centre > max(KERNELS) else REGION
+            data = kspace.data[:, 0]
+            for kernel in KERNELS:
+                calibration = EspiritCalib(data, width, kernel_width=kernel, show_pbar=False)
+                self._maps = calibration.run()
+                if cover(self._maps, kspace):
+                    break
+            self._kspace, self._seconds = kspace, time.monotonic() - started
+        return self._maps, self._seconds
+
+
+class Sigpy:
+    """One of sigpy's reconstructions, by its name in `APPS`.
+
+    Raises
+    ------
+    ConfigError
+        sigpy is not installed.
+    """
+
+    def __init__(self, app: str, maps: SigpyMaps) -> None:
+        try:
+            from sigpy.mri import app as apps
+        except ImportError as error:
+            raise ConfigError(
+                "The methods of sigpy need it: pip install 'score-gadget[evaluate]'."
+            ) from error
+        name, self.label = APPS[app]
+        self.name = f"sigpy-{app}"
+        self._app: Any = getattr(apps, name)
+        self._maps = maps
+
+    def reconstruct(self, kspace: KSpace) -> Iterator[Estimate]:
+        """Yield an image for each regularisation."""
+        maps, calibration = self._maps.of(kspace)
+        data = kspace.data[:, 0]
+        scale = _bright(data, maps)
+        for weight in REGULARISATION:
+            started = time.monotonic()
+            app = self._app(data / scale, maps, weight, max_iter=ITERATIONS, show_pbar=False)
+            # Where it diverges, the image that is not finite says so.
+            with np.errstate(over="ignore", invalid="ignore"):
+                image = np.abs(app.run()) * scale
+            seconds = calibration + time.monotonic() - started
+            yield Estimate(image.astype(np.float32), seconds, f"{weight:g}")
+
+
+def _bright(data: NDArray[np.complex64], maps: NDArray[np.complex64]) -> np.float32:
+    """Return about the brightness of bright pixels: what regularisation is relative to."""
+    from sigpy.mri.app import SenseRecon
+
+    rough = np.abs(SenseRecon(data, maps, lamda=0.01, max_iter=10, show_pbar=False).run())
+    return np.float32(max(np.percentile(rough, 99), 1e-30))

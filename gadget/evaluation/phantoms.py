@@ -1,0 +1,25 @@
+"""Objects that need no data: one like what a prior for heads knows, one unlike it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mri.fruit import fruit_slice
+from gadget.mri.phantom import head_slice
+
+MATRIX = (256, 256)
+FIELD_OF_VIEW_MM = 220.0
+THICKNESS_MM = 6.0
+
+Draw = Callable[[tuple[int, int], float, float], NDArray[np.float32]]
+PHANTOMS: dict[str, Draw] = {"head": head_slice, "fruit": fruit_slice}
+
+
+def phantom_slices(name: str, count: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield numbers and images `[y, x]` of `count` slices around the middle of a phantom."""
+    for number in range(count):
+        z_mm = THICKNESS_MM * (number - (count - 1) / 2)
+        yield number, PHANTOMS[name](MATRIX, FIELD_OF_VIEW_MM, z_mm)

@@ -1,0 +1,131 @@
+"""An evaluation from beginning to end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from gadget.errors import DataError
+from gadget.evaluation.cases import Case, Receiver
+from gadget.evaluation.checks.lesions import ACCELERATIONS, LesionRecord, lesion_pairs
+from gadget.evaluation.checks.noise import CONTENTS, NoiseRecord, noise_results
+from gadget.evaluation.collection import Collection
+from gadget.evaluation.experiment import run
+from gadget.evaluation.methods.method import Method
+from gadget.evaluation.phantoms import MATRIX
+from gadget.evaluation.records import Record, csv_file
+from gadget.evaluation.report.page import Findings
+from gadget.evaluation.sources import PHANTOM, load_cases
+from gadget.mri.patterns import Pattern
+
+log = logging.getLogger(__name__)
+
+Check = Literal["anatomy", "lesions", "noise"]
+CHECKS: tuple[Check, ...] = get_args(Check)
+FAMILIAR, UNFAMILIAR = PHANTOM + "head", PHANTOM + "fruit"
+
+Step = Callable[[str], None]
+"""Called with the name of every piece of work when it is done."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be evaluated."""
+
+    files: Sequence[str]
+    """Inputs, as `find_inputs` returns them; none: only checks, on phantoms."""
+    slices: int
+    """Of each file."""
+    receiver: Receiver
+    patterns: Sequence[Pattern]
+    methods: Sequence[Method]
+    checks: Sequence[Check]
+    checked: Sequence[Method]
+    """Methods that are checked with lesions and with noise."""
+
+    @property
+    def steps(self) -> int:
+        """How many times `Step` is called, if every file has as many slices as wanted."""
+        cases = len(self.files) * self.slices
+        table = len(self.patterns) * len(self.methods)
+        checks = {
+            "anatomy": table,
+            "lesions": max(cases, 1) * len(ACCELERATIONS) * len(self.checked),
+            "noise": len(CONTENTS) * len(self.patterns) * len(self.checked),
+        }
+        return cases * table + sum(checks[check] for check in self.checks)
+
+
+def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
+    """Do all that is planned; CSV files with a line for each result grow in `folder` on the way.
+
+    A file that cannot be used is named in the log and left out.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be written, or a pattern or a method cannot be used.
+    DataError
+        Not one file can be used.
+    """
+    findings = Findings()
+    if plan.files:
+        findings.main = _compare(plan, _cases(plan), folder / "cases.csv", step)
+    if "anatomy" in plan.checks:
+        oranges = load_cases(UNFAMILIAR, 1, plan.receiver)
+        findings.anatomy = _compare(plan, oranges, folder / "anatomy.csv", step)
+    if "lesions" in plan.checks:
+        _check_lesions(plan, findings, folder / "lesions.csv", step)
+    if "noise" in plan.checks:
+        _check_noise(plan, findings, folder / "noise.csv", step)
+    return findings
+
+
+def _compare(plan: Plan, cases: Iterator[Case], path: Path, step: Step) -> Collection:
+    collection = Collection(plan.patterns, plan.methods)
+    with csv_file(path, Record) as write:
+        for case in cases:
+            for result in run(case, plan.patterns, plan.methods, plan.receiver.seed):
+                write(collection.add(result))
+                step(f"{case.title}: {result.pattern.label}, {result.method.label}")
+    return collection
+
+
+def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
+    cases = _cases(plan) if plan.files else load_cases(FAMILIAR, 1, plan.receiver)
+    with csv_file(path, LesionRecord) as write:
+        for number, case in enumerate(cases):
+            for pair, records in lesion_pairs(case, plan.checked, plan.receiver.seed):
+                for record in records:
+                    write(record)
+                findings.lesions += records
+                if number == 0:
+                    findings.lesion_pairs.append(pair)
+                step(f"lesions in {case.title}: R = {pair.acceleration:g}, {pair.method.label}")
+
+
+def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
+    coils, seed = plan.receiver.coils, plan.receiver.seed
+    with csv_file(path, NoiseRecord) as write:
+        for result in noise_results(plan.patterns, plan.checked, coils, MATRIX, seed):
+            write(result.record)
+            findings.noise.append(result)
+            step(f"{result.record.content} alone: {result.pattern.label}, {result.method.label}")
+
+
+def _cases(plan: Plan) -> Iterator[Case]:
+    """Yield the slices of every file that can be used."""
+    found, reason = False, ""
+    for file in plan.files:
+        try:
+            for case in load_cases(file, plan.slices, plan.receiver):
+                found = True
+                yield case
+        except DataError as error:
+            reason = str(error)
+            log.error("Left out: %s", reason)
+    if not found:
+        raise DataError(f"Not one input can be evaluated. {reason}")

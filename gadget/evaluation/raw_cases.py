@@ -1,0 +1,100 @@
+"""Completely measured slices of raw data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.evaluation.cases import Case, middle
+from gadget.mrd import flags
+from gadget.mrd.buffer import Buffer
+from gadget.mrd.gather import Gatherer
+from gadget.mrd.header import parse_header
+from gadget.mrd.raw_file import RawFile
+from gadget.mrd.whiten import Prewhitener
+from gadget.mri.fourier import ifftc
+from gadget.mri.planes import split
+
+
+def raw_cases(path: Path, slices: int) -> Iterator[Case]:
+    """Yield `slices` slices of raw data, spread over their middle half: of each its first image.
+
+    Raises
+    ------
+    ConfigError, DataError
+        The file cannot be read, or its scan is undersampled already.
+    """
+    with RawFile(path) as file:
+        header = parse_header(file.header_xml)
+        limit = header.encodings[0].limits.get("slice")
+        last = limit.maximum if limit else max(one.idx.slice for one in file.acquisitions())
+        wanted = set(middle(last + 1, slices))
+        found: set[int] = set()
+        for buffer in buffers(file, lambda one: one.idx.slice in wanted):
+            number = int(buffer.reference.idx.slice)
+            if number not in found:
+                found.add(number)
+                yield from _cases(path, number, buffer, slices)
+
+
+def buffers(
+    file: RawFile, wanted: Callable[[ismrmrd.Acquisition], bool] = lambda _: True
+) -> Iterator[Buffer]:
+    """Yield the whitened buffers of a file, of the readouts that are wanted."""
+    header = parse_header(file.header_xml)
+    whitener, gatherer = Prewhitener(header), Gatherer(header)
+    for readout in file.acquisitions():
+        if readout.flags & flags.NOISE or wanted(readout):
+            for white in whitener.add(readout):
+                yield from gatherer.add(white)
+    for white in whitener.finish():
+        yield from gatherer.add(white)
+    yield from gatherer.finish()
+
+
+def _cases(path: Path, number: int, buffer: Buffer, slices: int) -> Iterator[Case]:
+    """Yield a 2D slice, or some partitions of a volume."""
+    planes = list(split(buffer.kspace.data, buffer.kspace.weight))
+    several = len(planes) > 1
+    for index in middle(len(planes), slices) if several else [0]:
+        plane = planes[index]
+        measured = plane.weight > 0
+        if not _complete(measured):
+            raise DataError(
+                f"'{path}' is undersampled: slice {number} misses lines between its first and its "
+                "last one. Only complete scans show what should have come out."
+            )
+        images = ifftc(plane.data)
+        window = _window(buffer, measured.shape)
+        truth = np.sqrt((np.abs(images[:, window[0], window[1]]) ** 2).sum(0))
+        yield Case(
+            name=path.name,
+            number=index if several else number,
+            kspace=plane.data,
+            measured=measured,
+            truth=truth.astype(np.float32),
+            window=window,
+        )
+
+
+def _complete(measured: NDArray[np.bool_]) -> bool:
+    """Whether every point within the measured rectangle was measured."""
+    rows, columns = (np.flatnonzero(measured.any(axis=axis)) for axis in (1, 0))
+    return bool(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
+
+
+def _window(buffer: Buffer, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the recon field of view on a grid (ky, kx): images are compared where they show."""
+    recon, covered = buffer.encoding.recon.field_of_view_mm, buffer.field_of_view
+
+    def along(axis: int, direction: int) -> slice:
+        size = min(shape[axis], round(shape[axis] * recon[direction] / covered[direction]))
+        start = shape[axis] // 2 - size // 2
+        return slice(start, start + size)
+
+    return along(0, 1), along(1, 0)

@@ -1,0 +1,174 @@
+"""The report: one page of HTML that holds all it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from gadget.errors import ConfigError
+from gadget.evaluation.checks.lesions import (
+    LesionPair,
+    LesionRecord,
+    lesion_rows,
+)
+from gadget.evaluation.checks.noise import NoiseResult
+from gadget.evaluation.collection import Collection
+from gadget.evaluation.honesty import GROUPS
+from gadget.evaluation.records import Spread
+from gadget.evaluation.report import panels, plots
+
+PICTURED = (4, 8)
+"""Accelerations that lesions are pictured at."""
+
+PUBLISHED = {
+    "headings": ("", "TV", "U-Net", "E2E-VarNet", "DuDoRNet", "score-based"),
+    "rows": (
+        ("multi-coil, 1D Gaussian, R = 4", "30.55", "32.66", "33.15", "", "34.25"),
+        ("multi-coil, 2D Gaussian, R = 8", "29.20", "24.51", "20.97", "", "31.43"),
+        ("multi-coil, Poisson disk, R = 8", "29.52", "20.89", "20.70", "", "31.98"),
+        ("single coil, 1D, R = 4", "", "", "", "33.46", "33.96"),
+        ("single coil, 2D Gaussian, R = 8", "", "", "", "", "29.45"),
+        ("single coil, Poisson disk, R = 15", "", "", "", "", "30.66"),
+    ),
+}
+
+
+@dataclass
+class Findings:
+    """All that an evaluation found."""
+
+    main: Collection | None = None
+    """On the inputs."""
+    anatomy: Collection | None = None
+    """On an object unlike what the prior knows."""
+    lesions: list[LesionRecord] = field(default_factory=list)
+    lesion_pairs: list[LesionPair] = field(default_factory=list)
+    """Of the first slice."""
+    noise: list[NoiseResult] = field(default_factory=list)
+
+
+def write_report(
+    path: Path,
+    findings: Findings,
+    *,
+    lead: str,
+    command: str,
+    facts: Sequence[tuple[str, str]],
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    path
+        HTML file.
+    findings
+        What it shows.
+    lead
+        The sentence below the title.
+    command, facts
+        What reproduces the page: the command line, and settings and versions by name.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gadget.evaluation.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page = environment.get_template("page.html.j2").render(
+        title="How good are the reconstructions?",
+        lead=lead,
+        main=_collection(findings.main),
+        uncertainty=_uncertainty(findings.main),
+        anatomy=_collection(findings.anatomy),
+        lesions=_lesions(findings),
+        noise=_noise(findings.noise),
+        command=command,
+        facts=facts,
+        published=PUBLISHED,
+    )
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"'{path}' cannot be written: {error.strerror}.") from error
+
+
+def _collection(found: Collection | None) -> dict[str, Any] | None:
+    if found is None or not found.shown:
+        return None
+    return {
+        "summary": found.summary,
+        "panels": list(panels.comparison_panels(found)),
+        "dots": [
+            (
+                pattern.label,
+                plots.dots(
+                    [one for one in found.records if one.pattern == pattern.name], found.methods
+                ),
+            )
+            for pattern in found.patterns
+        ],
+    }
+
+
+def _uncertainty(found: Collection | None) -> dict[str, Any] | None:
+    if found is None or not found.reliability:
+        return None
+    labels = {pattern.name: pattern.label for pattern in found.patterns}
+    curves = {labels[name]: curve for name, curve in found.reliability.items()}
+    return {
+        "text": "The standard deviation of the posterior samples, pixel by pixel, beside the true "
+        "error of their mean. If errors are normal and the prediction is right, 68% of the errors "
+        "lie within one standard deviation and 95% within two; the shares that were found are in "
+        "the table above.",
+        "plot": plots.calibration(curves),
+        "groups": GROUPS,
+        "panels": panels.uncertainty_panels(found),
+    }
+
+
+def _lesions(findings: Findings) -> dict[str, Any] | None:
+    rows = lesion_rows(findings.lesions)
+    if not rows:
+        return None
+    labels = {pair.method.name: pair.method.label for pair in findings.lesion_pairs}
+    shown = [pair for pair in findings.lesion_pairs if pair.acceleration in PICTURED]
+
+    def percent(spread: Spread) -> str:
+        deviation = None if spread.deviation is None else 100 * spread.deviation
+        return Spread(100 * spread.mean, deviation).text(0)
+
+    return {
+        "text": "Round lesions were laid into the complete scans, and every acceleration of a 1D "
+        "random pattern was reconstructed twice from the same lines with the same noise, with and "
+        "without them. Contrast kept: what the difference of both images has of the inserted "
+        "contrast. Missed: lesions that show less than half of theirs. Invented: places without "
+        "any lesion that differ from the truth by at least half of its contrast.",
+        "plot": plots.lesions(rows, labels),
+        "rows": rows,
+        "labels": labels,
+        "percent": percent,
+        "panels": [panels.lesion_panel(shown)] if shown else [],
+    }
+
+
+def _noise(results: Sequence[NoiseResult]) -> dict[str, Any] | None:
+    if not results:
+        return None
+    return {
+        "text": "K-space without any object: receiver noise alone, a spike (one sample far too "
+        "loud) and a tone (interference of one frequency, a line across the image). Energy above 1 "
+        "was not measured but added, by amplified noise or by invention; an unevenness "
+        "above that of the zero-filled image is structure that noise does not have.",
+        "rows": [one.record for one in results],
+        "patterns": {one.pattern.name: one.pattern.label for one in results},
+        "labels": {one.method.name: one.method.label for one in results},
+        "panels": panels.noise_panels(results),
+    }

@@ -1,0 +1,109 @@
+"""Where completely measured slices come from: raw data, images, phantoms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError, DataError
+from gadget.evaluation.cases import Case, Receiver, middle, simulated_case
+from gadget.evaluation.phantoms import PHANTOMS, phantom_slices
+from gadget.evaluation.raw_cases import raw_cases
+
+IMAGES, RAW = (".nii", ".nii.gz", ".npy"), (".h5", ".hdf5", ".mrd")
+PHANTOM = "phantom:"
+RADIOLOGICAL = ("L", "A", "S")
+"""Axes that let a quarter turn show heads upright, their right on the viewer's left."""
+
+
+def find_inputs(inputs: Sequence[str]) -> list[str]:
+    """Return every usable file below the inputs, and the phantoms among them, each once.
+
+    Raises
+    ------
+    ConfigError
+        An input does not exist, or nothing in it can be used.
+    """
+    found: dict[str, None] = {}
+    for text in inputs:
+        path = Path(text)
+        if text.startswith(PHANTOM) and text.removeprefix(PHANTOM) in PHANTOMS:
+            found[text] = None
+        elif path.is_dir():
+            files = sorted(one for one in path.rglob("*") if one.name.endswith(IMAGES + RAW))
+            if not files:
+                raise ConfigError(f"'{path}' holds no file ending in {', '.join(IMAGES + RAW)}.")
+            found |= {str(one): None for one in files}
+        elif path.is_file() and path.name.endswith(IMAGES + RAW):
+            found[text] = None
+        else:
+            known = " or ".join(PHANTOM + name for name in PHANTOMS)
+            raise ConfigError(
+                f"'{text}' is no input; expected a folder, a file ending in "
+                f"{', '.join(IMAGES + RAW)}, or {known}."
+            )
+    return list(found)
+
+
+def load_cases(text: str, slices: int, receiver: Receiver) -> Iterator[Case]:
+    """Yield `slices` slices of an input, spread over its middle half.
+
+    Raises
+    ------
+    DataError
+        The file cannot be read, is undersampled already, or holds no such images.
+    """
+    if text.startswith(PHANTOM):
+        for number, image in phantom_slices(text.removeprefix(PHANTOM), slices):
+            yield simulated_case(text, number, image, receiver)
+        return
+    path = Path(text)
+    if path.name.endswith(RAW):
+        yield from raw_cases(path, slices)
+        return
+    is_nifti = not path.name.endswith(".npy")
+    volume = _read_nifti(path) if is_nifti else _read_numpy(path)
+    for number in middle(len(volume), slices):
+        yield simulated_case(path.name, number, volume[number], receiver, turns=int(is_nifti))
+
+
+def _read_nifti(path: Path) -> NDArray[np.float32]:
+    """Read a volume `[slice, row, column]`; slices are cut across the coarsest axis."""
+    try:
+        import nibabel
+    except ImportError as error:
+        raise ConfigError(
+            "NIfTI files need nibabel: pip install 'score-gadget[evaluate]'."
+        ) from error
+    orientations: Any = nibabel.orientations
+    try:
+        image: Any = nibabel.load(path)
+        here = orientations.io_orientation(image.affine)
+        there = orientations.axcodes2ornt(RADIOLOGICAL)
+        turned = image.as_reoriented(orientations.ornt_transform(here, there))
+        volume = np.asarray(turned.dataobj, np.float32)
+    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        raise DataError(f"'{path}' is no readable NIfTI file: {error}.") from error
+    if volume.ndim != 3:
+        raise DataError(f"'{path}' must hold one 3D volume, got shape {list(volume.shape)}.")
+    zooms = np.asarray(turned.header.get_zooms()[:3])
+    across = 2 if zooms.max() < 1.01 * zooms.min() else int(np.argmax(zooms))
+    return np.moveaxis(volume, across, 0)
+
+
+def _read_numpy(path: Path) -> NDArray[Any]:
+    """Read images `[slice, y, x]`, or one `[y, x]`; real ones are magnitudes."""
+    try:
+        images: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"'{path}' is no readable NumPy file: {error}.") from error
+    if images.ndim not in (2, 3):
+        raise DataError(
+            f"'{path}' must hold images [slice, y, x] or [y, x], got shape {list(images.shape)}."
+        )
+    images = images.reshape(-1, *images.shape[-2:])
+    return images.astype(np.complex64 if np.iscomplexobj(images) else np.float32)

@@ -1,0 +1,125 @@
+"""What the headers of all readouts say, added up block by block."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mrd import flags
+from gadget.mrd.grid import readout_center
+
+COUNTERS = ("slice", "repetition", "contrast", "phase", "set", "average", "segment")
+LINES = ("kspace_encode_step_1", "kspace_encode_step_2")
+KINDS = {
+    "noise": ("IS_NOISE_MEASUREMENT",),
+    "navigation": ("IS_NAVIGATION_DATA", "IS_RTFEEDBACK_DATA", "IS_HPFEEDBACK_DATA"),
+    "phase correction": (
+        "IS_PHASECORR_DATA",
+        "IS_PHASE_STABILIZATION",
+        "IS_PHASE_STABILIZATION_REFERENCE",
+    ),
+    "dummy": ("IS_DUMMYSCAN_DATA",),
+    "surface coil correction": ("IS_SURFACECOILCORRECTIONSCAN_DATA",),
+}
+"""Flags of the readouts that are no lines, by what they are."""
+MASKS = {
+    name: sum(1 << (getattr(ismrmrd, f"ACQ_{flag}") - 1) for flag in names)
+    for name, names in KINDS.items()
+}
+HEADER_NAMES = {"kspace_encode_step_1": "kspace_encoding_step_1"} | {
+    "kspace_encode_step_2": "kspace_encoding_step_2"
+}
+"""What the XML header calls the counters of the lines."""
+
+
+class Group:
+    """Readouts of one encoding space, or of the noise scan."""
+
+    def __init__(self) -> None:
+        self.image = self.calibration = self.shared = self.reversed = 0
+        self.values: dict[str, set[int]] = defaultdict(set)
+        self.dwell_us: set[float] = set()
+        self.echoes: set[tuple[int, int, int, int]] = set()
+        """Samples, centre, and samples to be discarded before and after."""
+
+    @property
+    def readouts(self) -> int:
+        """Number of readouts."""
+        return self.image + self.calibration
+
+    def add(self, heads: NDArray[np.void]) -> None:
+        """Add readouts by their headers."""
+        bits = heads["flags"]
+        shared = bits & flags.CALIBRATION_AND_IMAGING > 0
+        alone = (bits & flags.CALIBRATION > 0) & ~shared
+        self.calibration += int(alone.sum())
+        self.image += int((~alone).sum())
+        self.shared += int(shared.sum())
+        self.reversed += int((bits & flags.REVERSE > 0).sum())
+        for name in (*COUNTERS, *LINES):
+            self.values[name].update(np.unique(heads["idx"][name]).tolist())
+        for name in ("active_channels", "number_of_samples"):
+            self.values[name].update(np.unique(heads[name]).tolist())
+        self.dwell_us.update(np.unique(heads["sample_time_us"]).round(3).tolist())
+        names = ("number_of_samples", "center_sample", "discard_pre", "discard_post")
+        echoes = np.stack([heads[name] for name in names], axis=1)
+        self.echoes.update(tuple(echo) for echo in np.unique(echoes, axis=0).tolist())
+
+    @property
+    def echo(self) -> float:
+        """Share of kx that the least complete readout covers."""
+        return min((_echo(*one) for one in self.echoes), default=1.0)
+
+
+class Survey:
+    """All readouts of a file."""
+
+    def __init__(self) -> None:
+        self.readouts = self.not_finite = self.empty = 0
+        self.kinds: Counter[str] = Counter()
+        self.noise = Group()
+        self.encodings: dict[int, Group] = defaultdict(Group)
+        self.ended = False
+        """Whether any readout says that its slice, repetition or measurement is over."""
+
+    def add(
+        self, heads: NDArray[np.void], finite: NDArray[np.bool_], empty: NDArray[np.bool_]
+    ) -> None:
+        """Add readouts.
+
+        Parameters
+        ----------
+        heads
+            Their headers.
+        finite
+            Whether all samples are finite.
+        empty
+            Whether all samples are zero.
+        """
+        bits = heads["flags"]
+        self.readouts += len(heads)
+        line = np.ones(len(heads), bool)
+        for name, mask in MASKS.items():
+            here = line & (bits & mask > 0)
+            self.kinds[name] += int(here.sum())
+            line &= ~here
+            if name == "noise" and here.any():
+                self.noise.add(heads[here])
+        alone = (bits & flags.CALIBRATION > 0) & (bits & flags.CALIBRATION_AND_IMAGING == 0)
+        self.kinds["calibration"] += int((line & alone).sum())
+        self.kinds["image"] += int((line & ~alone).sum())
+        self.not_finite += int((line & ~finite).sum())
+        self.empty += int((line & empty).sum())
+        self.ended |= bool((bits[line] & flags.LAST_IN_BUFFER).any())
+        for encoding in np.unique(heads["encoding_space_ref"][line]).tolist():
+            self.encodings[encoding].add(heads[line & (heads["encoding_space_ref"] == encoding)])
+
+
+def _echo(samples: int, center: int, before: int, after: int) -> float:
+    middle = readout_center(samples, center)
+    left, right = middle - before, samples - after - middle
+    longest = max(left, right)
+    return (left + right) / (2 * longest) if longest > 0 else 1.0

@@ -1,0 +1,95 @@
+"""Slices stacked to volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gadget.mrd.geometry import Geometry
+
+SAME_MM = 0.01
+"""Positions and spacings that differ by less are the same."""
+SAME_DIRECTION = 1e-4
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Images whose slices make up one grid."""
+
+    geometry: Geometry
+    """Of the whole grid."""
+    members: tuple[tuple[int, ...], ...]
+    """The images at each place along the slice direction; a volume has but one place."""
+
+
+def stacks(geometries: Sequence[Geometry]) -> list[Stack]:
+    """Join images that are parallel, aligned and equally spaced; volumes stay on their own.
+
+    Slices are in the order of their places along the slice direction. Images at the same place (of
+    several repetitions, say) are in the order they came.
+    """
+    return [
+        stack for group in _parallel(geometries) for stack in _equally_spaced(group, geometries)
+    ]
+
+
+def _parallel(geometries: Sequence[Geometry]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for number, geometry in enumerate(geometries):
+        for group in groups:
+            if _aligned(geometries[group[0]], geometry):
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    return groups
+
+
+def _aligned(one: Geometry, other: Geometry) -> bool:
+    if one.shape != other.shape or not np.allclose(one.spacing, other.spacing, atol=SAME_MM):
+        return False
+    if not np.allclose(one.directions, other.directions, rtol=0, atol=SAME_DIRECTION):
+        return False
+    within = (other.first - one.first) @ one.directions[:2].T
+    return bool((np.abs(within) < SAME_MM).all())
+
+
+def _equally_spaced(group: list[int], geometries: Sequence[Geometry]) -> Iterator[Stack]:
+    reference = geometries[group[0]]
+    along = {
+        number: float((geometries[number].first - reference.first) @ reference.directions[2])
+        for number in group
+    }
+    places: list[list[int]] = []
+    for number in sorted(group, key=along.__getitem__):
+        if places and along[number] - along[places[-1][0]] < SAME_MM:
+            places[-1].append(number)
+        else:
+            places.append([number])
+    at = [along[place[0]] for place in places]
+    single = reference.shape[2] > 1
+    start = 0
+    while start < len(places):
+        stop = start + 1 if single else _end_of_run(at, start)
+        yield _stack(reference, at[start:stop], places[start:stop])
+        start = stop
+
+
+def _end_of_run(at: Sequence[float], start: int) -> int:
+    """Return the end of the equally spaced places from `start` on."""
+    stop = start + 2
+    while stop < len(at) and abs((at[stop] - at[stop - 1]) - (at[start + 1] - at[start])) < SAME_MM:
+        stop += 1
+    return min(stop, len(at))
+
+
+def _stack(reference: Geometry, at: Sequence[float], places: Sequence[Sequence[int]]) -> Stack:
+    spacing, shape = reference.spacing.copy(), reference.shape
+    if len(at) > 1:
+        spacing[2] = (at[-1] - at[0]) / (len(at) - 1)
+        shape = (*shape[:2], len(at))
+    first = reference.first + at[0] * reference.directions[2]
+    geometry = replace(reference, shape=shape, spacing=spacing, first=first)
+    return Stack(geometry, tuple(tuple(sorted(place)) for place in places))

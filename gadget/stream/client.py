@@ -1,0 +1,170 @@
+"""A client of a Gadgetron server, or of any other that speaks its protocol."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import ismrmrd
+
+from gadget.errors import ConfigError, StreamError
+from gadget.stream.address import connect, parse_address
+from gadget.stream.codec import decode
+from gadget.stream.connection import IDLE_SECONDS, Connection, PeerVanished
+from gadget.stream.framing import FILENAME_BYTES
+from gadget.stream.messages import UINT16, UINT32, UINT64, Message, MessageId
+
+PATIENCE_SECONDS = 10.0
+"""How long a server is tried that does not answer."""
+FEEDER_SECONDS = 5.0
+
+_LOG_LINE = re.compile(r"(DEBUG|INFO|WARNING|DBG|INF|WRN)\b")
+"""A text of a FIRE server that is no error. Gadgetron sends nothing but errors as text."""
+
+_log = logging.getLogger(__name__)
+
+
+def run_on_server(
+    server: str,
+    pipeline: str | bytes,
+    header: bytes,
+    messages: Iterable[bytes],
+    on_image: Callable[[ismrmrd.Image], None],
+    on_text: Callable[[str], None] | None = None,
+    *,
+    patience_s: float = PATIENCE_SECONDS,
+    silence_s: float = IDLE_SECONDS,
+) -> None:
+    """Send data to a server and hand on the images that come back.
+
+    Parameters
+    ----------
+    server
+        Address, `host:port`.
+    pipeline
+        Name of a pipeline of the server, or the text of one as bytes.
+    header
+        The ISMRMRD XML header.
+    messages
+        Whole messages as bytes, one or more at a time; read in another thread.
+    on_image
+        Called for each image, in the calling thread.
+    on_text
+        Called for each line of the server's log, in the calling thread; logged if not given.
+    patience_s
+        How long a server is tried that does not answer [s].
+    silence_s
+        Longest time that the server sends nothing [s].
+
+    Raises
+    ------
+    ConfigError
+        The address is none, or the name of the pipeline is too long.
+    StreamError
+        Nobody answers; the server reports errors, breaks the protocol, is silent or gone; or it
+        closes the stream without an image. Images that came before have been handed on.
+    Exception
+        Whatever `messages` or a callback raises.
+    """
+    setup = [_config(pipeline), _text_message(MessageId.HEADER, header)]
+    connection = Connection(connect(parse_address(server), patience_s), idle_s=silence_s)
+    _Client(connection, on_image, on_text or _log_text).run(setup, messages)
+
+
+class _Client:
+    """One scan at a server."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        on_image: Callable[[ismrmrd.Image], None],
+        on_text: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._on_image = on_image
+        self._on_text = on_text
+        self._images = 0
+        self._errors: list[str] = []
+        self._input_error: Exception | None = None
+
+    def run(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
+        """Send all and take all."""
+        feeder = threading.Thread(target=self._feed, args=(setup, messages), daemon=True)
+        feeder.start()
+        try:
+            self._receive()
+        finally:
+            self._connection.close()
+            feeder.join(FEEDER_SECONDS)
+        if self._input_error is not None:
+            raise self._input_error
+        if self._errors:
+            raise StreamError(f"The server reports: {' '.join(self._errors)}")
+        if not self._images:
+            raise StreamError(
+                "The server closed the stream without an image and without a reason: its own log "
+                "may tell more."
+            )
+
+    def _receive(self) -> None:
+        try:
+            while (message := self._connection.read()).id is not MessageId.CLOSE:
+                self._take(message)
+        except StreamError as error:
+            if not self._errors:
+                raise StreamError(
+                    f"The server failed after {self._images} images. {error}"
+                ) from error
+
+    def _take(self, message: Message) -> None:
+        if message.id is MessageId.IMAGE:
+            self._on_image(decode(message))
+            self._images += 1
+        elif message.id is MessageId.TEXT:
+            text = _decoded(message.payload[UINT32.size :])
+            if _LOG_LINE.match(text):
+                self._on_text(text)
+            else:
+                self._errors.append(text)
+        elif message.id is MessageId.ERROR:
+            self._errors.append(_decoded(message.payload[UINT64.size :]))
+        elif message.id is not MessageId.WAVEFORM:
+            _log.warning("The server sends %s, which is no image: dropped.", message.id.name)
+
+    def _feed(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
+        with suppress(PeerVanished):  # noticed where the server is read
+            self._connection.write(setup)
+            try:
+                for block in messages:
+                    self._connection.write([block])
+            except PeerVanished:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again in the calling thread
+                self._input_error = error
+            self._connection.write_close()
+
+
+def _config(pipeline: str | bytes) -> bytes:
+    if isinstance(pipeline, bytes):
+        return _text_message(MessageId.CONFIG, pipeline)
+    name = pipeline.encode()
+    if len(name) >= FILENAME_BYTES:
+        raise ConfigError(
+            f"The name of a pipeline has at most {FILENAME_BYTES - 1} bytes, this one {len(name)}."
+        )
+    return UINT16.pack(MessageId.FILENAME) + name.ljust(FILENAME_BYTES, b"\0")
+
+
+def _text_message(message_id: MessageId, text: bytes) -> bytes:
+    return UINT16.pack(message_id) + UINT32.pack(len(text)) + text
+
+
+def _decoded(text: bytes | bytearray) -> str:
+    return bytes(text).decode("utf-8", "replace").strip("\0 \r\n")
+
+
+def _log_text(text: str) -> None:
+    _log.info("The server says: %s", text)

@@ -1,0 +1,83 @@
+"""What a session runs in: where it computes, and whom it tells.
+
+Only the standard library is imported here, as in `gadget.stream.node`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Generator, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NoReturn
+
+from gadget.stream.progress import ProgressWriter, Value
+
+if TYPE_CHECKING:
+    from gadget.diffusion.reconstruct import Reconstruction
+    from gadget.diffusion.settings import SamplerSettings
+    from gadget.mrd.buffer import Buffer
+    from gadget.stream.node import Session
+
+GRACE_SECONDS = 3.0
+"""How long a computation may go on after the other end is gone."""
+
+
+class Runtime:
+    """A session computes in its own thread and tells its progress on standard error.
+
+    Parameters
+    ----------
+    node
+        Name of the node.
+    """
+
+    defaults: Mapping[str, str] = MappingProxyType({})
+    """Settings that hold where the connection's own do not name them."""
+
+    def __init__(self, node: str) -> None:
+        self._progress = ProgressWriter(node)
+
+    def reconstruct(
+        self, session: Session, settings: SamplerSettings, buffers: Iterable[Buffer]
+    ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
+        """Yield each buffer and what it was reconstructed to, in their order."""
+        from gadget.diffusion.reconstruct import Reconstructor
+
+        reconstructor = Reconstructor(settings)
+        for number, buffer in enumerate(buffers, start=1):
+            report = partial(report_sampling, session, number)
+            yield buffer, reconstructor.reconstruct(buffer.kspace, report)
+
+    def tell(self, text: str, fields: dict[str, Value]) -> None:
+        """Tell how far the session has come."""
+        self._progress.write(text, fields)
+
+    def vanished(self) -> None:
+        """The other end is gone; called from another thread."""
+
+
+class ProcessRuntime(Runtime):
+    """The session has a process of its own, which Gadgetron or the embedded host has started."""
+
+    def vanished(self) -> None:
+        """End the process even in the middle of a computation: nobody waits for its result."""
+        time.sleep(GRACE_SECONDS)
+        logging.getLogger(__name__).error("The other end is gone: the process ends.")
+        end_process(1)
+
+
+def end_process(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart, half a second's work with torch."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def report_sampling(session: Session, image: int, done: int, total: int) -> None:
+    """Tell how far the sampling of an image is; raise if nobody waits for it any more."""
+    session.progress("sampling", image=image, done=done, total=total)

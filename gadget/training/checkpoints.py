@@ -1,0 +1,92 @@
+"""Checkpoints of a training: the newest and the one before it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+
+from gadget.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+State: TypeAlias = dict[str, Any]
+"""What `torch.load` reads with ``weights_only=True``."""
+
+
+class Checkpoints:
+    """Two checkpoints in a folder; one of them is whole, whenever the power goes.
+
+    Parameters
+    ----------
+    folder
+        Folder of `checkpoint.pt` and `checkpoint.previous.pt`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._newest = folder / "checkpoint.pt"
+        self._previous = folder / "checkpoint.previous.pt"
+
+    def save(self, state: State) -> None:
+        """Write the newest checkpoint; the one that was becomes the previous one.
+
+        Raises
+        ------
+        ConfigError
+            The disk is full, or may not be written.
+        """
+        partial = self._newest.with_suffix(".partial")
+        try:
+            with partial.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if self._newest.exists():
+                self._newest.replace(self._previous)
+            partial.replace(self._newest)
+        except OSError as error:
+            raise ConfigError(
+                f"The checkpoint {self._newest} cannot be written: {error.strerror}. Make room and "
+                "repeat the command; it goes on from the last checkpoint."
+            ) from error
+
+    def load(self, device: torch.device) -> State | None:
+        """Return the newest checkpoint that is whole, or nothing where there is none yet.
+
+        Raises
+        ------
+        DataError
+            There are checkpoints, and all of them are damaged.
+        """
+        found = [path for path in (self._newest, self._previous) if path.exists()]
+        for path in found:
+            try:
+                state = _read(path, device)
+            except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
+                log.warning("The checkpoint %s is damaged: %s", path, str(error).partition("\n")[0])
+                continue
+            if path == self._previous:
+                # Else the next save would put the damaged one in the place of this one.
+                self._newest.unlink(missing_ok=True)
+            return state
+        if found:
+            raise DataError(
+                f"No checkpoint in {self._newest.parent} is whole; remove them to begin anew."
+            )
+        return None
+
+
+def _read(path: Path, device: torch.device) -> State:
+    # Torch does not compare the numbers with their checksums.
+    with zipfile.ZipFile(path) as archive:
+        spoilt = archive.testzip()
+    if spoilt is not None:
+        raise DataError(f"the checksum of its part {spoilt} is wrong")
+    state: State = torch.load(path, map_location=device, weights_only=True)
+    if "config" not in state:
+        raise DataError("it is no checkpoint of a training")
+    return state

@@ -1,0 +1,135 @@
+"""What a training leaves for its readers: losses as a table and in TensorBoard, and pictures."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gadget.training.trainer import Trainer, learning_rate
+from gadget.training.validation import Validation, noise_levels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger(__name__)
+
+
+class Journal:
+    """Writes `losses.csv`, events for TensorBoard, and pictures.
+
+    Parameters
+    ----------
+    folder
+        Folder of the training.
+    trainer
+        The training; what an earlier journal says about steps to come is taken back.
+    validation
+        Patches for the loss by noise level; without them there is the loss of the training alone.
+    """
+
+    def __init__(self, folder: Path, trainer: Trainer, validation: Validation | None) -> None:
+        self._folder = folder
+        self._trainer = trainer
+        self._validation = validation
+        levels = [_column(sigma) for sigma in noise_levels(trainer.config)]
+        self._columns = ["step", "training", "validation", *levels]
+        self._rows = [row for row in self._table() if int(row["step"]) <= trainer.step]
+        self._board = _tensorboard(folder, trainer.step + 1)
+
+    def write(self, loss: float) -> None:
+        """Write the mean loss of the training since the last time."""
+        with self._tolerated():
+            self._write(loss)
+
+    def look(self) -> None:
+        """Validate, and draw what the training looks like."""
+        with self._tolerated():
+            if self._validation is not None:
+                self._validate(self._validation)
+            self._draw()
+
+    def close(self) -> None:
+        """Write what TensorBoard has not been told yet."""
+        if self._board is not None:
+            self._board.close()
+
+    @contextmanager
+    def _tolerated(self) -> Iterator[None]:
+        """Let a training go on that nobody can read about: the disk is full, say."""
+        try:
+            yield
+        except OSError as error:
+            log.warning("The journal in %s is not written: %s", self._folder, error.strerror)
+
+    def _write(self, loss: float) -> None:
+        self._rows.append({name: "" for name in self._columns} | {"step": str(self._trainer.step)})
+        self._add({"training": loss})
+        if self._board is not None:
+            rate = learning_rate(self._trainer.config, self._trainer.step)
+            self._board.add_scalar("learning rate", rate, self._trainer.step)
+
+    def _validate(self, validation: Validation) -> None:
+        losses = validation.losses(self._trainer)
+        mean = sum(losses.values()) / len(losses)
+        self._add({"validation": mean} | {_column(s): loss for s, loss in losses.items()})
+        text = ", ".join(f"{loss:.3f} at {sigma:g}" for sigma, loss in losses.items())
+        log.info("validation loss %.4f; by noise level: %s", mean, text)
+
+    def _table(self) -> list[dict[str, str]]:
+        """Return the rows of the table, if it is one of this training."""
+        try:
+            with (self._folder / "losses.csv").open(newline="") as file:
+                reader = csv.DictReader(file)
+                return list(reader) if reader.fieldnames == self._columns else []
+        except (OSError, ValueError, csv.Error):
+            return []
+
+    def _add(self, losses: dict[str, float]) -> None:
+        """Fill cells of the last row."""
+        self._rows[-1] |= {name: f"{loss:.5g}" for name, loss in losses.items()}
+        table = self._folder / "losses.csv"
+        partial = table.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(self._rows)
+        partial.replace(table)
+        if self._board is not None:
+            for name, loss in losses.items():
+                self._board.add_scalar(f"loss/{name}", loss, self._trainer.step)
+
+    def _draw(self) -> None:
+        try:
+            from gadget.training import pictures
+        except ImportError:
+            log.info("Pictures of a training need matplotlib: pip install 'score-gadget[train]'.")
+            return
+        self._show("losses", pictures.loss_figure(self._rows))
+        self._show("samples", pictures.sample_sheet(self._trainer))
+        if self._validation is not None:
+            sheet = pictures.denoising_sheet(self._trainer, self._validation)
+            self._show("denoised", sheet)
+
+    def _show(self, name: str, figure: Figure) -> None:
+        partial = self._folder / f"{name}.partial"
+        figure.savefig(partial, format="png")
+        partial.replace(self._folder / f"{name}.png")
+        if self._board is not None:
+            self._board.add_figure(name, figure, self._trainer.step)
+
+
+def _column(sigma: float) -> str:
+    return f"sigma_{sigma:g}"
+
+
+def _tensorboard(folder: Path, start: int) -> Any:  # noqa: ANN401 - a SummaryWriter or None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        log.info("No events for TensorBoard: pip install 'score-gadget[train]'.")
+        return None
+    return SummaryWriter(folder / "tensorboard", purge_step=start)

@@ -1,0 +1,112 @@
+"""Files of images to stacks of magnitude slices: NIfTI, NumPy and HDF5."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError, DataError
+from gadget.training.stack import Stack, cut
+
+FASTMRI = ("reconstruction_rss", "reconstruction_esc")
+"""Datasets `[slice, y, x]` of fastMRI files, multi-coil and single-coil."""
+NO_MAGNITUDE = (2, 3, 4)
+"""ISMRMRD's image types: phase, real and imaginary part."""
+
+
+def read_nifti(path: Path) -> Iterator[Stack]:
+    """Yield the volumes of a NIfTI file: one of a 3D image, each of a 4D image."""
+    try:
+        import nibabel
+    except ImportError as error:
+        raise ConfigError("NIfTI files need nibabel: pip install 'score-gadget[train]'") from error
+    # Left open: the volumes of a compressed file are reached one after the other, not anew.
+    image: Any = nibabel.load(path, keep_file_open=True)
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise DataError(f"expected a 3D or 4D image, got shape {list(image.shape)}")
+    spacing = [float(zoom) for zoom in image.header.get_zooms()[:3]]
+    for t in range(shape[3] if len(shape) == 4 else 1):
+        index = (..., t) if len(shape) == 4 else ...
+        volume = magnitude(np.asanyarray(image.dataobj[index]))
+        yield cut(volume.reshape(shape[:3]), spacing)
+
+
+def read_numpy(path: Path) -> Iterator[Stack]:
+    """Yield the slices of a NumPy file `[slice, y, x]` or `[y, x]`."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim not in (2, 3):
+        raise DataError(f"expected [slice, y, x], got shape {list(array.shape)}")
+    yield list(magnitude(array).reshape(-1, *array.shape[-2:]))
+
+
+def read_hdf5(path: Path) -> Iterator[Stack]:
+    """Yield fastMRI's reconstructions, or each series of ISMRMRD images."""
+    with h5py.File(path, "r") as file:
+        for name in FASTMRI:
+            if name in file:
+                yield list(magnitude(file[name][()]))
+                return
+        series = _image_series(file)
+        if not series:
+            raise DataError(
+                "it is HDF5 without images: neither fastMRI's 'reconstruction_rss' or "
+                "'reconstruction_esc' nor ISMRMRD's 'image_N/data'"
+            )
+        stacks = [stack for one in series if (stack := _series_slices(one))]
+        if not stacks:
+            raise DataError("it holds phase images or maps, no magnitude")
+        yield from stacks
+
+
+def magnitude(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return what is stored as magnitude: complex values without phase, others as they are."""
+    if array.dtype.names == ("real", "imag"):
+        array = array["real"] + 1j * array["imag"]
+    if array.dtype.kind not in "biufc":
+        raise DataError(f"its pixels are no numbers but of type {array.dtype}")
+    # Large numbers become infinite: their slices are left out for that.
+    with np.errstate(over="ignore"):
+        return (np.abs(array) if array.dtype.kind == "c" else array).astype(np.float32)
+
+
+def _image_series(file: h5py.File) -> list[h5py.Group]:
+    """Return the groups called image_N, as Gadgetron's client and ISMRMRD's libraries make them."""
+    found: list[h5py.Group] = []
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if (
+            isinstance(item, h5py.Group)
+            and re.search(r"(^|/)image_\d+$", name)
+            and isinstance(item.get("data"), h5py.Dataset)
+        ):
+            found.append(item)
+
+    file.visititems(visit)
+    return found
+
+
+def _series_slices(series: h5py.Group) -> Stack:
+    """Return the magnitude slices of one series, with the coils `[image, coil, z, y, x]` joined."""
+    from gadget.mrd.results import STD_ROLE
+
+    data = series["data"]
+    if data.ndim != 5:
+        raise DataError(f"expected [image, coil, z, y, x], got shape {list(data.shape)}")
+    types = series["header"]["image_type"] if "header" in series else np.zeros(len(data))
+    texts = series["attributes"].asstr("utf-8", "replace")[()] if "attributes" in series else ()
+    slices: Stack = []
+    for number in range(len(data)):
+        is_map = number < len(texts) and STD_ROLE in texts[number]
+        if types[number] not in NO_MAGNITUDE and not is_map:
+            coils = magnitude(data[number])
+            slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
+    return slices

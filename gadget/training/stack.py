@@ -1,0 +1,70 @@
+"""Volumes of magnitudes, cut to the 2D slices that a prior is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.mri.scale import image_scale
+
+Stack: TypeAlias = list[NDArray[np.float32]]
+"""Slices `[y, x]` that share one scale of intensity, as a file stores them."""
+
+MIN_EDGE = 64
+"""Slices shorter than this [pixels] are left out."""
+MIN_FILLED = 0.05
+"""Slices with a smaller share of pixels above a tenth of the scale are left out: mostly air."""
+UNDERSHOOT = 0.1
+"""Negative values up to this share of a slice's maximum are set to 0."""
+ISOTROPIC = 1.3
+"""Volumes whose voxels are at most so many times longer than wide are cut from three sides."""
+BRIGHTEST = float(np.finfo(np.float16).max)
+
+
+def cut(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
+    """Cut a volume to slices: isotropic ones from every side, 2D multi-slice scans in plane.
+
+    Parameters
+    ----------
+    volume
+        Three axes in any order.
+    spacing
+        Distance of the voxels along each axis [mm].
+    """
+    axes = range(3) if isotropic(spacing) else [int(np.argmax(spacing))]
+    return [plane for axis in axes for plane in np.moveaxis(volume, axis, 0)]
+
+
+def isotropic(spacing: Sequence[float]) -> bool:
+    """Return whether voxels are nearly cubes, so that a volume is sharp from every side."""
+    return max(spacing) < ISOTROPIC * min(spacing)
+
+
+def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
+    """Yield the slices that show something, with bright tissue near 1.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    # Interpolated volumes undershoot a little beside bright edges; more than that is no magnitude.
+    finite = [
+        np.maximum(s, 0)
+        for s in stack
+        if s.size and np.isfinite(s).all() and s.max() > 0 and s.min() > -UNDERSHOOT * s.max()
+    ]
+    if not finite:
+        raise DataError("no slice is finite, non-negative and not empty")
+    scale = image_scale(np.concatenate([s.ravel() for s in finite]))
+    shown = [
+        s for s in finite if min(s.shape) >= MIN_EDGE and np.mean(s > 0.1 * scale) > MIN_FILLED
+    ]
+    if not shown:
+        raise DataError(f"every slice is smaller than {MIN_EDGE} x {MIN_EDGE} pixels or mostly air")
+    for s in shown:
+        yield np.minimum(s / np.float32(scale), BRIGHTEST).astype(np.float16)

@@ -1,0 +1,176 @@
+"""Denoising score matching: one update after the other, resumable at any moment."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+from torch.func import functional_call
+
+from gadget.diffusion.model_folder import find_model, read_config, read_weights
+from gadget.diffusion.networks.unet import UNet
+from gadget.diffusion.prior import PreconditionedDenoiser
+from gadget.errors import ConfigError
+from gadget.training.checkpoints import State
+from gadget.training.config import TrainingConfig
+from gadget.training.examples import Example
+from gadget.training.ranks import Ranks
+
+GRADIENT_NORM = 1.0
+
+
+class Trainer:
+    """Weights, their moving average and the optimiser, in one resumable whole.
+
+    Parameters
+    ----------
+    config
+        The recipe.
+    device
+        Where to compute.
+    ranks
+        The processes that train together; each sees its share of every batch.
+    """
+
+    def __init__(
+        self, config: TrainingConfig, device: torch.device, ranks: Ranks | None = None
+    ) -> None:
+        self.config = config
+        self.device = device
+        self.ranks = ranks or Ranks()
+        self.step = 0
+        self.retreats = 0
+        """How often the training went back to a checkpoint; the patches after that are others."""
+        if config.batch % self.ranks.size:
+            raise ConfigError(
+                f"A batch of {config.batch} cannot be shared by {self.ranks.size} processes; "
+                "choose a number of processes that divides it."
+            )
+        if device.type == "cuda":
+            # The same recipe gives the same weights, for a few percent of the time.
+            torch.backends.cudnn.deterministic = True
+        torch.manual_seed(config.seed)
+        self.denoiser = PreconditionedDenoiser(UNet(config.network), config.sigma_data)
+        if config.initial is not None:
+            self.denoiser.load_state_dict(initial_weights(config, config.initial))
+        self.denoiser.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = {k: v.clone() for k, v in self.denoiser.state_dict().items()}
+        self.optimizer = torch.optim.Adam(
+            self.denoiser.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
+        )
+        self._model = self.ranks.join(self.denoiser)
+
+    def update(self, batch: Example) -> Tensor:
+        """Make one step; return the weighted loss of this process's share of the batch."""
+        config = self.config
+        clean, noise, sigma = batch.to(self.device)
+        noisy = (clean + sigma[:, None, None, None] * noise).to(memory_format=torch.channels_last)
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
+        ):
+            denoised = self._model(noisy, sigma)
+        loss = weighted_loss(denoised, clean, sigma, config.sigma_data).mean()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        self.step += 1
+        self._follow()
+        return loss.detach()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Move the average towards the weights, over a fixed share of the training so far."""
+        decay = 1 - 1 / max(1.0, self.config.ema_share * self.step)
+        for name, value in self.denoiser.state_dict().items():
+            self.average[name].lerp_(value, 1 - decay)
+
+    @torch.no_grad()
+    def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
+        """Denoise `[batch, 2, y, x]` at `sigma` `[batch]` with the averaged weights."""
+        return functional_call(self.denoiser, self.average, (noisy, sigma))
+
+    def is_finite(self) -> bool:
+        """Return whether all weights are numbers."""
+        weights = self.denoiser.state_dict().values()
+        return bool(torch.stack([value.isfinite().all() for value in weights]).all())
+
+    def state(self) -> State:
+        """Return all that the next update depends on."""
+        return {
+            "config": self.config.model_dump_json(),
+            "step": self.step,
+            "retreats": self.retreats,
+            "weights": self.denoiser.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from the state of a training of the same recipe.
+
+        Raises
+        ------
+        ConfigError
+            The state was made by another recipe.
+        """
+        changed = _different(self.config, state["config"])
+        if changed:
+            raise ConfigError(
+                f"The checkpoint was made by another recipe (different: {', '.join(changed)}); "
+                "restore the recipe or train into another folder."
+            )
+        self.step = state["step"]
+        self.retreats = state.get("retreats", 0)
+        self.denoiser.load_state_dict(state["weights"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _different(config: TrainingConfig, made_by: str) -> list[str]:
+    """Return the names of the fields that differ from those of a recipe in JSON."""
+    try:
+        other = TrainingConfig.model_validate_json(made_by)
+    except ValidationError as error:
+        return [str(details["loc"][0]) for details in error.errors()]
+    # More or fewer steps are the same recipe: that is how a training is prolonged.
+    return [k for k, v in other if k != "steps" and getattr(config, k) != v]
+
+
+def initial_weights(config: TrainingConfig, name: str) -> dict[str, Tensor]:
+    """Return the weights of the model that a training begins from.
+
+    Raises
+    ------
+    WeightsError
+        There is no such model, or its weights are damaged.
+    ConfigError
+        Its network is not the recipe's.
+    """
+    folder = find_model(name)
+    model = read_config(folder)
+    if (model.network, model.sigma_data) != (config.network, config.sigma_data):
+        raise ConfigError(
+            f"The training cannot begin from '{name}': expected a model of the recipe's network "
+            f"({config.network!r}, sigma_data {config.sigma_data}), got {model.network!r}, "
+            f"sigma_data {model.sigma_data}. Copy these to the recipe, or remove `initial`."
+        )
+    return read_weights(folder, model)
+
+
+def weighted_loss(denoised: Tensor, clean: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+    """Squared error `[batch]`, weighted so that every noise level counts the same.
+
+    Karras et al. 2022, table 1: lambda = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2.
+    """
+    weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
+    return weight * (denoised - clean).square().mean(dim=(1, 2, 3))
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Rise over the warm-up, stay, fall linearly over the cool-down."""
+    rise = min(1.0, (step + 1) / config.warmup)
+    left = (config.steps - step) / max(1.0, config.cooldown * config.steps)
+    return config.learning_rate * rise * min(1.0, left)

@@ -1,0 +1,121 @@
+"""Seconds, network evaluations and peak memory of a slice, and what the network takes of them.
+
+Usage: python tests/benchmarks/sampler.py [--model NAME] [--device NAME]
+
+The authors of score-MRI call their network for each coil, and for real and imaginary parts one
+after the other; the last lines compare that with this package's way on the same network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from gadget.diffusion.devices import select_device
+from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.prior import Prior
+from gadget.diffusion.reconstruct import Reconstructor
+from gadget.diffusion.settings import SamplerSettings
+from gadget.mri.fourier import fftc
+from gadget.mri.kspace import KSpace
+from gadget.mri.patterns import random_lines
+from gadget.mri.phantom import head_slice
+from gadget.mri.simulation import coil_maps, correlated_noise, smooth_phase
+
+CASES = ((256, 8), (320, 15))
+REPEATS = 3
+
+
+class TimedPrior:
+    """A prior that counts and times its evaluations of complex images."""
+
+    def __init__(self, prior: Prior) -> None:
+        self._prior = prior
+        self.name, self.sha256 = prior.name, prior.sha256
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.device = prior.device
+        self.evaluations = 0
+        self.seconds = 0.0
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        started = now(self.device)
+        result = self._prior.denoise(x, sigma)
+        self.seconds += now(self.device) - started
+        self.evaluations += len(x)
+        return result
+
+
+def now(device: torch.device) -> float:
+    """Seconds, once the device has done all it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def scan(size: int, coils: int) -> KSpace:
+    """A simulated slice, 1D random sampling R = 4."""
+    rng = np.random.default_rng(0)
+    image = head_slice((size, size), 240.0, 0.0) * smooth_phase((size, size), rng)
+    noise = correlated_noise(np.eye(coils), size * size, rng).reshape(coils, size, size)
+    kspace = fftc(coil_maps(coils, (size, size)) * image) + 0.01 * noise
+    mask = np.broadcast_to(random_lines(size, 4, 0.08, rng)[:, None], (size, size))
+    return KSpace((kspace * mask)[:, None].astype(np.complex64), mask[None].astype(np.float32))
+
+
+def peak_memory(device: torch.device) -> str:
+    """Peak memory of the device, or of this process on a CPU."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB of GPU memory"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB in the process"
+
+
+def best(run: Callable[[], object], device: torch.device) -> float:
+    """Shortest time of a few runs [s]."""
+    times = []
+    for _ in range(REPEATS):
+        started = now(device)
+        run()
+        times.append(now(device) - started)
+    return min(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="brain-small")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    device = select_device(arguments.device)
+    plain = load_prior(arguments.model, device)
+    settings = SamplerSettings(model=arguments.model, device=arguments.device)
+    for size, coils in CASES:
+        kspace = scan(size, coils)
+        prior = TimedPrior(plain)
+        reconstructor = Reconstructor(settings, prior)
+        reconstructor.reconstruct(kspace)
+        prior.evaluations, prior.seconds = 0, 0.0
+        started = now(device)
+        reconstructor.reconstruct(kspace)
+        total = now(device) - started
+        print(
+            f"fast {size} x {size} x {coils} coils on {device}: {total:.2f} s, "
+            f"{prior.evaluations} evaluations, {prior.seconds / total:.0%} of the time in the "
+            f"network, peak {peak_memory(device)}"
+        )
+
+        x = torch.randn(coils, size, size, dtype=torch.complex64, device=device)
+        together = best(lambda x=x: plain.denoise(x, 0.1), device)
+        parts = [part[None] + 0j for image in x for part in (image.real, image.imag)]
+        apart = best(lambda parts=parts: [plain.denoise(part, 0.1) for part in parts], device)
+        print(
+            f"one score of {coils} coil images: {together:.3f} s at once, {apart:.3f} s coil by "
+            f"coil and part by part: ratio {apart / together:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

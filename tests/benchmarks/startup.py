@@ -1,0 +1,144 @@
+"""Time from the connection of a scan to the first evaluation of its prior.
+
+Usage: python tests/benchmarks/startup.py [--model NAME] [--device DEVICE] [--matrix N] [--coils N]
+
+A simulated slice is sent to `reconstruct` as plain acquisitions: started as a process, as a
+pipeline with <execute> does, and at a resident server, as one with <connect> does. The time counts
+from the start of the process, or from connecting, to the moment that the gathered buffer is taken
+up, and to the first call of the network. In between the noise and the coils are estimated, which
+takes as long for every slice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from gadget.diffusion.prior import NetworkPrior
+from gadget.diffusion.reconstruct import Reconstructor
+from gadget.mrd.raw_file import RawFile
+from gadget.mrd.simulate import write_simulation
+from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.nodes.reconstruct import reconstruct
+from gadget.stream.address import Address, listen
+from gadget.stream.engine import Engine
+from gadget.stream.messages import MessageId
+from gadget.stream.pipeline import Connect, Execute
+from gadget.stream.process import NodeProcess
+from gadget.stream.remote import RemoteNode
+from gadget.stream.resident import ResidentServer
+
+CLOCK = "STARTUP_CLOCK"
+"""Environment variable that names the file of the times, by the clock that all processes share."""
+
+
+class Times(NamedTuple):
+    """Milliseconds from the connection."""
+
+    buffer: float
+    evaluation: float
+
+
+def note_times() -> None:
+    """Write down when a buffer is taken up, and when the prior is evaluated."""
+
+    def noted(function: Callable, name: str) -> Callable:
+        @wraps(function)
+        def call(*arguments, **options):
+            with Path(os.environ[CLOCK]).open("a") as file:
+                file.write(f"{name} {time.monotonic()}\n")
+            return function(*arguments, **options)
+
+        return call
+
+    Reconstructor.reconstruct = noted(Reconstructor.reconstruct, "buffer")
+    NetworkPrior.denoise = noted(NetworkPrior.denoise, "evaluation")
+
+
+def timed_reconstruct(connection) -> None:
+    """Target of `python -m gadgetron`."""
+    note_times()
+    reconstruct(connection)
+
+
+def time_scan(make_node: Callable[[], NodeProcess | RemoteNode], config: bytes, scan) -> Times:
+    """Send a scan and return its times."""
+    header, messages = scan
+    Path(os.environ[CLOCK]).unlink(missing_ok=True)
+    started = time.monotonic()
+    node = make_node()
+    connection = node.connect()
+    connection.write_setup(config, header)
+    connection.write(messages)
+    connection.write_close()
+    while (message := connection.read()).id is not MessageId.CLOSE:
+        if message.id is MessageId.ERROR:
+            raise SystemExit(bytes(message.payload).decode("utf-8", "replace"))
+    connection.close()
+    node.wait()
+    lines = reversed(Path(os.environ[CLOCK]).read_text().splitlines())
+    firsts = {name: float(moment) for name, moment in map(str.split, lines)}
+    return Times(*(1000 * (firsts[name] - started) for name in Times._fields))
+
+
+def show(name: str, times: list[Times]) -> None:
+    buffer, evaluation = (statistics.median(column) for column in zip(*times, strict=True))
+    fastest = min(one.evaluation for one in times)
+    print(f"{name:22} {buffer:10.0f} {evaluation:12.0f} {fastest:10.0f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="brain-small")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--matrix", type=int, default=256)
+    parser.add_argument("--coils", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=20)
+    options = parser.parse_args()
+    folder = Path(__file__).parent
+    os.environ["PYTHONPATH"] = f"{folder}:{folder.parent.parent}:{os.environ.get('PYTHONPATH', '')}"
+    values = {"steps": 1, "model": options.model, "device": options.device}
+    lines = "".join(f'<property name="{name}" value="{value}"/>' for name, value in values.items())
+    config = f"<configuration>{lines}</configuration>".encode()
+    with TemporaryDirectory() as temporary:
+        os.environ[CLOCK] = f"{temporary}/clock"
+        raw = Path(temporary) / "raw.h5"
+        write_simulation(raw, SimulatedScan(options.matrix, options.coils, slices=1))
+        with RawFile(raw) as file:
+            scan = file.header_xml, list(file.messages())
+
+        print(f"{'[ms], median':22} {'to buffer':>10} {'to network':>12} {'fastest':>10}")
+        execute = Execute("startup", "timed_reconstruct", config)
+        show(
+            "<execute>",
+            [time_scan(lambda: NodeProcess(execute, lambda _: None), config, scan) for _ in "123"],
+        )
+
+        listener = listen(Address("127.0.0.1", 0))
+        connect = Connect(Address(*listener.getsockname()), config)
+        server = ResidentServer(
+            listener, Engine(options.model, options.device), reconstruct, depth=4
+        )
+        server.warm_up()
+        note_times()
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        times = [
+            time_scan(lambda: RemoteNode(connect, 0), config, scan) for _ in range(options.repeats)
+        ]
+        server.stop()
+        thread.join()
+        show("<connect>, first scan", times[:1])
+        show("<connect>", times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Speed of all that is not the prior: readouts through the nodes, and what a scan costs beside it.
+
+Usage: python tests/benchmarks/stream.py [--raw FILE] [--slices N]
+
+The raw data are what `ismrmrd_generate_cartesian_shepp_logan -m 256 -c 16 -r 20 -C` makes: 5,121
+readouts of 16 coils x 512 samples. The whole stream runs through the processes of score_hybrid.xml
+with `method` `fft`. It counts as warm from the third repetition on, when the nodes have loaded what
+they need, and as cold from the start of the processes to the last image. The yardstick for other
+machines is ismrmrd's own reader in the same run.
+
+Then N slices are reconstructed with the default settings: the share of the time that is spent
+outside the reconstruction of slices, and the share of a slice that is not the network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import ismrmrd
+import torch
+
+from gadget.diffusion.devices import select_device
+from gadget.diffusion.model_folder import DEFAULT_MODEL, load_prior
+from gadget.diffusion.prior import Prior
+from gadget.diffusion.reconstruct import Reconstructor
+from gadget.diffusion.settings import SamplerSettings
+from gadget.mrd.gather import Gatherer
+from gadget.mrd.header import parse_header
+from gadget.mrd.raw_file import RawFile
+from gadget.mrd.simulate import write_simulation
+from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.whiten import Prewhitener
+from gadget.mri.kspace import KSpace
+from gadget.stream.host import run_pipeline
+from gadget.stream.server_pipeline import choose_pipeline
+
+GENERATOR = ("ismrmrd_generate_cartesian_shepp_logan", "-m", "256", "-c", "16", "-r", "20", "-C")
+WARM_UP = 1 + 2 * 256
+"""The noise readout and two repetitions."""
+SAMPLE = 500
+"""Readouts that ismrmrd's reader is timed with."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--raw", type=Path, help="raw data instead of the generated ones")
+    parser.add_argument("--slices", type=int, default=4, help="slices of the default scan")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        raw = arguments.raw or Path(folder, "phantom.h5")
+        if arguments.raw is None:
+            subprocess.run([*GENERATOR, "-o", str(raw)], check=True, capture_output=True)
+        measure_readouts(raw)
+        scan = Path(folder, "scan.h5")
+        write_simulation(scan, SimulatedScan(slices=arguments.slices))
+        measure_scan(scan)
+        measure_slice(scan)
+
+
+def measure_readouts(path: Path) -> None:
+    """Print the readouts per second of each stage and of the whole stream."""
+    speeds = {"ismrmrd.Dataset": SAMPLE / seconds(read_with_ismrmrd(path))}
+    with RawFile(path) as raw:
+        count = raw.number_of_acquisitions
+        speeds["reading"] = count / seconds(raw.messages())
+        readouts = list(itertools.islice(raw.acquisitions(), WARM_UP))
+        header = parse_header(raw.header_xml)
+        whitener, gatherer = Prewhitener(header), Gatherer(header)
+        white: list[ismrmrd.Acquisition] = []
+        speeds["prewhiten"] = WARM_UP / seconds(white.extend(whitener.add(r)) for r in readouts)
+        speeds["gather"] = len(white) / seconds(gatherer.add(readout) for readout in white)
+        cold, warm = stream_times(raw)
+        speeds["whole stream, warm"] = (count - WARM_UP) / warm
+        speeds["whole stream, cold"] = count / cold
+    print(f"{count} readouts from file to images: {cold:.1f} s")
+    for name, speed in speeds.items():
+        print(f"{name:20} {speed:8.0f} readouts/s {speed / speeds['ismrmrd.Dataset']:6.1f}")
+
+
+def read_with_ismrmrd(path: Path) -> Iterator[ismrmrd.Acquisition]:
+    data = ismrmrd.Dataset(str(path), create_if_needed=False)
+    yield from map(data.read_acquisition, range(SAMPLE))
+    data.close()
+
+
+def seconds(steps: Iterable[object]) -> float:
+    """Return how long the steps take [s]."""
+    started = time.perf_counter()
+    deque(steps, maxlen=0)
+    return time.perf_counter() - started
+
+
+def stream_times(raw: RawFile) -> tuple[float, float]:
+    """Return the times from the start and from the end of the warm-up to the last image [s]."""
+    first_image = threading.Event()
+    marks = [time.perf_counter()]
+
+    def messages() -> Iterator[bytes]:
+        stream = raw.messages()
+        yield from itertools.islice(stream, WARM_UP)
+        first_image.wait()
+        marks.append(time.perf_counter())
+        yield from stream
+
+    nodes = choose_pipeline("score_hybrid", {"method": "fft"}, [])
+    last = marks[0]
+
+    def take(image: ismrmrd.Image) -> None:
+        nonlocal last
+        last = time.perf_counter()
+        first_image.set()
+
+    run_pipeline(nodes, raw.header_xml, messages(), take)
+    return last - marks[0], last - marks[1]
+
+
+def measure_scan(path: Path) -> None:
+    """Print the share of a default scan that is spent outside the reconstruction of its slices."""
+    started = time.perf_counter()
+    arrivals: list[float] = []
+    taken: list[float] = []
+
+    def take(image: ismrmrd.Image) -> None:
+        arrivals.append(time.perf_counter() - started)
+        taken.append(float(image.meta["ScoreGadget_seconds"]))
+
+    with RawFile(path) as raw:
+        nodes = choose_pipeline("score_hybrid", {}, [])
+        run_pipeline(nodes, raw.header_xml, raw.messages(), take)
+    total = time.perf_counter() - started
+    beside = 1 - sum(taken[1:]) / (arrivals[-1] - arrivals[0])
+    print(f"{len(taken)} slices with the default settings: {total:.1f} s")
+    print(f"  {arrivals[0] - taken[0]:.1f} s until the first slice is begun")
+    print(f"  {beside:.1%} outside the reconstruction of slices from then on")
+
+
+def measure_slice(path: Path) -> None:
+    """Print the share of a slice that is not the network."""
+    settings = SamplerSettings()
+    prior = TimedPrior(load_prior(DEFAULT_MODEL, select_device(settings.device)))
+    kspace = first_slice(path)
+    taken = seconds(Reconstructor(settings, prior).reconstruct(kspace) for _ in range(1))
+    print(f"  {1 - prior.seconds / taken:.1%} of a slice of {taken:.1f} s are not the network")
+
+
+class TimedPrior:
+    """A prior that tells how long it took."""
+
+    def __init__(self, prior: Prior) -> None:
+        self._prior = prior
+        self.seconds = 0.0
+        self.name, self.sha256 = prior.name, prior.sha256
+        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+
+    @property
+    def device(self) -> torch.device:
+        return self._prior.device
+
+    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+        started = time.perf_counter()
+        result = self._prior.denoise(x, sigma)
+        if result.is_cuda:
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - started
+        return result
+
+
+def first_slice(path: Path) -> KSpace:
+    with RawFile(path) as raw:
+        header = parse_header(raw.header_xml)
+        whitener, gatherer = Prewhitener(header), Gatherer(header)
+        white = (ready for readout in raw.acquisitions() for ready in whitener.add(readout))
+        return next(buffer.kspace for one in white for buffer in gatherer.add(one))
+
+
+if __name__ == "__main__":
+    main()

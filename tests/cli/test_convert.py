@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+
+from gadget.mrd.image_file import read_images
+
+pytest.importorskip("nibabel")
+pytest.importorskip("pydicom")
+pytest.importorskip("matplotlib")
+
+
+def test_images_become_files_of_all_kinds(run, raw, tmp_path):
+    import nibabel
+    import pydicom
+
+    done = run(
+        *("convert", raw, "--group", "truth", "--raw", raw),
+        *("--nifti", "n", "--dicom", "d", "--png", "p"),
+    )
+    assert done.returncode == 0
+    assert done.stdout == "2 images: n, d, p\n"
+    assert done.stderr == ""
+    images = read_images(raw, "truth")
+    volume = nibabel.load(tmp_path / "n" / "series_0.nii.gz")
+    expected = np.stack([image.data[0, 0].T for image in images], axis=-1)
+    np.testing.assert_array_equal(np.asarray(volume.dataobj), expected)
+    files = sorted((tmp_path / "d" / "series_0").iterdir())
+    assert [path.name for path in files] == ["image_0001.dcm", "image_0002.dcm"]
+    assert pydicom.dcmread(files[0]).ProtocolName == "score-gadget simulation"
+    assert len(list((tmp_path / "p").iterdir())) == 2
+
+
+def test_a_header_beside_the_images_counts(run, raw, tmp_path):
+    import pydicom
+
+    with h5py.File(raw, "r+") as file:
+        file["truth/xml"] = file["dataset/xml"][()]
+        del file["dataset"]
+    done = run("convert", raw, "--dicom", "d")
+    assert done.stderr == ""
+    (path, _) = sorted((tmp_path / "d").rglob("*.dcm"))
+    assert pydicom.dcmread(path).Manufacturer == "score-gadget"
+
+
+def test_without_a_header_the_scan_is_unknown_and_that_is_said(run, raw, tmp_path):
+    import pydicom
+
+    with h5py.File(raw, "r+") as file:
+        del file["dataset"]
+    done = run("convert", raw, "--dicom", "d")
+    assert done.returncode == 0
+    assert "Give the raw data with --raw" in done.stderr
+    (path, _) = sorted((tmp_path / "d").rglob("*.dcm"))
+    assert pydicom.dcmread(path).PatientName == "Anonymous"
+    # A picture tells nothing of either.
+    assert run("convert", raw, "--png", "p").stderr == ""
+
+
+def test_nothing_to_convert_to_and_nothing_to_convert(run, raw, tmp_path):
+    done = run("convert", raw)
+    assert done.returncode == 2
+    assert "--nifti, --dicom or --png" in done.stderr
+    assert run("convert", raw, "--group", "none", "--png", "p").returncode == 2
+    with h5py.File(raw, "r+") as file:
+        del file["truth"]
+    done = run("convert", raw, "--png", "p")
+    assert done.returncode == 1
+    assert "holds no ISMRMRD images" in done.stderr
+    assert not (tmp_path / "p").exists()

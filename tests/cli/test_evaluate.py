@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from gadget.cli import evaluate
+from gadget.errors import ConfigError
+from gadget.mri.phantom import head_slice
+
+pytest.importorskip("skimage")
+pytest.importorskip("jinja2")
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "head.npy"
+    np.save(path, head_slice((64, 64), 220, 0))
+    return path
+
+
+def test_a_table_a_page_and_a_line_for_each_result(run, image, tmp_path):
+    done = run(
+        "evaluate", image, "-o", "out", "-p", "uniform1d:2:0.2", "-p", "gaussian2d:4:0.1",
+        "-m", "zero-filled", "-m", "sense", "-m", "fast:3", "--samples", 2, "--coils", 4,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "out" / "cases.csv").open()))
+    assert [row["method"] for row in rows] == ["zero-filled", "sense", "fast:3"] * 2
+    assert [row["evaluations"] for row in rows] == ["", "", "3"] * 2
+    assert float(rows[1]["psnr"]) > float(rows[0]["psnr"]) + 3
+    assert 0 < float(rows[2]["within_one_sigma"]) < float(rows[2]["within_two_sigma"]) <= 1
+    assert "1D uniform, R = 2, 20% centre" in done.stdout
+    assert f"{float(rows[1]['psnr']):.2f}" in done.stdout
+    assert "report: out/report.html" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "score-gadget evaluate" in page
+    assert "brain-small, sha256" in page
+    assert "Uncertainty" in page
+
+
+def test_raw_data(run, tmp_path):
+    run("simulate", "raw.h5", "--matrix", 48, "--coils", 3, "--slices", 2, "--acceleration", 1)
+    done = run(
+        "evaluate", "raw.h5", "-o", "out", "-p", "uniform1d:2:0.2", "-m", "zero-filled",
+        "-m", "sense", "--slices", 2,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "out" / "cases.csv").open()))
+    assert [(row["file"], row["slice"]) for row in rows] == [("raw.h5", "0")] * 2 + [
+        ("raw.h5", "1")
+    ] * 2
+
+
+def test_a_check_without_any_input(run, tmp_path):
+    done = run("evaluate", "-o", "out", "--check", "noise", "-m", "zero-filled", "-p", "random1d:4")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "out" / "noise.csv").open()))
+    assert [float(row["energy"]) for row in rows] == pytest.approx([1, 1, 1])
+    assert "Noise alone" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_nothing_to_evaluate(run):
+    done = run("evaluate", "-o", "out")
+    assert done.returncode == 2
+    assert "There is nothing to evaluate; give an input, or --check all." in done.stderr
+
+
+def test_checks_by_name():
+    assert evaluate._checks([]) == []
+    assert evaluate._checks(["noise", "lesions", "noise"]) == ["lesions", "noise"]
+    assert evaluate._checks(["all"]) == ["anatomy", "lesions", "noise"]
+    with pytest.raises(ConfigError, match="'teeth' is no check; expected anatomy, lesions, noise"):
+        evaluate._checks(["noise", "teeth"])
+
+
+def test_a_folder_that_cannot_be_made(image):
+    with pytest.raises(ConfigError, match=r"head\.npy' cannot be made"):
+        evaluate._make(image)
+
+
+def test_progress_in_lines(caplog, monkeypatch):
+    monkeypatch.setattr(evaluate, "LINE_SECONDS", 0.0)
+    with caplog.at_level("INFO"), evaluate._following(3) as step:
+        step("one")
+        step("two")
+    assert [message.partition(",")[0] for message in caplog.messages] == ["1 of 3", "2 of 3"]
+    assert caplog.messages[1].endswith("minutes left: two")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+
+import h5py
+import pytest
+
+
+def test_a_person_is_told_what_matters(run, raw):
+    done = run("inspect", raw)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for expected in (
+        "ISMRMRD, 'dataset'",
+        "score-gadget, simulated, 3 T, 123.25 MHz",
+        "40: 8 noise, 32 image",
+        "8 readouts, 3 coils, 64 samples of 2.5 us",
+        "cartesian, 64 x 32 x 1, 440 x 220 x 5 mm",
+        "2 slices",
+        "oversampled 2 times, whole echo",
+        "16 of 32, irregular",
+        "2; the header says 2 x 1",
+        "2 images of 32 x 32 x 1",
+        "ky to the right, kx down",
+        "█",
+    ):
+        assert expected in done.stdout, expected
+    assert "oddities" not in done.stdout
+
+
+def test_a_script_reads_json(run, raw):
+    done = run("inspect", raw, "--json")
+    facts = json.loads(done.stdout)
+    assert facts["readouts"] == 40
+    assert facts["encodings"][0]["sampling"]["lines"] == [16, 16]
+    assert set(facts) == {
+        *("path", "format", "group", "file_bytes", "vendor", "model", "field_strength_t"),
+        *("h1_frequency_mhz", "protocol", "series_description", "measurement_id"),
+        *("patient_position", "readouts", "kinds", "waveforms", "noise", "encodings", "pipeline"),
+        "oddities",
+    }
+
+
+def test_names_are_not_taken_for_pictures(run, raw):
+    with h5py.File(raw, "r+") as file:
+        xml = file["dataset/xml"][0].replace(b"score-gadget simulation", b"t2:b:x[red]")
+        file["dataset/xml"][0] = xml
+    assert json.loads(run("inspect", raw, "--json").stdout)["protocol"] == "t2:b:x[red]"
+
+
+def test_the_picture_and_the_group(run, raw, tmp_path):
+    pytest.importorskip("matplotlib")
+    with h5py.File(raw, "r+") as file:
+        file.copy("dataset", "another")
+    done = run("inspect", raw, "-g", "another", "--png", "mask.png")
+    assert "'another'" in done.stdout
+    assert (tmp_path / "mask.png").read_bytes().startswith(b"\x89PNG")
+    assert run("inspect", raw, "-g", "none").returncode == 2
+
+
+def test_what_is_odd_is_said(run, raw):
+    with h5py.File(raw, "r+") as file:
+        row = file["dataset/data"][20]
+        row["data"][:] = float("nan")
+        file["dataset/data"][20] = row
+    done = run("inspect", raw)
+    assert done.returncode == 0
+    assert "  - There is 1 readout with samples that are not finite" in done.stdout
+
+
+@pytest.mark.parametrize("spoil", ["cut", "rubbish", "no readouts"])
+def test_a_broken_file_is_a_sentence(run, raw, spoil):
+    if spoil == "cut":
+        raw.write_bytes(raw.read_bytes()[:3000])
+    else:
+        with h5py.File(raw, "r+") as file:
+            if spoil == "no readouts":
+                file["dataset/data"].resize(0, axis=0)
+            else:
+                file["dataset/xml"][0] = b"<html>"
+    done = run("inspect", raw)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("score-gadget: ")
+    assert "Traceback" not in done.stderr and "error of score-gadget itself" not in done.stderr
+    assert done.stderr.rstrip().endswith(".")
+
+
+def test_no_such_file_is_a_wrong_argument(run):
+    assert run("inspect", "typo.h5").returncode == 2
+
+
+def test_a_noise_scan_has_no_picture(run, raw):
+    with h5py.File(raw, "r+") as file:
+        file["dataset/data"].resize(8, axis=0)
+    done = run("inspect", raw)
+    assert done.returncode == 0
+    assert "No image readout came" in done.stdout
+    assert "ky to the right" not in done.stdout
+    assert run("inspect", raw, "--png", "mask.png").returncode == 1

@@ -1,0 +1,85 @@
+"""What is told of a cohort while it is reconstructed."""
+
+from __future__ import annotations
+
+import io
+import logging
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from gadget.cli import cohort_progress
+from gadget.cli.cohort_progress import Account, follow_cohort
+from gadget.cohort.events import Logged, Outcome, Started, Status
+from gadget.cohort.record import Making, Record, Source
+from gadget.cohort.task import Task
+
+MAKING = Making(version="1", pipeline="", server=False, models={}, group=None)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time; tests set it."""
+    now = [0.0]
+    monkeypatch.setattr(cohort_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def task(name: str, size: int) -> Task:
+    source = Source(name=name, size=size, modified_ns=0)
+    return Task(name, Path(name), Path(name), Record(source=source, making=MAKING))
+
+
+BIG, SMALL = task("big", 3000), task("small", 1000)
+
+
+def test_the_time_left_goes_by_the_size_of_the_data(clock):
+    account = Account([BIG, SMALL])
+    assert account.summary == "0 of 2 files, 0 images"
+    account.take(BIG, Started())
+    account.take(BIG, Status(5, 20, 0.25))
+    clock[0] = 30.0
+    assert account.share == pytest.approx(0.1875)
+    assert account.summary == "0 of 2 files, 5 images, about 2 min 10 s left"
+    account.take(BIG, Outcome("20 images", 20))
+    assert account.summary == "1 of 2 files, 20 images, about 10 s left"
+    clock[0] = 12000.0
+    assert account.summary.endswith("about 1 h 06 min left")
+    account.take(SMALL, Outcome("it is broken", failed=True))
+    assert account.summary == "2 of 2 files, 20 images"
+
+
+def test_a_file_that_begins_again_has_done_nothing(clock):
+    account = Account([BIG])
+    account.take(BIG, Status(5, 20, 0.25))
+    account.take(BIG, Started())
+    assert account.summary == "0 of 1 files, 0 images"
+
+
+def test_bars_on_a_terminal(monkeypatch, caplog):
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    monkeypatch.setattr(cohort_progress, "console", console)
+    account = Account([BIG, SMALL])
+    with follow_cohort(account) as follower:
+        for one, event in (
+            (BIG, Started()),
+            (BIG, Started()),
+            (BIG, Status(1, 4, 0.25)),
+            (BIG, Logged(logging.WARNING, "gadget.node.reconstruct", "no noise scan")),
+            (SMALL, Started()),
+            (SMALL, Outcome("it is broken", failed=True)),
+            (BIG, Outcome("4 images", 4)),
+        ):
+            account.take(one, event)
+            follower.show(one, event)
+    shown = screen.getvalue()
+    assert "1 of 4 images" in shown
+    assert "2 of 2 files, 4 images" in shown
+    assert ("gadget.node.reconstruct", logging.WARNING, "big: no noise scan") in (
+        caplog.record_tuples
+    )
+    assert [text for _, level, text in caplog.record_tuples if level == logging.ERROR] == [
+        "small: it is broken"
+    ]

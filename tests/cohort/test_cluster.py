@@ -1,0 +1,83 @@
+"""Tasks on a cluster: a local one, of two worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gadget.cohort.cluster import run_on_cluster
+from gadget.cohort.events import Outcome, Started, Status
+from gadget.errors import ConfigError
+from gadget.mrd.image_file import read_images
+
+distributed = pytest.importorskip(
+    "distributed", reason="dask.distributed (pip install 'score-gadget[dask]') is not installed"
+)
+
+
+@pytest.fixture
+def cluster(recipe, tmp_path, monkeypatch):
+    """A cluster whose workers can import the nodes of the tests and are at home in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+    ) as made:
+        yield made
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def kill_who_works(address: str) -> None:
+    with distributed.Client(address, set_as_default=False) as client:
+        wait_for(lambda: sum(map(len, client.processing().values())) == 1)
+        (worker,) = [worker for worker, keys in client.processing().items() if keys]
+        os.kill(client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
+
+
+def test_work_moves_on_when_a_worker_dies_and_stops_when_it_is_given_up(
+    cluster, plan, recipe, data
+):
+    sticks, address = recipe("sticks_once"), cluster.scheduler_address
+    folder = data("a.h5", "cut.h5")
+    (folder / "cut.h5").write_bytes(b"cut")
+    tasks = plan(sticks, folder).tasks
+
+    Path("stick").touch()
+    with closing(run_on_cluster(address, tasks[:1], sticks)) as events:
+        next(events)
+        wait_for(Path("stuck").exists)
+        (working,) = Path("out").iterdir()
+    wait_for(lambda: not working.exists())
+
+    Path("stuck").rename("stick")
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(lambda: list(run_on_cluster(address, tasks, sticks)))
+        wait_for(Path("stuck").exists)
+        kill_who_works(address)
+        events = run.result(90)
+    first = [event for task, event in events if task.name == "a"]
+    assert sum(isinstance(event, Started) for event in first) == 2
+    assert any(isinstance(event, Status) for event in first)
+    assert first[-1].summary == "2 images"
+    assert len(read_images(tasks[0].output)) == 2
+    (cut,) = [event for task, event in events if task.name == "cut" and isinstance(event, Outcome)]
+    assert "not a readable HDF5 file" in cut.summary
+    assert f"(on {os.uname().nodename})" in cut.summary
+
+
+def test_nobody_at_the_address(recipe, monkeypatch):
+    monkeypatch.setattr("gadget.cohort.cluster.ANSWER_SECONDS", 0.2)
+    for address in ("tcp://127.0.0.1:1", "carrier pigeon"):
+        with pytest.raises(ConfigError, match=f"No scheduler of dask answers at '{address}'"):
+            list(run_on_cluster(address, [], recipe()))

@@ -1,0 +1,51 @@
+"""Tasks in processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import ismrmrd
+
+from gadget.cohort.events import Logged, Outcome, Started, Status
+from gadget.cohort.pool import run_here
+from gadget.mrd.image_file import read_images
+
+
+def outcomes(events) -> dict[str, Outcome]:
+    return {task.name: event for task, event in events if isinstance(event, Outcome)}
+
+
+def test_jobs_share_devices_and_processors(plan, recipe, data, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    tasks = plan(recipe(), data("a.h5", "b.h5")).tasks
+    events = list(run_here(tasks, recipe(), 8))
+    assert not any(outcome.failed for outcome in outcomes(events).values())
+    metas = [
+        ismrmrd.Meta.deserialize(read_images(tmp_path / "out" / name)[0].attribute_string)
+        for name in ("a.h5", "b.h5")
+    ]
+    assert [meta["CUDA_VISIBLE_DEVICES"] for meta in metas] == ["3", "GPU-5"]
+    threads = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert [meta["OMP_NUM_THREADS"] for meta in metas] == [str(threads)] * 2
+    first = [event for task, event in events if task.name == "a"]
+    assert [type(event) for event in first if not isinstance(event, Logged)] == [
+        Started,
+        Status,
+        Status,
+        Outcome,
+    ]
+    assert [event for event in first if isinstance(event, Logged)] == [
+        Logged(logging.WARNING, "gadget.node.pictures", f"slice {number} is made")
+        for number in (0, 1)
+    ]
+
+
+def test_a_crash_costs_its_file_only(plan, recipe, data, tmp_path):
+    kills = recipe("kills")
+    tasks = plan(kills, data("a.h5")).tasks
+    (outcome,) = outcomes(run_here(tasks, kills, 1)).values()
+    assert outcome.failed
+    assert outcome.summary.startswith("Its process was ended by SIGSEGV")
+    assert list((tmp_path / "out").glob("*.h5")) == []

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gadget.errors import ConfigError, WeightsError
+from gadget.evaluation.methods.with_fastmri import UNet, VarNet
+from gadget.mri.patterns import parse_pattern
+
+
+def test_weights_that_are_not_there():
+    with pytest.raises(ConfigError, match="give them as varnet:FILE"):
+        VarNet("nowhere.pt", "cpu")
+    with pytest.raises(ConfigError, match="'' do not exist; give them as unet:FILE"):
+        UNet("", "cpu")
+
+
+def test_a_file_that_holds_no_weights(tmp_path):
+    (tmp_path / "weights.pt").write_text("weights")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        UNet(str(tmp_path / "weights.pt"), "cpu")
+
+
+class TestWithPackage:
+    @pytest.fixture(autouse=True)
+    def models(self):
+        return pytest.importorskip("fastmri.models")
+
+    @pytest.fixture
+    def kspace(self, case):
+        return case.undersampled(parse_pattern("uniform1d:2:0.2"), 0)
+
+    @pytest.mark.parametrize("prefix", ["", "unet."])
+    def test_unet(self, models, tmp_path, kspace, case, prefix):
+        network = models.Unet(1, 1, chans=4, num_pool_layers=2)
+        # Without its last layer's weights it gives the mean everywhere.
+        state = {prefix + name: value for name, value in network.state_dict().items()}
+        state[f"{prefix}up_conv.1.1.weight"] *= 0
+        state[f"{prefix}up_conv.1.1.bias"] *= 0
+        torch.save({"state_dict": state} if prefix else state, tmp_path / "unet.pt")
+        (estimate,) = UNet(str(tmp_path / "unet.pt"), "cpu").reconstruct(kspace)
+        assert estimate.image.shape == case.truth.shape
+        assert np.ptp(estimate.image) < 1e-3
+        assert estimate.evaluations == 1
+
+    def test_varnet(self, models, tmp_path, kspace, case):
+        network = models.VarNet(num_cascades=2, sens_chans=3, sens_pools=2, chans=4, pools=3)
+        torch.save(network.state_dict(), tmp_path / "varnet.pt")
+        (estimate,) = VarNet(str(tmp_path / "varnet.pt"), "cpu").reconstruct(kspace)
+        assert estimate.image.shape == case.truth.shape
+        # Untrained, and still consistent with the data in the place where the head is.
+        assert np.corrcoef(estimate.image.ravel(), case.truth.ravel())[0, 1] > 0.5
+
+    def test_weights_of_another_network(self, models, tmp_path):
+        torch.save(models.Unet(1, 1, 4, 2).state_dict(), tmp_path / "unet.pt")
+        with pytest.raises(WeightsError, match="are not those of this network"):
+            VarNet(str(tmp_path / "unet.pt"), "cpu")

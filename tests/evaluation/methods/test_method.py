@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gadget.evaluation.methods.method import calibration_width, cover
+from gadget.mri.patterns import parse_pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "width"), [("uniform1d:4:0.25", 12), ("random1d:1", 40), ("poisson2d:4:0.2", 8)]
+)
+def test_the_calibration_region_is_square(case, pattern, width):
+    if "poisson" in pattern:
+        pytest.importorskip("sigpy")
+    found = calibration_width(case.undersampled(parse_pattern(pattern), 0))
+    # Lines or points beside it may have been drawn by chance.
+    assert width <= found <= width + 1
+
+
+def test_maps_that_leave_out_the_object_do_not_cover_it(case):
+    kspace = case.undersampled(parse_pattern("uniform1d:1"), 0)
+    maps = np.ones((4, 48, 40), np.complex64)
+    assert cover(maps, kspace)
+    air = case.truth == 0
+    assert cover(maps * ~air, kspace)
+    maps[:, 12:36] = 0
+    assert not cover(maps, kspace)
+    assert not cover(np.full_like(maps, np.nan), kspace)

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gadget.errors import ConfigError
+from gadget.evaluation.experiment import Failure, Result, run
+from gadget.evaluation.metrics import scores
+from gadget.mri.patterns import parse_pattern
+
+PATTERNS = [parse_pattern("uniform1d:2:0.2"), parse_pattern("uniform1d:1")]
+
+
+def test_every_method_gets_every_pattern_and_the_same_data(case, fixed):
+    methods = [fixed("one", lambda x: x), fixed("two", lambda x: x)]
+    found = list(run(case, PATTERNS, methods, seed=0))
+    assert [(r.pattern, r.method) for r in found] == [(p, m) for p in PATTERNS for m in methods]
+    np.testing.assert_array_equal(found[0].image, found[1].image)
+    assert found[0].mask.sum() == 40 * 29
+    assert found[2].mask.all()
+    assert found[2].scores.psnr > found[0].scores.psnr + 10
+    for result in found:
+        assert result.scores == scores(case.truth, result.image)
+        assert result.std is None
+        assert result.honesty is None
+
+
+def test_the_best_of_several_settings_counts(case, fixed):
+    method = fixed("three", lambda x: 2 * x, lambda x: x, lambda x: 0 * x)
+    (result,) = run(case, PATTERNS[1:], [method], seed=0)
+    assert result.estimate.setting == "1"
+    assert result.scores.psnr > 30
+
+
+def test_predicted_errors_are_judged(case, fixed):
+    method = fixed("sure", lambda x: x, std=lambda x: np.full_like(x, 1e6))
+    (result,) = run(case, PATTERNS[1:], [method], seed=0)
+    assert (result.std == 1e6).all()
+    assert result.honesty.within_one_sigma == 1
+
+
+def fail(image):
+    raise RuntimeError("out of ideas")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(fail, "RuntimeError: out of ideas"), (lambda x: x * np.nan, "values that are not finite")],
+)
+def test_a_method_that_fails_stops_no_other(case, fixed, caplog, change, reason):
+    methods = [fixed("broken", change), fixed("good", lambda x: x)]
+    bad, good = run(case, PATTERNS[:1], methods, seed=0)
+    assert isinstance(bad, Failure)
+    assert reason in bad.reason
+    assert isinstance(good, Result)
+    assert "No image by broken on head, slice 0, 1D uniform" in caplog.text
+
+
+def test_what_is_wrong_with_the_set_up_stops_at_once(case, fixed):
+    def misused(image):
+        raise ConfigError("wrong")
+
+    with pytest.raises(ConfigError, match="wrong"):
+        list(run(case, PATTERNS, [fixed("any", misused)], seed=0))

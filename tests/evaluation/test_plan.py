@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+
+from gadget.errors import DataError
+from gadget.evaluation import plan as plans
+from gadget.evaluation.cases import Receiver
+from gadget.evaluation.checks.lesions import ACCELERATIONS
+from gadget.evaluation.plan import Plan, carry_out
+from gadget.mri.patterns import parse_pattern
+
+
+@pytest.fixture
+def inputs(tmp_path, phantom):
+    for name in ("one", "two"):
+        np.save(tmp_path / f"{name}.npy", phantom((96, 90)))
+    (tmp_path / "broken.npy").write_bytes(b"no array")
+    return [str(tmp_path / f"{name}.npy") for name in ("one", "broken", "two")]
+
+
+@pytest.fixture
+def planned(fixed):
+    def make(files, checks=()):
+        methods = [fixed("plain", lambda x: x), fixed("dark", lambda x: x / 2)]
+        patterns = [parse_pattern("random1d:4:0.1"), parse_pattern("uniform1d:2")]
+        receiver = Receiver(coils=3)
+        return Plan(files, 1, receiver, patterns, methods, checks, methods[:1])
+
+    return make
+
+
+def lines(path):
+    return list(csv.DictReader(path.open()))
+
+
+def test_every_file_that_can_be_used(planned, inputs, tmp_path, caplog):
+    steps = []
+    findings = carry_out(planned(inputs), tmp_path, steps.append)
+    assert len(steps) == 2 * 2 * 2
+    assert steps[0] == "one.npy, slice 0: 1D random, R = 4, 10% centre, plain"
+    assert [line["file"] for line in lines(tmp_path / "cases.csv")] == ["one.npy"] * 4 + [
+        "two.npy"
+    ] * 4
+    assert "Left out" in caplog.text
+    assert "broken.npy' is no readable NumPy file" in caplog.text
+    assert findings.main.slices == 2
+    assert not findings.lesions
+    assert not findings.noise
+    assert not (tmp_path / "noise.csv").exists()
+
+
+def test_nothing_that_can_be_used(planned, inputs, tmp_path):
+    with pytest.raises(DataError, match=r"Not one input can be evaluated\. .*broken\.npy"):
+        carry_out(planned(inputs[1:2]), tmp_path, lambda now: None)
+
+
+def test_checks_on_inputs(planned, inputs, tmp_path, monkeypatch):
+    monkeypatch.setattr(plans, "MATRIX", (32, 32))
+    steps = []
+    plan = planned(inputs[:1], ("anatomy", "lesions", "noise"))
+    findings = carry_out(plan, tmp_path, steps.append)
+    assert len(steps) == plan.steps
+    anatomy = lines(tmp_path / "anatomy.csv")
+    assert [line["file"] for line in anatomy] == ["phantom:fruit"] * 4
+    lesions = lines(tmp_path / "lesions.csv")
+    assert {line["file"] for line in lesions} == {"one.npy"}
+    assert {float(line["acceleration"]) for line in lesions} == set(ACCELERATIONS)
+    assert len(findings.lesion_pairs) == len(ACCELERATIONS)
+    noise = lines(tmp_path / "noise.csv")
+    assert [line["content"] for line in noise] == ["noise", "spike", "tone"] * 2
+
+
+def test_checks_need_no_input(planned, tmp_path):
+    plan = planned([], ("lesions",))
+    findings = carry_out(plan, tmp_path, lambda now: None)
+    assert findings.main is None
+    assert {record.file for record in findings.lesions} == {"phantom:head"}
+    assert not (tmp_path / "cases.csv").exists()

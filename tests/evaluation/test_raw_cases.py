@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import h5py
+import ismrmrd
+import numpy as np
+import pytest
+
+from gadget.errors import DataError
+from gadget.evaluation.raw_cases import raw_cases
+from gadget.mrd.image_file import read_images
+from gadget.mrd.simulate import write_simulation
+from gadget.mrd.simulated_scan import SimulatedScan, xml_header
+from gadget.mri.fourier import ifftc
+from gadget.mri.patterns import parse_pattern
+
+
+@pytest.fixture
+def scan(tmp_path):
+    def write(**settings):
+        path = tmp_path / "raw.h5"
+        write_simulation(path, SimulatedScan(matrix=40, coils=3, noise=0.02, **settings))
+        return path
+
+    return write
+
+
+def test_complete_scans_show_their_truth(scan):
+    path = scan(slices=4, acceleration=1)
+    cases = list(raw_cases(path, 2))
+    truths = {one.getHead().slice: one.data[0, 0] for one in read_images(path, "truth")}
+    assert [case.number for case in cases] == [1, 2]
+    for case in cases:
+        # Whitened by an estimated covariance, and with noise of about 1.
+        truth = truths[case.number]
+        assert np.linalg.norm(case.truth - truth) < 0.1 * np.linalg.norm(truth)
+        assert case.measured.all()
+        air = ifftc(case.kspace)[:, :4, :4].ravel()
+        assert np.mean(np.abs(air) ** 2) == pytest.approx(1, abs=0.5)
+        kspace = case.undersampled(parse_pattern("uniform1d:2"), 0)
+        np.testing.assert_array_equal(kspace.data[:, 0], case.kspace * kspace.mask[0])
+
+
+def test_undersampled_scans_have_no_truth(scan):
+    with pytest.raises(DataError, match="is undersampled: slice 0 misses lines between"):
+        list(raw_cases(scan(slices=1, acceleration=2), 1))
+
+
+def test_borders_that_no_scan_measured_do_not_count_and_oversampling_is_cut_off(
+    scan, tmp_path, monkeypatch
+):
+    """A field of view with phase oversampling, and fewer lines than the matrix has."""
+    complete = scan(slices=1, acceleration=1)
+    source, path = ismrmrd.Dataset(str(complete), "dataset", False), tmp_path / "cut.h5"
+    target = ismrmrd.Dataset(str(path), "dataset", True)
+    header = source.read_xml_header().decode()
+    # The recon space is 3/4 as long as the encoded one along the phase-encoding direction.
+    start = header.index("<reconSpace>")
+    recon = (
+        header[start:]
+        .replace("<y>40</y>", "<y>30</y>", 1)
+        .replace("<y>220.0</y>", "<y>165.0</y>", 1)
+    )
+    target.write_xml_header((header[:start] + recon).encode())
+    for number in range(source.number_of_acquisitions()):
+        readout = source.read_acquisition(number)
+        if readout.idx.kspace_encode_step_1 >= 3 or readout.flags & 1 << 18:
+            target.append_acquisition(readout)
+    source.close()
+    target.close()
+    (case,) = raw_cases(path, 1)
+    assert case.truth.shape == (30, 40)
+    assert np.flatnonzero(~case.measured.any(axis=1)).tolist() == [0, 1, 2]
+    (whole,) = raw_cases(complete, 1)
+    np.testing.assert_allclose(case.truth, whole.truth[5:35], atol=0.15 * whole.truth.max())
+
+
+def test_files_of_fastmri(tmp_path):
+    """K-space `[slice, coil, readout, line]`, readouts twice as long as the image."""
+    scan = SimulatedScan(matrix=32, coils=3, slices=3)
+    rng = np.random.default_rng(0)
+    kspace = rng.normal(size=(3, 3, 64, 32)) + 1j * rng.normal(size=(3, 3, 64, 32))
+    kspace[:, :, 32, 16] += 100
+    with h5py.File(tmp_path / "knee.h5", "w") as file:
+        file["kspace"] = kspace.astype(np.complex64)
+        file["ismrmrd_header"] = xml_header(scan).decode()
+    (case,) = raw_cases(tmp_path / "knee.h5", 1)
+    assert (case.number, case.truth.shape) == (1, (32, 32))
+    coil_images = ifftc(kspace[1])[:, 16:48].swapaxes(1, 2)
+    expected = np.sqrt((np.abs(coil_images) ** 2).sum(0))
+    assert np.corrcoef(case.truth.ravel(), expected.ravel())[0, 1] > 0.95

@@ -1,0 +1,203 @@
+"""The pipelines in a real Gadgetron, with its own client, beside the embedded host.
+
+Needs `gadgetron` and `gadgetron_ismrmrd_client` on the PATH, and a storage server: Gadgetron's own,
+or the stand-in that comes with the test data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gadget.mrd.image_file import read_images
+from gadget.mrd.simulate import write_simulation
+from gadget.mrd.simulated_scan import SimulatedScan
+
+pytestmark = pytest.mark.gadgetron
+
+ROOT = Path(__file__).resolve().parent.parent
+PIPELINES = ROOT / "pipelines"
+REPLAY = [sys.executable, "-c", "from gadget.cli.main import main; main()", "replay"]
+SCAN = SimulatedScan(matrix=64, coils=6, slices=3, acceleration=2)
+START_SECONDS = 60.0
+GEOMETRY = (
+    "position",
+    "read_dir",
+    "phase_dir",
+    "slice_dir",
+    "patient_table_position",
+    "field_of_view",
+    "matrix_size",
+    "slice",
+    "repetition",
+    "acquisition_time_stamp",
+)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail("the server did not start")
+
+
+class Server:
+    """A Gadgetron server and its client."""
+
+    def __init__(self, port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.port = port
+        self.process = process
+        self.folder = folder
+
+    def reconstruct(self, raw: Path, pipeline: Path) -> tuple[list, str]:
+        """Return the images that the client gets, and what it prints."""
+        output = self.folder / f"{time.monotonic_ns()}.h5"
+        command = ["gadgetron_ismrmrd_client", "-a", "127.0.0.1", "-p", self.port, "-f", raw]
+        command += ["-C", pipeline, "-o", output, "-G", "dataset", "-t", 300_000]
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, timeout=300
+        )
+        return read_images(output) if output.exists() else [], done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    if not (shutil.which("gadgetron") and shutil.which("gadgetron_ismrmrd_client")):
+        pytest.skip("Gadgetron and its client are not on the PATH")
+    folder = tmp_path_factory.mktemp("gadgetron")
+    port, storage_port = free_port(), free_port()
+    command = ["gadgetron", "-p", str(port), "-W", str(folder)]
+    started = []
+    if not shutil.which("mrd-storage-server"):
+        stub = Path(os.environ.get("SCORE_GADGET_TEST_DATA", "")) / "tools" / "storage_stub.py"
+        if not stub.is_file():
+            pytest.skip("there is no storage server for Gadgetron")
+        started.append(subprocess.Popen([sys.executable, str(stub), str(storage_port)]))
+        wait_for(storage_port, started[0])
+        command += ["-E", f"http://127.0.0.1:{storage_port}"]
+    environment = {
+        **os.environ,
+        # Gadgetron starts the first `python` of the PATH.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    with (folder / "log").open("wb") as log:
+        started.append(
+            subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        )
+    wait_for(port, started[-1])
+    yield Server(port, started[-1], folder)
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    path = tmp_path_factory.mktemp("raw") / "raw.h5"
+    write_simulation(path, SCAN)
+    return path
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    """Writes a pipeline of this package with another method."""
+
+    def write(name: str, method: str = "fft") -> Path:
+        path = tmp_path / name
+        text = (PIPELINES / name).read_text()
+        path.write_text(
+            text.replace('name="method" value="fast"', f'name="method" value="{method}"')
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture
+def embedded(raw, pipeline, tmp_path):
+    """The images of the embedded host."""
+    output = tmp_path / "embedded.h5"
+    command = [*REPLAY, raw, "-o", output, "-c", pipeline("score_hybrid.xml")]
+    subprocess.run([str(word) for word in command], check=True)
+    return read_images(output)
+
+
+def by_slice(images) -> list:
+    return sorted(images, key=lambda image: image.slice)
+
+
+def assert_same_place(one, other) -> None:
+    for name in GEOMETRY:
+        ours, theirs = getattr(one.getHead(), name), getattr(other.getHead(), name)
+        np.testing.assert_allclose(np.array(ours), np.array(theirs), rtol=1e-6, err_msg=name)
+
+
+def likeness(one, other) -> float:
+    """Correlation of two images, which need not have the same scale."""
+    a, b = (np.abs(image.data).astype(float).ravel() for image in (one, other))
+    return float(np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_our_nodes_give_what_they_give_in_the_embedded_host(server, raw, pipeline, embedded):
+    images, _ = server.reconstruct(raw, pipeline("score_hybrid.xml"))
+    assert len(images) == SCAN.slices
+    for one, other in zip(by_slice(images), by_slice(embedded), strict=True):
+        assert_same_place(one, other)
+        np.testing.assert_array_equal(one.data, other.data)
+        assert one.meta["ScoreGadget_method"] == "fft"
+
+
+@pytest.mark.parametrize("name", ["score_hybrid_cpp.xml", "score_hybrid_buffers.xml"])
+def test_behind_gadgets_in_cpp_too(server, raw, pipeline, embedded, name):
+    images, _ = server.reconstruct(raw, pipeline(name))
+    assert len(images) == SCAN.slices
+    for one, other in zip(by_slice(images), by_slice(embedded), strict=True):
+        assert one.data.dtype == np.uint16
+        assert_same_place(one, other)
+        assert likeness(one, other) > 0.9999
+        assert one.meta["ScoreGadget_method"] == "fft"
+
+
+def test_a_node_that_is_killed_is_told_to_the_client(server, raw, pipeline, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        going = pool.submit(server.reconstruct, raw, pipeline("score_hybrid.xml", "paper"))
+        os.kill(node_of(server.process.pid, "reconstruct"), signal.SIGKILL)
+        images, words = going.result()
+    assert len(images) < SCAN.slices
+    assert "ERROR" in words or "error" in words
+
+
+def node_of(server: int, name: str) -> int:
+    """Return the process of a node that a server has started, once it is there."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"gadgetron" in command and name.encode() in command:
+                return int(folder.name)
+        time.sleep(0.05)
+    pytest.fail(f"no node {name} came")
