@@ -81,8 +81,18 @@ def test_phase_leaves_air_empty(patches):
     assert float((patches.abs() < 1e-3).float().mean()) > 0.1
 
 
-def test_few_patches_are_nothing_but_air(patches):
-    assert float((patches.abs().amax(dim=(1, 2)) < 0.01).float().mean()) < 0.05
+def test_few_patches_are_nothing_but_air(monkeypatch):
+    image = np.zeros((128, 128), np.float16)
+    image[30:90, 30:90] = 1
+
+    def share_of_air() -> float:
+        return np.mean([float(patch.max()) < 0.1 for patch in _magnitudes([[image]], 32, 300)])
+
+    seldom = share_of_air()
+    monkeypatch.setattr(augment, "AIR", 0.0)
+    # Drawn once more, a share becomes its square.
+    assert seldom == pytest.approx(share_of_air() ** 2, abs=0.03)
+    assert seldom < 0.5 * share_of_air()
 
 
 def test_every_volume_counts_the_same(nothing_but):
@@ -144,6 +154,16 @@ def test_rotation_turns_by_any_angle_and_keeps_brightness(nothing_but):
         assert float(patch.mean()) == pytest.approx(0.5, abs=0.05)
         assert 0.85 < float(patch.max()) < 0.95
     assert np.histogram(angles, 6, (0, 180))[0].min() >= 2
+
+
+def test_turned_patches_reach_into_their_corners(nothing_but):
+    """A ramp stays a ramp."""
+    nothing_but("ROTATED")
+    ramp = np.tile(np.linspace(0, 1, 160), (160, 1)).astype(np.float16)
+    for patch in _magnitudes([[ramp]], 48, 20):
+        for axis in (0, 1):
+            bend = patch.diff(n=2, dim=axis).abs()
+            assert float(bend.max()) < 2e-3
 
 
 def _noisy_head(phantom, level):

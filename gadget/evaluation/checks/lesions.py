@@ -98,10 +98,12 @@ class LesionRecord:
 class LesionPair:
     """Two reconstructions by one method, with and without lesions, where the truth is shown."""
 
+    case: Case
+    """Without lesions."""
     acceleration: float
     method: Method
     truth: Image
-    truth_without: Image
+    """With lesions."""
     image: Image
     image_without: Image
 
@@ -129,8 +131,8 @@ def lesion_pairs(
                 one.shown(next(method.reconstruct(one.undersampled(pattern, seed))).image)
                 for one in (ill, case)
             )
-            pair = LesionPair(acceleration, method, ill.truth, case.truth, image, without)
-            yield pair, [_record(case, pair, spot) for spot in spots]
+            pair = LesionPair(case, acceleration, method, ill.truth, image, without)
+            yield pair, [_record(pair, spot) for spot in spots]
 
 
 def place(truth: Image, rng: np.random.Generator) -> list[Spot]:
@@ -153,19 +155,19 @@ def place(truth: Image, rng: np.random.Generator) -> list[Spot]:
     return laid + empty
 
 
-def _record(case: Case, pair: LesionPair, spot: Spot) -> LesionRecord:
-    tissue = pair.truth_without
+def _record(pair: LesionPair, spot: Spot) -> LesionRecord:
+    tissue = pair.case.truth
     recovered = None
     if spot.contrast:
         recovered = spot.contrast_in(pair.image - pair.image_without, tissue) / spot.contrast
     return LesionRecord(
-        file=case.name,
-        slice=case.number,
+        file=pair.case.name,
+        slice=pair.case.number,
         acceleration=pair.acceleration,
         method=pair.method.name,
         **{name: getattr(spot, name) for name in ("y", "x", "diameter", "contrast")},
         recovered=recovered,
-        apparent=spot.contrast_in(pair.image - pair.truth_without, tissue),
+        apparent=spot.contrast_in(pair.image - tissue, tissue),
     )
 
 

@@ -16,7 +16,6 @@ from gadget.mri.kspace import KSpace
 
 REGULARISATION = (0.003, 0.001, 0.01)
 """Of compressed sensing, for images whose bright pixels are near 1; the middle one first."""
-ITERATIONS = 100
 KERNELS = (6, 4)
 """Widths of the ESPIRiT kernel [points]: the usual one, and the one for a small centre."""
 COVERED = 0.8

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, ReconError
 from gadget.evaluation.methods.method import (
-    ITERATIONS,
     KERNELS,
     REGULARISATION,
     Estimate,
@@ -26,8 +25,12 @@ from gadget.evaluation.methods.method import (
 )
 from gadget.mri.kspace import KSpace
 
-PENALTIES = {"l1wavelet": ("W", "L1-wavelet (BART)"), "tv": ("T", "TV (BART)")}
-"""Letter of ``pics -R``, and name."""
+PENALTIES = {
+    "l1wavelet": ("W", "L1-wavelet (BART)", ["-i100"]),
+    # With the default rho, ADMM is far from its end after so many iterations.
+    "tv": ("T", "TV (BART)", ["-i300", "-u0.1"]),
+}
+"""Letter of ``pics -R``, label, and options of the solver."""
 NEWTON_STEPS = 10
 DIMENSIONS = 16
 
@@ -91,7 +94,7 @@ class Bart:
     """One of the penalties of BART's ``pics``, by its name in `PENALTIES`."""
 
     def __init__(self, penalty: str, maps: BartMaps) -> None:
-        self._letter, self.label = PENALTIES[penalty]
+        self._letter, self.label, self._solver = PENALTIES[penalty]
         self.name = f"bart-{penalty}"
         self._maps = maps
 
@@ -105,7 +108,7 @@ class Bart:
             for weight in REGULARISATION:
                 started = time.monotonic()
                 # BART scales the data itself; -S scales the image back.
-                options = ["-S", f"-i{ITERATIONS}", "-R", f"{self._letter}:3:0:{weight:g}"]
+                options = ["-S", *self._solver, "-R", f"{self._letter}:3:0:{weight:g}"]
                 self._maps.run(here, "pics", *options, "kspace", "maps", "image")
                 seconds = calibration + time.monotonic() - started
                 image = np.abs(read_cfl(here / "image")[0]).astype(np.float32)

@@ -64,15 +64,19 @@ def uncertainty_panels(collection: Collection) -> list[Panel]:
 
 def lesion_panel(pairs: Sequence[LesionPair]) -> Panel:
     """Show one slice with and without lesions as the methods see it."""
-    first = pairs[0]
-    change = np.abs(first.truth - first.truth_without)
-    peak, high = peak_of(first.truth), float(change.max()) or 1.0
-    rows = (first.truth, first.truth_without, change)
-    columns = [Column("truth", _lesion_pictures(rows, peak, high))]
-    for pair in pairs:
-        rows = (pair.image, pair.image_without, np.abs(pair.image - pair.image_without))
-        heading = f"{pair.method.label}, R = {pair.acceleration:g}"
-        columns.append(Column(heading, _lesion_pictures(rows, peak, high)))
+    truth, without, turns = pairs[0].truth, pairs[0].case.truth, pairs[0].case.turns
+    peak, high = peak_of(truth), float(np.abs(truth - without).max()) or 1.0
+
+    def column(heading: str, ill: NDArray[Any], well: NDArray[Any]) -> Column:
+        ill, well = np.rot90(ill, turns), np.rot90(well, turns)
+        change = Picture(heat(np.abs(ill - well), high))
+        return Column(heading, (Picture(grey(ill, peak)), Picture(grey(well, peak)), change))
+
+    columns = [column("truth", truth, without)]
+    columns += [
+        column(f"{pair.method.label}, R = {pair.acceleration:g}", pair.image, pair.image_without)
+        for pair in pairs
+    ]
     return Panel("With lesions, without, and the difference of both", "", tuple(columns))
 
 
@@ -139,13 +143,6 @@ def _uncertainty(result: Result, std: NDArray[np.float32]) -> Panel:
         ),
     )
     return Panel(f"{result.pattern.label}: {result.case.title}", "", columns)
-
-
-def _lesion_pictures(
-    rows: tuple[NDArray[Any], NDArray[Any], NDArray[Any]], peak: float, high: float
-) -> tuple[Picture, ...]:
-    ill, well, change = rows
-    return Picture(grey(ill, peak)), Picture(grey(well, peak)), Picture(heat(change, high))
 
 
 def _gain(errors: Sequence[NDArray[Any]], peak: float) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -18,7 +19,7 @@ from gadget.evaluation.records import Record
 from gadget.evaluation.report.pictures import data_address
 
 OURS, OTHERS, FAINT = "#c2410c", "#475569", "#cbd5e1"
-COLOURS = ("#c2410c", "#0e7490", "#4d7c0f", "#7e22ce", "#475569")
+COLOURS = ("#0e7490", "#4d7c0f", "#7e22ce", "#b45309", "#475569")
 DASHES = (0, (4, 3))
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -45,7 +46,7 @@ def dots(records: Sequence[Record], methods: Sequence[Method]) -> str:
             for row, method in enumerate(methods):
                 found = [getattr(r, name) for r in records if r.method == method.name]
                 values = [value for value in found if value is not None]
-                colour = OURS if method.name.startswith("fast") else OTHERS
+                colour = OURS if _is_ours(method.name) else OTHERS
                 axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.45, ms=5, mew=0)
                 if values:
                     axes.plot([np.mean(values)], [row], "|", color=colour, ms=13, mew=2)
@@ -63,7 +64,7 @@ def calibration(curves: dict[str, list[Reliability]]) -> str:
         axes = figure.subplots()
         axes.grid(axis="both")
         largest = 1e-9
-        for colour, (label, slices) in zip(_cycled(len(curves)), curves.items(), strict=True):
+        for colour, (label, slices) in zip(cycle(COLOURS), curves.items(), strict=False):
             for number, curve in enumerate(slices):
                 x, y = 100 * curve.predicted, 100 * curve.found
                 name = label if number == 0 else None
@@ -84,7 +85,7 @@ def lesions(rows: Sequence[LesionRow], labels: dict[str, str]) -> str:
         panels = figure.subplots(2, len(contrasts), sharex=True, sharey="row", squeeze=False)
         for (upper, lower), contrast in zip(panels.T, contrasts, strict=True):
             same = [row for row in rows if row.contrast == contrast]
-            for colour, (method, label) in zip(_cycled(len(labels)), labels.items(), strict=True):
+            for (method, label), colour in zip(labels.items(), _colours(labels), strict=True):
                 own = [row for row in same if row.method == method]
                 _contrast_lines(upper, own, label, colour)
                 _mistake_lines(lower, own, label, colour)
@@ -126,8 +127,14 @@ def _mistake_lines(axes: Axes, rows: Sequence[LesionRow], label: str, colour: st
         axes.plot(accelerations, shares, "o", ls=line, color=colour, ms=4, label=f"{label}, {name}")
 
 
-def _cycled(count: int) -> list[str]:
-    return [COLOURS[index % len(COLOURS)] for index in range(count)]
+def _colours(names: Iterable[str]) -> list[str]:
+    """Give every method a colour, ours always the same."""
+    others = cycle(COLOURS)
+    return [OURS if _is_ours(name) else next(others) for name in names]
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(":")[0] == "fast"
 
 
 def _address(figure: Figure) -> str:

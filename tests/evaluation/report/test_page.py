@@ -124,7 +124,7 @@ def test_the_page_holds_all_it_shows(write, collection):
 def test_checks(write, case, collection, fixed):
     method = fixed("fast", lambda x: x)
     truth = case.truth
-    pairs = [LesionPair(r, method, truth * 1.1, truth, truth, truth * 0.9) for r in (2, 4)]
+    pairs = [LesionPair(case, r, method, truth * 1.1, truth, truth * 0.9) for r in (2, 4)]
     lesions = [
         LesionRecord("a", 0, r, "fast", 20, 20, 3, contrast, kept, apparent)
         for r in (2, 4)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PIL")
+
+from PIL import Image
+
+from gadget.evaluation.checks.lesions import LesionPair
+from gadget.evaluation.collection import Collection
+from gadget.evaluation.experiment import run
+from gadget.evaluation.report.panels import (
+    comparison_panels,
+    lesion_panel,
+    uncertainty_panels,
+)
+from gadget.evaluation.report.pictures import peak_of
+from gadget.mri.patterns import parse_pattern
+
+PATTERNS = [parse_pattern("random1d:4:0.1")]
+
+
+def decoded(picture):
+    content = base64.b64decode(picture.address.partition(",")[2])
+    return np.asarray(Image.open(io.BytesIO(content)).convert("L"), int)
+
+
+@pytest.fixture
+def collect(case):
+    def make(*methods):
+        found = Collection(PATTERNS, methods)
+        for result in run(replace(case, turns=1), PATTERNS, methods, seed=0):
+            found.add(result)
+        return found
+
+    return make
+
+
+def test_images_are_turned_upright_and_share_their_window(case, collect, fixed):
+    truth = case.truth
+    methods = [fixed("true", lambda x: truth), fixed("dark", lambda x: truth / 2)]
+    ((title, (panel,)),) = comparison_panels(collect(*methods))
+    assert (title, panel.title) == ("head, slice 0", "1D random, R = 4, 10% centre")
+    assert [column.heading for column in panel.columns] == [
+        "truth, and points measured", "true", "dark",
+    ]  # fmt: skip
+    images = [decoded(column.pictures[0]) for column in panel.columns]
+    assert images[0].shape == (40, 48)
+    np.testing.assert_array_equal(images[0], images[1])
+    shown = (images[0] > 20) & (images[0] < 250)
+    np.testing.assert_allclose(images[2][shown], images[0][shown] / 2, atol=1)
+    expected = np.clip(np.rot90(truth) / peak_of(truth), 0, 1) * 255
+    np.testing.assert_allclose(images[0], expected, atol=1)
+    mask = decoded(panel.columns[0].pictures[2])
+    assert (mask == mask[:1]).all()
+
+
+def test_the_zoom_is_the_frame(case, collect, fixed):
+    ((_, (panel,)),) = comparison_panels(collect(fixed("same", lambda x: x)))
+    whole, part, _ = panel.columns[0].pictures
+    left, top, width, height = (
+        round(share * size / 100) for share, size in zip(whole.box, (48, 40, 48, 40), strict=True)
+    )
+    expected = decoded(whole)[top : top + height, left : left + width]
+    np.testing.assert_array_equal(decoded(part), expected)
+
+
+def test_errors_have_a_factor_that_is_told(case, collect, fixed):
+    truth = case.truth
+    ((_, (panel,)),) = comparison_panels(collect(fixed("near", lambda x: truth * 0.94)))
+    assert panel.note.endswith("|error| \N{MULTIPLICATION SIGN} 10 in the same window")
+    _, near = panel.columns
+    assert decoded(near.pictures[2]).max() > 60
+    ((_, (panel,)),) = comparison_panels(collect(fixed("far", lambda x: 0 * x)))
+    assert panel.note.endswith("\N{MULTIPLICATION SIGN} 1 in the same window")
+
+
+def test_uncertainty_is_shown_with_the_factor_of_the_error(case, collect, fixed):
+    truth = case.truth
+    sure = fixed("sure", lambda x: 1.05 * truth, std=lambda x: 0.05 * truth)
+    (panel,) = uncertainty_panels(collect(sure, fixed("unsure", lambda x: x)))
+    *_, error, deviation = panel.columns
+    assert "predicted standard deviation" in deviation.heading
+    np.testing.assert_allclose(decoded(error.pictures[0]), decoded(deviation.pictures[0]), atol=2)
+
+
+def test_lesions_are_seen_in_the_difference(case, fixed):
+    ill = case.truth.copy()
+    ill[20:24, 10:14] *= 1.4
+    pair = LesionPair(
+        replace(case, turns=1),
+        4,
+        fixed("any", lambda x: x),
+        ill,
+        (ill + case.truth) / 2,
+        case.truth,
+    )
+    panel = lesion_panel([pair])
+    assert [column.heading for column in panel.columns] == ["truth", "any, R = 4"]
+    truth, found = (decoded(column.pictures[2]) for column in panel.columns)
+    assert truth.shape == (40, 48)
+    place = np.zeros_like(ill, bool)
+    place[20:24, 10:14] = True
+    place = np.rot90(place)
+    assert (truth[~place] == truth[0, 0]).all()
+    assert truth[place].min() > found[place].max() > found[~place].max()
