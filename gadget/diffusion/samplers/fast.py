@@ -3,7 +3,7 @@
 Few noise levels, started from the conventional image (Chung et al., Come-closer-diffuse-faster,
 CVPR 2022). At each level the prior's estimate is pulled to the measured data by the proximal step
 of the receiver's noise model (Chung et al., Decomposed diffusion sampler, ICLR 2024), the coil
-structure is refitted now and then, and fresh noise of the next level is added (Zhu et al.,
+structure is refitted every other level, and fresh noise of the next level is added (Zhu et al.,
 Denoising diffusion models for plug-and-play image restoration, CVPR workshops 2023, zeta = 1).
 """
 
@@ -22,7 +22,7 @@ SIGMA_END = 0.015
 """Last noise level where the receiver's noise is lower."""
 RHO = 7.0
 CONSISTENCY_ITERATIONS = 10
-REFIT_EVERY = 5
+REFIT_EVERY = 2
 LAST_SIGMA = 1.5
 """Noise level of the last evaluation, in units of the receiver's noise."""
 LAST_WEIGHT = 2.0
