@@ -73,7 +73,7 @@ class Server:
         """Return the images that the client gets, and what it prints."""
         output = self.folder / f"{time.monotonic_ns()}.h5"
         command = ["gadgetron_ismrmrd_client", "-a", "127.0.0.1", "-p", self.port, "-f", raw]
-        command += ["-C", pipeline, "-o", output, "-G", "dataset", "-t", 300_000]
+        command += ["-C", pipeline, "-o", output, "-G", "dataset"]
         done = subprocess.run(
             [str(word) for word in command], capture_output=True, text=True, timeout=300
         )

@@ -102,6 +102,8 @@ def evaluate(
 
     score-gadget evaluate -o out --check all
     """
+    if not inputs and not check:
+        raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
     try:
         from gadget.evaluation.cases import Receiver
         from gadget.evaluation.facts import facts, lead
@@ -110,7 +112,7 @@ def evaluate(
         from gadget.evaluation.report.page import write_report
         from gadget.evaluation.sources import find_inputs
         from gadget.evaluation.table import table
-        from gadget.mri.patterns import parse_pattern
+        from gadget.mri.sampling import parse_pattern
     except ImportError as error:
         raise ConfigError(
             f"Evaluating needs {error.name}: pip install 'score-gadget[evaluate]'."
@@ -126,8 +128,6 @@ def evaluate(
         checks=_checks(check or []),
         checked=choice.methods(method or CHECKED),
     )
-    if not plan.files and not plan.checks:
-        raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
     _make(output)
     started = time.monotonic()
     with _following(plan.steps) as step:

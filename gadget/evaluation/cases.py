@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.mri.fourier import fftc, ifftc
 from gadget.mri.kspace import KSpace
-from gadget.mri.patterns import Pattern
+from gadget.mri.sampling import Pattern
 from gadget.mri.scale import image_scale
 from gadget.mri.simulation import simulate_scan
 

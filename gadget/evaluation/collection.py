@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from gadget.evaluation.experiment import Failure, Result
 from gadget.evaluation.honesty import Reliability, reliability
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.records import Record, Summary, summarise
-from gadget.mri.patterns import Pattern
+from gadget.evaluation.records import Record
+from gadget.evaluation.summary import Summary, summarise
+from gadget.mri.sampling import Pattern
 
 SHOWN = 3
 """Slices whose images are kept."""

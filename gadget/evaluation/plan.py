@@ -19,7 +19,7 @@ from gadget.evaluation.phantoms import MATRIX
 from gadget.evaluation.records import Record, csv_file
 from gadget.evaluation.report.page import Findings
 from gadget.evaluation.sources import PHANTOM, load_cases
-from gadget.mri.patterns import Pattern
+from gadget.mri.sampling import Pattern
 
 log = logging.getLogger(__name__)
 

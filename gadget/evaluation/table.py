@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from gadget.evaluation.records import Summary
+from gadget.evaluation.summary import Summary
 
 
 def table(summary: Summary) -> Table:

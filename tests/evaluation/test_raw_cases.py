@@ -11,7 +11,7 @@ from gadget.mrd.image_file import read_images
 from gadget.mrd.simulate import write_simulation
 from gadget.mrd.simulated_scan import SimulatedScan, xml_header
 from gadget.mri.fourier import ifftc
-from gadget.mri.patterns import parse_pattern
+from gadget.mri.sampling import parse_pattern
 
 
 @pytest.fixture

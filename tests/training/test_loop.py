@@ -100,6 +100,15 @@ def test_a_training_that_is_asked_to_stop_saves_and_goes_on_later(
     assert_same(whole, resumed)
 
 
+@pytest.mark.gpu
+def test_a_gpu_goes_on_bit_for_bit(folders, make_config, volumes, assert_same):
+    whole, stopped, resumed = (Trainer(make_config(), torch.device("cuda")) for _ in range(3))
+    train(whole, volumes, folders[0], _silent)
+    train(stopped, volumes, folders[1], _silent, stop=lambda: stopped.step >= 7)
+    train(resumed, volumes, folders[1], _silent)
+    assert_same(whole, resumed)
+
+
 def test_validation_changes_nothing(folders, make_trainer, volumes, monkeypatch, assert_same):
     monkeypatch.setattr(loop, "REPORT_STEPS", 5)
     monkeypatch.setattr(loop, "LOOK_STEPS", 5)

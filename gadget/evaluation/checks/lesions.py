@@ -20,8 +20,8 @@ from scipy.ndimage import distance_transform_edt
 from gadget.evaluation.cases import Case
 from gadget.evaluation.honesty import foreground
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.records import Spread, spread
-from gadget.mri.patterns import Pattern, parse_pattern
+from gadget.evaluation.summary import Spread, spread
+from gadget.mri.sampling import Pattern, parse_pattern
 
 DIAMETERS = (3, 5, 9)
 """[pixels]"""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gadget.evaluation.methods.method import Method
 from gadget.mri.kspace import KSpace
-from gadget.mri.patterns import Pattern
+from gadget.mri.sampling import Pattern
 from gadget.mri.simulation import correlated_noise
 
 SPIKE, TONE = 3000.0, 300.0

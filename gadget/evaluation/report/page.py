@@ -18,8 +18,8 @@ from gadget.evaluation.checks.lesions import (
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.honesty import GROUPS
-from gadget.evaluation.records import Spread
 from gadget.evaluation.report import panels, plots
+from gadget.evaluation.summary import Spread
 
 PICTURED = (4, 8)
 """Accelerations that lesions are pictured at."""

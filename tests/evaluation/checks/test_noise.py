@@ -5,7 +5,7 @@ import pytest
 
 from gadget.evaluation.checks.noise import SPIKE, noise_results
 from gadget.mri.fourier import ifftc
-from gadget.mri.patterns import parse_pattern
+from gadget.mri.sampling import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.08"), parse_pattern("uniform1d:1")]
 

@@ -6,7 +6,7 @@ import torch
 
 from gadget.errors import ConfigError, WeightsError
 from gadget.evaluation.methods.with_fastmri import UNet, VarNet
-from gadget.mri.patterns import parse_pattern
+from gadget.mri.sampling import parse_pattern
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gadget.evaluation.methods.method import calibration_width, cover
-from gadget.mri.patterns import parse_pattern
+from gadget.mri.sampling import parse_pattern
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gadget.errors import ConfigError
+from gadget.mri.sampling import parse_pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "measured"),
+    [
+        ("uniform1d:4:0.1", "1D uniform, R = 4, 10% centre", 40 * (10 + 3)),
+        ("random1d:5", "1D random, R = 5, no centre", 40 * 8),
+        ("gaussian1d:2.5:0.04", "1D Gaussian, R = 2.5, 4% centre", 40 * 16),
+        ("gaussian2d:8:0.1", "2D Gaussian, R = 8, 10% centre", 200),
+    ],
+)
+def test_patterns_are_spelt(text, label, measured):
+    pattern = parse_pattern(text)
+    assert (pattern.name, pattern.label) == (text, label)
+    mask = pattern.draw((40, 40), np.random.default_rng(0))
+    assert mask.shape == (40, 40)
+    assert mask.dtype == bool
+    assert mask.sum() == measured
+    if "1d" in text:
+        assert (mask == mask[:, :1]).all()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "random1d", "random1d:", "random1d:x", "spiral:4", "random1d:4:0.1:2",
+             "random1d:0.5", "random1d:4:-1", "random1d:4:2", "random1d:nan"]
+)  # fmt: skip
+def test_patterns_that_are_misspelt(text):
+    with pytest.raises(ConfigError, match="is no sampling pattern; expected KIND:ACCELERATION"):
+        parse_pattern(text)
+
+
+def test_masks_from_files(tmp_path):
+    points = np.random.default_rng(0).random((6, 8)) < 0.4
+    np.save(tmp_path / "points.npy", points.astype(np.complex64) * 1j)
+    np.save(tmp_path / "lines.npy", np.array([0, 1, 0, 2, 0, 0]))
+    rng = np.random.default_rng(0)
+    drawn = parse_pattern(str(tmp_path / "points.npy")).draw((6, 8), rng)
+    np.testing.assert_array_equal(drawn, points)
+    pattern = parse_pattern(str(tmp_path / "lines.npy"))
+    assert pattern.label == "lines, R = 3"
+    assert np.flatnonzero(pattern.draw((6, 8), rng)[:, 5]).tolist() == [1, 3]
+    for shape in ((7, 8), (8, 6)):
+        with pytest.raises(ConfigError, match="they must be equal"):
+            pattern.draw(shape, rng)
+
+
+def test_files_that_hold_no_mask(tmp_path):
+    np.save(tmp_path / "empty.npy", np.zeros((4, 4)))
+    np.save(tmp_path / "deep.npy", np.ones((2, 4, 4)))
+    (tmp_path / "text.npy").write_text("mask")
+    for name in ("empty", "deep"):
+        with pytest.raises(ConfigError, match="with at least one measured"):
+            parse_pattern(str(tmp_path / f"{name}.npy"))
+    for name in ("text", "missing"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            parse_pattern(str(tmp_path / f"{name}.npy"))
