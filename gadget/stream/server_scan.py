@@ -103,7 +103,7 @@ class ScanService:
             if self._inbox is None:
                 self._connection.discard(SILENCE_SECONDS, LINGER_SECONDS)
             else:
-                pass
+                self._inbox.drain(DRAIN_SECONDS)
             self._connection.write_close()
             self._connection.finish_writing()
             self._connection.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
