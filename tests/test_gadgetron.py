@@ -185,7 +185,7 @@ def test_a_node_that_is_killed_is_told_to_the_client(server, raw, pipeline, tmp_
         os.kill(node_of(server.process.pid, "reconstruct"), signal.SIGKILL)
         images, words = going.result()
     assert len(images) < SCAN.slices
-    assert "ERROR" in words or "error" in words
+    assert "ERROR: Received illegal message id from external peer" in words
 
 
 def node_of(server: int, name: str) -> int:

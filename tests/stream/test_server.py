@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import struct
@@ -34,8 +35,8 @@ class Client:
     def send(self, *parts: bytes) -> None:
         self.socket.sendall(b"".join(parts))
 
-    def receive(self, images: int | None = None) -> tuple[list[int], str]:
-        """Return numbers of images and the texts, until CLOSE or so many images have come."""
+    def receive(self, images: int | None = None, until: str | None = None) -> tuple[list[int], str]:
+        """Return numbers of images and the texts, until CLOSE, so many images or that text."""
         numbers, texts = [], ""
         while (message := self.connection.read()).id is not MessageId.CLOSE:
             if message.id is MessageId.IMAGE:
@@ -44,7 +45,7 @@ class Client:
                 assert message.id is MessageId.TEXT
                 assert message.payload.endswith(b"\n\0")
                 texts += bytes(message.payload[4:-1]).decode()
-            if len(numbers) == images:
+            if len(numbers) == images or (until is not None and until in texts):
                 return numbers, texts
         assert self.socket.recv(1) == b""
         self.connection.close()
@@ -58,6 +59,7 @@ def serve(targets, header, caplog):
 
     @contextmanager
     def start(*names: str, clients: int = 4, **properties: object):
+        handlers = list(logging.getLogger("gadget").handlers)
         pipeline = targets(*names, **properties)
         listener = listen(Address("127.0.0.1", 0))
         with ExitStack() as connected, ScanServer(listener, pipeline, clients) as server:
@@ -77,6 +79,7 @@ def serve(targets, header, caplog):
             finally:
                 server.shutdown()
                 thread.join()
+        assert logging.getLogger("gadget").handlers == handlers
 
     return start
 
@@ -108,11 +111,9 @@ def test_a_failing_node_is_told_and_its_images_are_kept(serve, readouts, caplog)
     with serve("fail_at_third") as connect:
         client = connect()
         client.send(client.start, *readouts)
-        numbers, texts = client.receive(images=2)
+        assert client.receive(images=2)[0] == [0, 1]
         client.send(*readouts * 50, CLOSE)
-        rest, more = client.receive()
-        assert numbers + rest == [0, 1]
-        assert "ERROR    score-gadget fail_at_third: ValueError: the third" in texts + more
+        assert "ERROR    score-gadget fail_at_third: ValueError: the third" in client.receive()[1]
     assert "the third readout is cursed" in caplog.text
 
 
@@ -134,15 +135,23 @@ def test_what_is_no_scan_is_turned_away(serve, sent, sentence):
         assert sentence.encode() in b"".join(iter(lambda: client.socket.recv(4096), b""))
 
 
-def test_wrong_parameters_and_headers_are_told(serve, readouts):
+def test_a_wrong_parameter_is_told_at_once_and_the_client_sends_on(serve, readouts):
     with serve("picture") as connect:
-        wrong = connect()
+        client = connect()
         text = b'{"parameters": {"config": "score_hybrid", "steps": "0"}}'
-        wrong.send(wrong.start, struct.pack("<HI", 5, len(text)), text, *readouts, CLOSE)
-        assert "Property 'steps' must be greater than or equal to 1" in wrong.receive()[1]
-        headless = connect()
-        headless.send(struct.pack("<H1024sHI", 1, b"a", 3, 4), b"<a/>", *readouts, CLOSE)
-        assert "ERROR    The header must be an <ismrmrdHeader>" in headless.receive()[1]
+        client.send(client.start, struct.pack("<HI", 5, len(text)), text, readouts[0])
+        client.receive(until="ERROR    Property 'steps' must be greater than or equal to 1")
+        client.send(*readouts * 50)
+        assert select.select([client.socket], [], [], 0.3)[0] == []
+        client.send(CLOSE)
+        assert client.receive() == ([], "")
+
+
+def test_a_wrong_header_is_told(serve, readouts):
+    with serve("picture") as connect:
+        client = connect()
+        client.send(struct.pack("<H1024sHI", 1, b"a", 3, 4), b"<a/>", *readouts, CLOSE)
+        assert "ERROR    The header must be an <ismrmrdHeader>" in client.receive()[1]
 
 
 def test_what_breaks_off_among_the_data_is_told_after_its_images(serve, readouts):
