@@ -71,7 +71,8 @@ def find_model(name: str) -> Path:
     WeightsError
         There is none; the message lists those that there are.
     """
-    for folder in [Path(name), *(place / name for place in search_path())]:
+    # Names first: a folder that happens to lie here must not stand in for an installed model.
+    for folder in [*(place / name for place in search_path()), Path(name)]:
         if (folder / CONFIG).is_file():
             return folder
     known = ", ".join(sorted(p.name for p in available_models())) or "none"
