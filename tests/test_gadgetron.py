@@ -79,6 +79,28 @@ class Server:
         )
         return read_images(output) if output.exists() else [], done.stdout + done.stderr
 
+    def wait_for(self, text: str) -> None:
+        """Return when the server, or a node that it has started, has written a text."""
+        deadline = time.monotonic() + START_SECONDS
+        while text not in (self.folder / "log").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def node(self, module: str) -> int:
+        """Return the process of a node that this server has started."""
+        (found,) = [
+            process
+            for scan in children(self.process.pid)
+            for process in children(scan)
+            if module.encode() in Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")
+        ]
+        return found
+
+
+def children(process: int) -> list[int]:
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return [int(child) for one in threads for child in (one / "children").read_text().split()]
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -179,25 +201,11 @@ def test_behind_gadgets_in_cpp_too(server, raw, pipeline, embedded, name):
         assert one.meta["ScoreGadget_method"] == "fft"
 
 
-def test_a_node_that_is_killed_is_told_to_the_client(server, raw, pipeline, tmp_path):
+def test_a_node_that_is_killed_is_told_to_the_client(server, raw, pipeline):
     with ThreadPoolExecutor() as pool:
         going = pool.submit(server.reconstruct, raw, pipeline("score_hybrid.xml", "paper"))
-        os.kill(node_of(server.process.pid, "reconstruct"), signal.SIGKILL)
+        server.wait_for('"node": "reconstruct", "text": "sampling"')
+        os.kill(server.node("gadget.nodes.reconstruct"), signal.SIGKILL)
         images, words = going.result()
     assert len(images) < SCAN.slices
     assert "ERROR: Received illegal message id from external peer" in words
-
-
-def node_of(server: int, name: str) -> int:
-    """Return the process of a node that a server has started, once it is there."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"gadgetron" in command and name.encode() in command:
-                return int(folder.name)
-        time.sleep(0.05)
-    pytest.fail(f"no node {name} came")

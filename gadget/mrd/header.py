@@ -140,6 +140,9 @@ def parse_xml(raw: bytes) -> ElementTree.Element:
         raise DataError("The ISMRMRD header is empty: an XML text with <ismrmrdHeader> is needed.")
     if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
         raise DataError("The ISMRMRD header declares a document type, which headers never need.")
+    if b"\0" in raw:
+        # UTF-16 would hide a document type from the line above.
+        raise DataError("The ISMRMRD header is not text in UTF-8: it holds bytes of value 0.")
     try:
         root = ElementTree.fromstring(raw)  # noqa: S314 - entities are refused above
     except (ElementTree.ParseError, ValueError, LookupError) as error:

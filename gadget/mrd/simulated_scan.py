@@ -135,7 +135,8 @@ def xml_header(scan: SimulatedScan) -> bytes:
     )
     header = xsd.ismrmrdHeader(
         measurementInformation=xsd.measurementInformationType(
-            measurementID="1",
+            # Four parts: Gadgetron's noise adjustment looks its storage up by them.
+            measurementID="simulated_phantom_1_1",
             patientPosition=xsd.patientPositionType.HFS,
             protocolName="score-gadget simulation",
             seriesDescription=f"head phantom, 1D random, R = {scan.acceleration:g}",

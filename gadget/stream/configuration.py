@@ -19,6 +19,9 @@ def parse_xml(text: bytes, name: str) -> ElementTree.Element:
     """
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise ConfigError(f"{name} declares a document type or entities: leave them out.")
+    if b"\0" in text:
+        # UTF-16 would hide a document type from the lines above.
+        raise ConfigError(f"{name} is not text in UTF-8: it holds bytes of value 0.")
     try:
         return ElementTree.fromstring(text)  # noqa: S314 - entities are refused above
     except ElementTree.ParseError as error:

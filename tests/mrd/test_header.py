@@ -95,3 +95,9 @@ def test_names_an_encoding_that_does_not_exist(make_scan):
 def test_readout_without_oversampling(make_scan, encoded, fov, expected):
     scan = make_scan(encoded=(encoded, 8, 1), encoded_fov=(fov, 16, 5))
     assert scan.header.encodings[0].recon_readout == expected
+
+
+def test_a_document_type_cannot_hide_in_another_encoding():
+    text = '<?xml version="1.0" encoding="UTF-16"?><!DOCTYPE a><ismrmrdHeader/>'
+    with pytest.raises(DataError, match="UTF-8"):
+        parse_header(text.encode("utf-16"))
