@@ -94,7 +94,10 @@ def test_a_simulated_scan_is_described(tmp_path):
     assert (facts.vendor, facts.field_strength_t, facts.h1_frequency_mhz) == (
         *("score-gadget", 3.0, 123.25),
     )
-    assert (facts.measurement_id, facts.patient_position) == ("1", "HFS")
+    assert (facts.measurement_id, facts.patient_position) == (
+        "simulated_phantom_1_1",
+        "HFS",
+    )
     assert facts.kinds == {"noise": 8, "image": 32}
     noise = facts.noise
     assert (noise.readouts, noise.coils, noise.samples, noise.dwell_us) == (8, [3], [64], [2.5])
