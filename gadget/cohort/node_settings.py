@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from gadget.errors import ConfigError
 from gadget.stream.configuration import parse_xml, serialize
 from gadget.stream.node import resolve
+from gadget.stream.pipeline import OWN_NODES
 from gadget.stream.settings import read_settings
 
-OWN_NODES = "gadget.nodes."
 SERVED = "gadget.nodes.reconstruct", "reconstruct"
 """What `score-gadget node` serves to pipelines that connect to it."""
 

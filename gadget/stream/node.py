@@ -12,7 +12,7 @@ import importlib
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.stream.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
@@ -148,9 +148,13 @@ class Node:
 
     def __call__(self, foreign: Any) -> None:  # noqa: ANN401 - of a package without types
         """Run as the target of `python -m gadgetron`; end with status 1 after a failure."""
-        logging.captureWarnings(True)
         setup = foreign.raw_bytes.config, foreign.raw_bytes.header
-        done = self.run(take_over(foreign), setup, ProcessRuntime(self.name))
+        self.run_process(take_over(foreign), setup)
+
+    def run_process(self, connection: Connection, setup: tuple[bytes, bytes]) -> NoReturn:
+        """Run the one session that this process is for; end with status 1 after a failure."""
+        logging.captureWarnings(True)
+        done = self.run(connection, setup, ProcessRuntime(self.name))
         end_process(0 if done else 1)
 
     def run(

@@ -20,6 +20,8 @@ NEEDS_SERVER = (
     '<external> with <execute type="python"> or <connect>.'
 )
 DEFAULT_HOST = "localhost"
+OWN_NODES = "gadget.nodes."
+"""What the names of the modules of this package's nodes begin with."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -31,6 +33,11 @@ class Execute:
     target: str
     configuration: bytes
     """The `<configuration>` element as it is sent to the node."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the node is one of this package."""
+        return self.module.startswith(OWN_NODES)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ _LOG_LINE = re.compile(r"\d\d-\d\d [\d:.]+ ([A-Z]+) \[ext\. [^\]]*\] (.*)")
 class NodeProcess:
     """One node: `python -m gadgetron PORT MODULE TARGET` and the connection to it.
 
+    Nodes of this package are started in the same way, but without gadgetron-python.
+
     Parameters
     ----------
     execute
@@ -61,14 +63,15 @@ class NodeProcess:
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
-        gadgetron = ["-m", "gadgetron", str(port), self.execute.module, self.execute.target]
+        start = "gadget.stream.start_node" if self.execute.own else "gadgetron"
+        node = ["-m", start, str(port), self.execute.module, self.execute.target]
         environment = {
             "GADGETRON_EXTERNAL_LOG_LEVEL": "INFO",
             **os.environ,
             "PYTHONUNBUFFERED": "1",
         }
         return subprocess.Popen(
-            launcher + gadgetron,
+            launcher + node,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
