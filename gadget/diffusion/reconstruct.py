@@ -1,4 +1,8 @@
-"""From a k-space buffer to an image: the one way that every node and command takes."""
+"""From a k-space buffer to an image: the one way that every node and command takes.
+
+What needs torch is imported in functions: importing it takes a second, and a plain Fourier
+transform does without.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +10,27 @@ import logging
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, Stopwatch
-from gadget.diffusion.devices import select_device
-from gadget.diffusion.model_folder import load_prior
-from gadget.diffusion.prior import Prior
 from gadget.diffusion.settings import SamplerSettings
-from gadget.diffusion.solver import Details, Progress, Solver
 from gadget.errors import DeadlineError, DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
 
+if TYPE_CHECKING:
+    import torch
+
+    from gadget.diffusion.prior import Prior
+    from gadget.diffusion.solver import Details, Progress
+
 log = logging.getLogger(__name__)
 
 SAMPLERS = ("fast", "paper")
-CPU = torch.device("cpu")
-
-Result: TypeAlias = tuple[NDArray[np.complex64], NDArray[np.float32] | None, Details]
+Result: TypeAlias = "tuple[NDArray[np.complex64], NDArray[np.float32] | None, Details]"
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,25 @@ class Reconstructor:
     ) -> None:
         self.settings = settings
         self._watch = Stopwatch(settings.deadline_s, clock)
+        if settings.method != "fft":
+            # Now, while the first buffer is still being gathered. And where importing fails, that
+            # is an error and no reason for a simpler method.
+            import gadget.diffusion.solver  # noqa: F401
         if prior is not None:
             self.prior = prior
 
     @cached_property
     def device(self) -> torch.device:
         """The device that the settings name."""
+        from gadget.diffusion.devices import select_device
+
         return select_device(self.settings.device)
 
     @cached_property
     def prior(self) -> Prior:
         """The prior that the settings name."""
+        from gadget.diffusion.model_folder import load_prior
+
         return load_prior(self.settings.model, self.device)
 
     def reconstruct(self, kspace: KSpace, progress: Progress | None = None) -> Reconstruction:
@@ -129,16 +140,21 @@ class Reconstructor:
         # What comes in place of a sampler that was late must not be stopped by the same deadline.
         if method != self.settings.method:
             deadline = Stopwatch(None, self._watch.clock).start()
+        import torch
+
+        from gadget.diffusion.model_folder import load_prior
+
+        cpu = torch.device("cpu")
         prior = self.prior if method in SAMPLERS else None
         try:
             return self._on(self.device, prior, method, kspace, progress, deadline)
         except torch.OutOfMemoryError as error:
-            if self.device == CPU:
+            if self.device == cpu:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
-        prior = None if prior is None else load_prior(self.settings.model, CPU)
-        image, std, details = self._on(CPU, prior, method, kspace, progress, deadline)
+        prior = None if prior is None else load_prior(self.settings.model, cpu)
+        image, std, details = self._on(cpu, prior, method, kspace, progress, deadline)
         return image, std, details | {"device": f"cpu, {self.device} was out of memory"}
 
     def _on(
@@ -150,6 +166,8 @@ class Reconstructor:
         progress: Progress,
         deadline: Deadline,
     ) -> Result:
+        from gadget.diffusion.solver import Solver
+
         solver = Solver(self.settings, method, kspace, device, prior, self._watch, deadline)
         image, std = solver.run(progress)
         if not np.isfinite(image).all():

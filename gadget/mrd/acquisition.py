@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
+
+
+class Key(NamedTuple):
+    """What the readouts of one image have in common."""
+
+    encoding: int
+    slice: int
+    contrast: int
+    phase: int
+    set: int
+    repetition: int
+
+    @property
+    def name(self) -> str:
+        """The key in words."""
+        return ", ".join(f"{field} {value}" for field, value in self._asdict().items())
 
 
 def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
@@ -14,6 +32,19 @@ def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
     with a readout.
     """
     return acquisition._head
+
+
+def key_of(header: ismrmrd.AcquisitionHeader) -> Key:
+    """Return which image a readout belongs to."""
+    idx = header.idx
+    return Key(
+        header.encoding_space_ref,
+        idx.slice,
+        idx.contrast,
+        idx.phase,
+        idx.set,
+        idx.repetition,
+    )
 
 
 def with_samples(

@@ -6,7 +6,6 @@ import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import ismrmrd
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import header_of
+from gadget.mrd.acquisition import Key, header_of, key_of
 from gadget.mrd.buffer import Buffer, make_buffer
 from gadget.mrd.grid import LineGrid, line_position, readout_center, readout_width
 from gadget.mrd.header import Encoding, Header
@@ -22,22 +21,6 @@ from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.kspace import KSpace
 
 log = logging.getLogger(__name__)
-
-
-class Key(NamedTuple):
-    """What the readouts of one image have in common."""
-
-    encoding: int
-    slice: int
-    contrast: int
-    phase: int
-    set: int
-    repetition: int
-
-    @property
-    def name(self) -> str:
-        """The key in words."""
-        return ", ".join(f"{field} {value}" for field, value in self._asdict().items())
 
 
 @dataclass
@@ -82,7 +65,7 @@ class Gatherer:
         bits = header.flags
         if bits & flags.NOT_IMAGE:
             return []
-        key = _key(header)
+        key = key_of(header)
         complete = [] if key in self._open else self._overtaken(key)
         entry = self._place(acquisition, key)
         if entry is not None:
@@ -100,7 +83,7 @@ class Gatherer:
             As `add`.
         """
         if not acquisition.flags & flags.NOT_IMAGE:
-            self._place(acquisition, _key(header_of(acquisition)))
+            self._place(acquisition, key_of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
         """Yield what is left, one buffer at a time.
@@ -280,18 +263,6 @@ def _new_grid(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid
     samples = header.number_of_samples
     center = readout_center(samples, header.center_sample)
     return LineGrid(encoding, header.active_channels, readout_width(encoding, samples, center))
-
-
-def _key(header: ismrmrd.AcquisitionHeader) -> Key:
-    idx = header.idx
-    return Key(
-        header.encoding_space_ref,
-        idx.slice,
-        idx.contrast,
-        idx.phase,
-        idx.set,
-        idx.repetition,
-    )
 
 
 def _partitions_complete(grid: LineGrid, bits: int) -> bool:

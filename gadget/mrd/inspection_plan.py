@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
+from gadget.mrd.acquisition import Key
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.gather import Gatherer, Key
+from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import Header, Space
 from gadget.mrd.inspection_facts import SeriesFacts
 from gadget.mrd.inspection_sampling import Sampling

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.mrd.acquisition import Key
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.gather import Key
 from gadget.mrd.inspection_facts import SamplingFacts
 
 Mask = NDArray[np.bool_]

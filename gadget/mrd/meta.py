@@ -15,6 +15,8 @@ MetaValue: TypeAlias = str | int | float | bool | Sequence[str | int | float]
 
 NAME = "score-gadget"
 PREFIX = "ScoreGadget_"
+STD_ROLE = "STD_MAP"
+"""`DataRole` of a standard deviation."""
 MIN_WINDOW = 16
 """Windows are whole numbers; pixels of smaller range are left to the viewer."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ismrmrd
 import numpy as np
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.header import Header, Space
-from gadget.mrd.images import PIXEL_TYPES, make_image
-from gadget.mrd.meta import MetaValue, display_window, image_meta, to_meta
-from gadget.mrd.pixels import SERIES_OFFSET, STD_SERIES_OFFSET, PixelConverter
+from gadget.mrd.images import make_image
+from gadget.mrd.meta import STD_ROLE, MetaValue, image_meta
+from gadget.mrd.pixels import STD_SERIES_OFFSET
 from gadget.mri.resample import to_recon_space
 
 if TYPE_CHECKING:
     from gadget.diffusion.reconstruct import Reconstruction
 
-STD_ROLE = "STD_MAP"
 FALLBACK = "FALLBACK"
 """Marks, in comment and history, an image that a simpler method made than was asked for."""
 
@@ -101,35 +100,3 @@ def image_space(recon: Space, partitions: int) -> Space:
         return recon
     thickness = recon.field_of_view_mm[2] / recon.matrix[2]
     return Space((*recon.matrix[:2], 1), (*recon.field_of_view_mm[:2], thickness))
-
-
-def finished(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:
-    """Convert the pixels of a complex image; header and metadata stay, as far as they still hold.
-
-    Images of other types than complex are passed on as they are. A standard deviation becomes a
-    magnitude, whatever else is asked for: it has no phase.
-    """
-    if image.data.dtype != np.complex64:
-        return image
-    series = int(image.image_series_index)
-    is_std = image.meta.get("DataRole") == STD_ROLE
-    if is_std and converter.output in ("phase", "complex"):
-        converter = PixelConverter("magnitude")
-    pixels = converter.convert(image.data, series)
-    meta: dict[str, Any] = {**image.meta, **pixels.meta}
-    window = None
-    if pixels.image_type == ismrmrd.IMTYPE_MAGNITUDE:
-        window = display_window(pixels.array)  # type: ignore[arg-type]
-    if window is not None:
-        for prefix in ("", "GADGETRON_"):
-            meta[f"{prefix}WindowCenter"], meta[f"{prefix}WindowWidth"] = window
-    if pixels.image_type == ismrmrd.IMTYPE_PHASE:
-        meta["DataRole"] = meta["GADGETRON_DataRole"] = "Phase"
-    header = image.getHead()
-    header.data_type = PIXEL_TYPES[pixels.array.dtype]
-    header.image_type = pixels.image_type
-    header.image_series_index = series + (0 if is_std else SERIES_OFFSET[converter.output])
-    result = ismrmrd.Image(header)
-    result.data[:] = pixels.array
-    result.meta = to_meta(meta)
-    return result

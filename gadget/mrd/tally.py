@@ -8,10 +8,10 @@ import ismrmrd
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.gather import Key
+from gadget.mrd.acquisition import Key, key_of
+from gadget.mrd.meta import STD_ROLE
 from gadget.mrd.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
-from gadget.mrd.results import STD_ROLE
 
 
 class Tally:
@@ -76,17 +76,7 @@ class Tally:
         self.readouts += 1
         if header.flags & flags.NOT_IMAGE or flags.calibration_only(header.flags):
             return
-        idx = header.idx
-        self._expected.add(
-            Key(
-                encoding=header.encoding_space_ref,
-                slice=idx.slice,
-                contrast=idx.contrast,
-                phase=idx.phase,
-                set=idx.set,
-                repetition=idx.repetition,
-            )
-        )
+        self._expected.add(key_of(header))
 
 
 def _counters(source: Key | ismrmrd.ImageHeader) -> tuple[int, ...]:

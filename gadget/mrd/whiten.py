@@ -12,7 +12,7 @@ from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import header_of, with_samples
 from gadget.mrd.header import Header
-from gadget.mri.noise import (
+from gadget.mri.whitening import (
     NoiseCovariance,
     bandwidth_scale,
     edge_covariance,

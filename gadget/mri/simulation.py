@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mri.fourier import fftc
-from gadget.mri.noise import NoiseCovariance, whitening_matrix
+from gadget.mri.whitening import NoiseCovariance, whitening_matrix
 
 NOISE_SCAN = 4096
 """Samples of a noise scan, in every coil."""

@@ -9,8 +9,8 @@ from gadget.stream.node import Session, node
 @node("gadget.nodes.settings:FinishSettings", takes=(MessageId.IMAGE,))
 def finish(session: Session) -> None:
     """Convert every image to the pixels that the settings name; all else stays as it is."""
+    from gadget.mrd.finish import finished
     from gadget.mrd.pixels import PixelConverter
-    from gadget.mrd.results import finished
 
     converter = PixelConverter(session.settings.output)
     for image in session:

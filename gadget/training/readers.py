@@ -96,7 +96,7 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, with the coils `[image, coil, z, y, x]` joined."""
-    from gadget.mrd.results import STD_ROLE
+    from gadget.mrd.meta import STD_ROLE
 
     data = series["data"]
     if data.ndim != 5:

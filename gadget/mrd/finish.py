@@ -1,0 +1,44 @@
+"""Complex images to images for people and archives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ismrmrd
+import numpy as np
+
+from gadget.mrd.images import PIXEL_TYPES
+from gadget.mrd.meta import STD_ROLE, display_window, to_meta
+from gadget.mrd.pixels import SERIES_OFFSET, PixelConverter
+
+
+def finished(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:
+    """Convert the pixels of a complex image; header and metadata stay, as far as they still hold.
+
+    Images of other types than complex are passed on as they are. A standard deviation becomes a
+    magnitude, whatever else is asked for: it has no phase.
+    """
+    if image.data.dtype != np.complex64:
+        return image
+    series = int(image.image_series_index)
+    is_std = image.meta.get("DataRole") == STD_ROLE
+    if is_std and converter.output in ("phase", "complex"):
+        converter = PixelConverter("magnitude")
+    pixels = converter.convert(image.data, series)
+    meta: dict[str, Any] = {**image.meta, **pixels.meta}
+    window = None
+    if pixels.image_type == ismrmrd.IMTYPE_MAGNITUDE:
+        window = display_window(pixels.array)  # type: ignore[arg-type]
+    if window is not None:
+        for prefix in ("", "GADGETRON_"):
+            meta[f"{prefix}WindowCenter"], meta[f"{prefix}WindowWidth"] = window
+    if pixels.image_type == ismrmrd.IMTYPE_PHASE:
+        meta["DataRole"] = meta["GADGETRON_DataRole"] = "Phase"
+    header = image.getHead()
+    header.data_type = PIXEL_TYPES[pixels.array.dtype]
+    header.image_type = pixels.image_type
+    header.image_series_index = series + (0 if is_std else SERIES_OFFSET[converter.output])
+    result = ismrmrd.Image(header)
+    result.data[:] = pixels.array
+    result.meta = to_meta(meta)
+    return result
