@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, Stopwatch
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import DeadlineError, DeviceError, ReconError, StreamError, WeightsError
-from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
 
 if TYPE_CHECKING:
@@ -177,8 +177,12 @@ class Reconstructor:
 
 def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
     """Root sum of squares of the inverse transform, zeros where nothing was measured."""
-    coil_images = ifftc(kspace.data, (1, 2, 3))
-    return np.sqrt(np.sum(np.abs(coil_images) ** 2, axis=0)).astype(np.complex64)
+    power = np.zeros(kspace.weight.shape, np.float32)
+    # One coil at a time fits in the cache. Where k-space has its origin is in the phase only.
+    for coil in kspace.data:
+        image = scipy.fft.ifftn(coil, norm="ortho")
+        power += image.real**2 + image.imag**2
+    return scipy.fft.fftshift(np.sqrt(power)).astype(np.complex64)
 
 
 def _silent(done: int, steps: int) -> None:

@@ -80,9 +80,10 @@ class _Body:
 
     def _grow(self, end: int) -> None:
         arrived = self._size
-        # Never far beyond what has arrived, and never by a few bytes only: growing copies.
-        capacity = max(min(end, max(2 * arrived, FIRST_CHUNK_BYTES)), arrived + arrived // 8)
-        grown = bytearray(capacity)
+        # Never far beyond what has arrived. Growing copies: with an eighth to spare, what follows
+        # the one large array of most messages fits in as well.
+        expected = min(end, max(2 * arrived, FIRST_CHUNK_BYTES))
+        grown = bytearray(expected + expected // 8)
         grown[:arrived] = memoryview(self._data)[:arrived]
         self._data = grown
 
