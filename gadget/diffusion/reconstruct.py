@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, Stopwatch
@@ -180,9 +179,9 @@ def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
     power = np.zeros(kspace.weight.shape, np.float32)
     # One coil at a time fits in the cache. Where k-space has its origin is in the phase only.
     for coil in kspace.data:
-        image = scipy.fft.ifftn(coil, norm="ortho")
+        image = np.fft.ifftn(coil, norm="ortho")
         power += image.real**2 + image.imag**2
-    return scipy.fft.fftshift(np.sqrt(power)).astype(np.complex64)
+    return np.fft.fftshift(np.sqrt(power)).astype(np.complex64)
 
 
 def _silent(done: int, steps: int) -> None:

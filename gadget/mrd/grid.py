@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import ismrmrd
 import numpy as np
-import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -213,7 +212,7 @@ class LineGrid:
             for (kz, ky), line in zip(here, samples, strict=True):
                 data[:, kz, ky, nx // 2 :] = line[:, :half]
                 data[:, kz, ky, : nx // 2] = line[:, half:]
-            weights[tuple(np.transpose(here))] = scipy.fft.fftshift(weight, axes=-1)
+            weights[tuple(np.transpose(here))] = np.fft.fftshift(weight, axes=-1)
         for (kz_line, ky_line), raw in zip(self._slots, self._headers, strict=True):
             headers[kz_line, ky_line] = np.frombuffer(raw, HEADER_DTYPE)[0]
         _describe_samples(headers, weights)
@@ -275,13 +274,13 @@ def remove_oversampling(
     width = samples.shape[-1]
     if size == width:
         return samples, weight
-    image = scipy.fft.ifft(samples, axis=-1, norm="ortho", overwrite_x=True)
+    image = np.fft.ifft(samples, axis=-1, norm="ortho")
     left = size // 2
     image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
-    cropped = scipy.fft.fft(image, axis=-1, norm="ortho", overwrite_x=True)
+    cropped = np.fft.fft(image, axis=-1, norm="ortho").astype(np.complex64, copy=False)
     if weight.min() == weight.max():
         return cropped, weight[:, :size]
-    kept = scipy.fft.ifftshift(_crop_weight(scipy.fft.fftshift(weight, axes=-1), size), axes=-1)
+    kept = np.fft.ifftshift(_crop_weight(np.fft.fftshift(weight, axes=-1), size), axes=-1)
     if not kept.all():
         cropped *= (kept > 0)[:, None]
     return cropped, kept
