@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 from types import FrameType
@@ -86,6 +87,8 @@ def main() -> None:
             "again with -v before the command to see where it happened."
         )
         raise SystemExit(FAILED) from None
+    finally:
+        gc.freeze()  # or Python looks at every object once more before it ends
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

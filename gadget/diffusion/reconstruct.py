@@ -75,10 +75,6 @@ class Reconstructor:
     ) -> None:
         self.settings = settings
         self._watch = Stopwatch(settings.deadline_s, clock)
-        if settings.method != "fft":
-            # Now, while the first buffer is still being gathered. And where importing fails, that
-            # is an error and no reason for a simpler method.
-            import gadget.diffusion.solver  # noqa: F401
         if prior is not None:
             self.prior = prior
 
@@ -96,6 +92,20 @@ class Reconstructor:
 
         return load_prior(self.settings.model, self.device)
 
+    def prepare(self) -> None:
+        """Import and load what the settings need; `reconstruct` does it, if nobody did before.
+
+        Raises
+        ------
+        DeviceError, WeightsError
+            The settings name a device or a model that is not there.
+        """
+        if self.settings.method != "fft":
+            # Where that fails, it is an error and no reason for a simpler method.
+            import gadget.diffusion.solver  # noqa: F401
+        if self.settings.method in SAMPLERS:
+            _ = self.prior
+
     def reconstruct(self, kspace: KSpace, progress: Progress | None = None) -> Reconstruction:
         """Reconstruct one buffer.
 
@@ -109,9 +119,8 @@ class Reconstructor:
             The settings name a device or a model that is not there.
         """
         deadline = self._watch.start()
+        self.prepare()
         wanted = self.settings.method
-        if wanted in SAMPLERS:
-            _ = self.prior
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:

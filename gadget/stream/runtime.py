@@ -48,6 +48,7 @@ class Runtime:
         from gadget.diffusion.reconstruct import Reconstructor
 
         reconstructor = Reconstructor(settings)
+        reconstructor.prepare()  # while the first buffer is still being gathered
         for number, buffer in enumerate(buffers, start=1):
             report = partial(report_sampling, session, number)
             yield buffer, reconstructor.reconstruct(buffer.kspace, report)

@@ -65,6 +65,17 @@ def run(node_path):
 
 
 @pytest.fixture
+def without(node_path, tmp_path):
+    """Makes a package fail to import in the nodes."""
+
+    def make(package: str) -> None:
+        (tmp_path / f"{package}.py").write_text(f"raise ImportError('{package} is broken here')")
+        node_path(tmp_path)
+
+    return make
+
+
+@pytest.fixture
 def scan(measure):
     """Truth `[y, x]` and messages of a scan: oversampled readouts, with noise readouts first."""
     truth = measure((SIZE, SIZE), coils=4, noise=0)
@@ -139,6 +150,36 @@ def test_a_scan_goes_through_the_whole_pipeline(run, scan):
         assert "ScoreGadget_fallback" not in image.meta
         assert _relative_error(image.data[0, 0], truth.image) < 0.05
     assert (images[0].data != images[1].data).any()
+
+
+def test_nodes_do_the_same_when_gadgetron_starts_them(run, scan, monkeypatch):
+    _, messages = scan
+    run(_chain(method="fft"), XML, messages)
+    monkeypatch.setattr(Execute, "own", False)
+    run(_chain(method="fft"), XML, messages)
+    ours, theirs = run.images[:2], run.images[2:]
+    assert len(ours) == len(theirs) == 2
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+        assert _header(one) == _header(other)
+
+
+@pytest.mark.parametrize("package", ["gadgetron", "torch", "scipy"])
+def test_a_fourier_transform_needs_little(run, scan, without, package):
+    without(package)
+    assert len(run(_chain(method="fft"), XML, scan[1])) == 2
+
+
+def test_a_broken_package_is_an_error_and_no_fallback(run, scan, without):
+    without("torch")
+    with pytest.raises(StreamError, match="score-gadget reconstruct: ImportError: torch is broken"):
+        run(_chain(method="sense"), XML, scan[1])
+    assert run.images == []
+
+
+def test_a_node_that_is_not_there(run, scan):
+    with pytest.raises(StreamError, match=r"(?s)status 1 .*gadget.nodes.prewhiten has no nonsense"):
+        run([Execute("gadget.nodes.prewhiten", "nonsense", b"")], XML, scan[1])
 
 
 def test_a_model_reconstructs_images_and_standard_deviations(run, scan, models):
