@@ -318,7 +318,7 @@ def test_an_error_is_not_hidden_by_a_vanished_peer(in_process, acquisition, capl
 
 def test_modules_of_nodes_need_the_standard_library_only():
     code = (
-        "import sys, gadget.stream.node; "
+        "import sys, gadget.stream.start_node; "
         "print([name for name in ('numpy', 'ismrmrd', 'pydantic', 'torch') if name in sys.modules])"
     )
     output = subprocess.run(
