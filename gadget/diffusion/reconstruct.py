@@ -145,14 +145,14 @@ class Reconstructor:
     def _with(self, method: str, kspace: KSpace, progress: Progress, deadline: Deadline) -> Result:
         if method == "fft":
             return _fourier(kspace), None, {}
-        # What comes in place of a sampler that was late must not be stopped by the same deadline.
-        if method != self.settings.method:
-            deadline = Stopwatch(None, self._watch.clock).start()
         import torch
 
         from gadget.diffusion.model_folder import load_prior
 
         cpu = torch.device("cpu")
+        # What comes in place of a sampler that was late must not be stopped by the same deadline.
+        if method != self.settings.method:
+            deadline = Stopwatch(None, self._watch.clock).start()
         prior = self.prior if method in SAMPLERS else None
         try:
             return self._on(self.device, prior, method, kspace, progress, deadline)

@@ -63,6 +63,19 @@ def test_a_length_alone_takes_no_memory():
     assert peak < 2 * FIRST_CHUNK_BYTES
 
 
+def test_a_large_array_is_not_copied_for_what_follows_it():
+    array, density = 2**23, 2**18
+    body = struct.pack("<QQQ", 1, 1, array // 8) + bytes(array)
+    body += struct.pack("<BBQQ", 0, 1, 1, density // 4) + bytes(density)
+    body += struct.pack("<Q", 0) + bytes(56) + b"\0"
+    tracemalloc.start()
+    message = read(MessageId.RECON_DATA, body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert message.payload == body
+    assert peak < 1.5 * len(body)
+
+
 def test_flags_are_zero_or_one():
     with pytest.raises(StreamError, match="0 or 1"):
         read(MessageId.RECON_DATA, struct.pack("<QQB", 1, 0, 7))
