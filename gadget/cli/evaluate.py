@@ -96,11 +96,11 @@ def evaluate(
     Prints a table, and writes a page with images and plots, report.html, and a line for each
     result, cases.csv. BART and sigpy take minutes a slice.
 
-    score-gadget evaluate scans/ -o out -m sense -m fast
+    Example: score-gadget evaluate scans/ -o out -m sense -m fast
 
-    score-gadget evaluate brain.nii.gz -o out -p poisson2d:8:0.06 --samples 8
+    Example: score-gadget evaluate brain.nii.gz -o out -p poisson2d:8:0.06 --samples 8
 
-    score-gadget evaluate -o out --check all
+    Example: score-gadget evaluate -o out --check all
     """
     if not inputs and not check:
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")

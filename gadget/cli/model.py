@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(help="Show, check and import models.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show, check and import models.\n\nExample: score-gadget model list",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(help="Name or folder of a model.")]
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that a name reaches; SCORE_GADGET_MODELS adds folders to look in."""
+    """List the models that a name reaches; SCORE_GADGET_MODELS adds folders to look in.
+
+    Example: score-gadget model list
+    """
     from gadget.diffusion.model_folder import available_models
 
     for folder in available_models():
@@ -32,7 +38,10 @@ def list_models() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Describe a model: its network, the noise levels and the training behind it."""
+    """Describe a model: its network, the noise levels and the training behind it.
+
+    Example: score-gadget model show brain-small
+    """
     from gadget.diffusion.model_folder import find_model, read_config, read_weights
 
     folder = find_model(name)
@@ -48,7 +57,10 @@ def verify(
         list[str] | None, typer.Argument(help="Names or folders; default: all models.")
     ] = None,
 ) -> None:
-    """Check that weights are whole and fit their network; all models are checked."""
+    """Check that weights are whole and fit their network; all models are checked.
+
+    Example: score-gadget model verify brain-small
+    """
     import torch
 
     from gadget.diffusion.model_folder import available_models, load_prior
