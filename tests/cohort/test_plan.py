@@ -54,6 +54,12 @@ def test_a_folder_is_searched_to_its_ends(plan, recipe, data, tmp_path):
     assert found.tasks[2].raw == folder / "one" / "raw.h5"
 
 
+def test_a_dangling_link_does_not_stop_the_others(plan, recipe, data):
+    folder = data("a.h5", "c.h5")
+    (folder / "b.h5").symlink_to(folder / "nowhere.h5")
+    assert names(plan(recipe(), folder)) == ["a", "b", "c"]
+
+
 def test_outputs_below_the_data_are_no_data(recipe, data):
     folder = data("a.h5", "out/b.h5")
     assert names(make_plan([folder], folder / "out", recipe())) == ["a"]
