@@ -79,6 +79,11 @@ def test_two_files_with_one_output_are_refused(plan, recipe, data):
         plan(recipe(), folder / "one" / "raw.h5", folder / "two" / "raw.h5")
 
 
+def test_files_that_only_their_suffixes_tell_apart_keep_them(plan, recipe, data):
+    folder = data("a.h5", "a.mrd", "b.h5", "deep/a.H5", "deep/a.h5")
+    assert names(plan(recipe(), folder)) == ["a.h5", "a.mrd", "b", "deep/a.H5", "deep/a.h5"]
+
+
 def test_raw_data_are_not_written_over(recipe, data, tmp_path):
     folder = data("a.h5", "other/a.h5")
     with pytest.raises(ConfigError, match=r"data/a.h5' is raw data itself"):

@@ -295,7 +295,7 @@ def test_damaged_samples_are_no_warning_of_numpy(make_scan, caplog):
     readouts[5].data[2] = np.finfo(np.float32).max
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        (buffer,) = _gather(scan.header, readouts)
+        _gather(scan.header, readouts)
     assert caplog.messages == [
         "Readout 0 holds samples that are not finite; its line counts as not measured."
     ]
