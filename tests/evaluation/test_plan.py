@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,25 @@ def test_checks_on_inputs(planned, inputs, tmp_path, monkeypatch):
     assert len(findings.lesion_pairs) == len(ACCELERATIONS)
     noise = lines(tmp_path / "noise.csv")
     assert [line["content"] for line in noise] == ["noise", "spike", "tone"] * 2
+
+
+def test_phantoms_have_the_size_of_a_mask(planned, inputs, tmp_path):
+    mask = np.zeros((96, 90))
+    mask[::2] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    pattern = parse_pattern(str(tmp_path / "mask.npy"))
+    plan = replace(planned(inputs[:1], ("anatomy", "noise")), patterns=[pattern])
+    findings = carry_out(plan, tmp_path, lambda now: None)
+    assert [line["note"] for line in lines(tmp_path / "anatomy.csv")] == ["", ""]
+    assert {one.image.shape for one in findings.noise} == {(96, 90)}
+
+
+def test_a_mask_that_fits_no_input(planned, inputs, tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((90, 96)))
+    pattern = parse_pattern(str(tmp_path / "mask.npy"))
+    plan = replace(planned(inputs[:1]), patterns=[pattern])
+    with pytest.raises(DataError, match="Not one image was reconstructed"):
+        carry_out(plan, tmp_path, lambda now: None)
 
 
 def test_checks_need_no_input(planned, tmp_path):
