@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gadget.cli.console import complain, say
-from gadget.errors import WeightsError
+from gadget.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from gadget.diffusion.model_folder import ModelConfig
@@ -89,7 +89,10 @@ def import_model(
         Path | None, typer.Option("--output", "-o", help="Folder for models; default: here.")
     ] = None,
     input_scale: Annotated[
-        float, typer.Option(help="Brightness of bright tissue in the images it was trained on.")
+        float,
+        typer.Option(
+            min=1e-6, max=1e6, help="Brightness of bright tissue in the images it was trained on."
+        ),
     ] = 0.7,
 ) -> None:
     """Turn a published score-MRI checkpoint into a model folder, with its averaged weights.
@@ -101,6 +104,11 @@ def import_model(
     from gadget.diffusion.checkpoints import read_score_mri
     from gadget.diffusion.model_folder import ModelConfig, save_model
 
+    if name in ("", ".", "..") or "/" in name:
+        raise ConfigError(
+            f"'{name}' is no name of a model: expected one such as fastmri-knee, without a slash. "
+            "--output chooses the folder that it is put into."
+        )
     published = read_score_mri(checkpoint)
     config = ModelConfig(
         name=name,
@@ -112,7 +120,10 @@ def import_model(
     )
     folder = (output or Path()) / name
     weights = {f"network.{key}": value for key, value in published.weights.items()}
-    save_model(folder, config, weights, torch.float32)
+    try:
+        save_model(folder, config, weights, torch.float32)
+    except OSError as error:
+        raise ConfigError(f"'{folder}' cannot be written: {error.strerror}.") from error
     network = published.network
     say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
 
