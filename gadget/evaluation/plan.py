@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -126,11 +127,13 @@ def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None
 def _cases(plan: Plan) -> Iterator[Case]:
     """Yield the slices of every file that can be used."""
     found, reason = False, ""
+    alike = Counter(Path(file).name for file in plan.files)
     for file in plan.files:
         try:
             for case in load_cases(file, plan.slices, plan.receiver, plan.matrix):
                 found = True
-                yield case
+                # Folders of people often hold files of the same names.
+                yield case if alike[Path(file).name] == 1 else replace(case, name=file)
         except DataError as error:
             reason = str(error)
             log.error("Left out: %s", reason)

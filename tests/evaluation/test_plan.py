@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,17 @@ def test_every_file_that_can_be_used(planned, inputs, tmp_path, caplog):
     assert not findings.lesions
     assert not findings.noise
     assert not (tmp_path / "noise.csv").exists()
+
+
+def test_files_of_the_same_name_are_told_apart(planned, phantom, tmp_path):
+    files = [str(tmp_path / person / "t1.npy") for person in ("one", "two")]
+    for number, file in enumerate(files):
+        Path(file).parent.mkdir()
+        np.save(file, phantom((96, 90)) + number)
+    findings = carry_out(planned(files), tmp_path, lambda now: None)
+    assert {line["file"] for line in lines(tmp_path / "cases.csv")} == set(files)
+    assert findings.main.slices == 2
+    assert [len(one) for one in findings.main.shown.values()] == [4, 4]
 
 
 def test_nothing_that_can_be_used(planned, inputs, tmp_path):
