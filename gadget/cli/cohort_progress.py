@@ -52,9 +52,12 @@ class Account:
     @property
     def share(self) -> float:
         """Of the work that is done, 0 to 1. Work is in proportion to the raw data."""
-        done = sum(self._sizes[name] for name in self.outcomes)
+        # Most files that fail do so at once: they say nothing of the time that others take.
+        failed = sum(self._sizes[name] for name, one in self.outcomes.items() if one.failed)
+        done = sum(self._sizes[name] for name in self.outcomes) - failed
         half_done = sum(self._sizes[name] * now.share for name, now in self._running.items())
-        return (done + half_done) / sum(self._sizes.values())
+        work = sum(self._sizes.values()) - failed
+        return (done + half_done) / work if work else 1.0
 
     @property
     def summary(self) -> str:

@@ -19,6 +19,8 @@ def compare(
     """Print PSNR and SSIM of zero-filled and reconstructed images against the truth.
 
     All slices are scaled to the truth by one factor; measures are those of the fastMRI challenge.
+
+    Example: score-gadget compare out.h5 raw.h5 --png comparison.png
     """
     try:
         from gadget.evaluation import comparison as comparisons

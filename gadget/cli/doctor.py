@@ -11,6 +11,8 @@ def doctor() -> None:
     """Say what is installed, which devices and models there are, and whether Gadgetron finds us.
 
     Exit status: 0 a raw dataset can be reconstructed here; 1 it cannot, and what to do.
+
+    Example: score-gadget doctor
     """
     from gadget.cli.installation import findings
 

@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 def evaluate(
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for report.html and the CSV files.")
+        Path,
+        typer.Option("--output", "-o", help="Folder for report.html, CSV files and images.h5."),
     ],
     inputs: Annotated[
         list[str] | None,
@@ -93,14 +94,15 @@ def evaluate(
 ) -> None:
     """Undersample complete scans, reconstruct them in several ways, and compare with the truth.
 
-    Prints a table, and writes a page with images and plots, report.html, and a line for each
-    result, cases.csv. BART and sigpy take minutes a slice.
+    Prints a table, and writes a page with images and plots, report.html, a line for each result,
+    cases.csv, and the images that the page shows as numbers, images.h5. BART and sigpy take minutes
+    a slice.
 
-    score-gadget evaluate scans/ -o out -m sense -m fast
+    Example: score-gadget evaluate scans/ -o out -m sense -m fast
 
-    score-gadget evaluate brain.nii.gz -o out -p poisson2d:8:0.06 --samples 8
+    Example: score-gadget evaluate brain.nii.gz -o out -p poisson2d:8:0.06 --samples 8
 
-    score-gadget evaluate -o out --check all
+    Example: score-gadget evaluate -o out --check all
     """
     if not inputs and not check:
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
@@ -109,6 +111,7 @@ def evaluate(
         from gadget.evaluation.facts import facts, lead
         from gadget.evaluation.methods.choice import Choice, default_methods
         from gadget.evaluation.plan import Plan, carry_out
+        from gadget.evaluation.report.images import write_images
         from gadget.evaluation.report.page import write_report
         from gadget.evaluation.sources import find_inputs
         from gadget.evaluation.table import table
@@ -144,6 +147,7 @@ def evaluate(
         command=shlex.join(["score-gadget", *sys.argv[1:]]),
         facts=facts(plan, choice.prior, samples, time.monotonic() - started),
     )
+    write_images(output / "images.h5", filter(None, (findings.main, findings.anatomy)))
     say(f"report: {page}")
 
 

@@ -32,7 +32,8 @@ FAILED, MISUSED = 1, 2
 log = logging.getLogger(__name__)
 
 app = typer.Typer(
-    help="Diffusion reconstruction of ISMRMRD raw data.",
+    help="Diffusion reconstruction of ISMRMRD raw data.\n\n"
+    "Example: score-gadget replay raw.h5 -o out.h5 --png pictures",
     epilog="Exit status: 0 done; 1 the data could not be reconstructed, or not all of them; "
     "2 an argument, a setting or a file name is wrong.",
     no_args_is_help=True,

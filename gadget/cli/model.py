@@ -9,21 +9,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gadget.cli.console import complain, say
-from gadget.errors import WeightsError
+from gadget.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from gadget.diffusion.model_folder import ModelConfig
 
 log = logging.getLogger(__name__)
 
-app = typer.Typer(help="Show, check and import models.", no_args_is_help=True)
+app = typer.Typer(
+    help="Show, check and import models.\n\nExample: score-gadget model list",
+    no_args_is_help=True,
+)
 
 Name = Annotated[str, typer.Argument(help="Name or folder of a model.")]
 
 
 @app.command("list")
 def list_models() -> None:
-    """List the models that a name reaches; SCORE_GADGET_MODELS adds folders to look in."""
+    """List the models that a name reaches; SCORE_GADGET_MODELS adds folders to look in.
+
+    Example: score-gadget model list
+    """
     from gadget.diffusion.model_folder import available_models
 
     for folder in available_models():
@@ -32,7 +38,10 @@ def list_models() -> None:
 
 @app.command()
 def show(name: Name) -> None:
-    """Describe a model: its network, the noise levels and the training behind it."""
+    """Describe a model: its network, the noise levels and the training behind it.
+
+    Example: score-gadget model show brain-small
+    """
     from gadget.diffusion.model_folder import find_model, read_config, read_weights
 
     folder = find_model(name)
@@ -48,7 +57,10 @@ def verify(
         list[str] | None, typer.Argument(help="Names or folders; default: all models.")
     ] = None,
 ) -> None:
-    """Check that weights are whole and fit their network; all models are checked."""
+    """Check that weights are whole and fit their network; all models are checked.
+
+    Example: score-gadget model verify brain-small
+    """
     import torch
 
     from gadget.diffusion.model_folder import available_models, load_prior
@@ -77,7 +89,10 @@ def import_model(
         Path | None, typer.Option("--output", "-o", help="Folder for models; default: here.")
     ] = None,
     input_scale: Annotated[
-        float, typer.Option(help="Brightness of bright tissue in the images it was trained on.")
+        float,
+        typer.Option(
+            min=1e-6, max=1e6, help="Brightness of bright tissue in the images it was trained on."
+        ),
     ] = 0.7,
 ) -> None:
     """Turn a published score-MRI checkpoint into a model folder, with its averaged weights.
@@ -89,6 +104,11 @@ def import_model(
     from gadget.diffusion.checkpoints import read_score_mri
     from gadget.diffusion.model_folder import ModelConfig, save_model
 
+    if name in ("", ".", "..") or "/" in name:
+        raise ConfigError(
+            f"'{name}' is no name of a model: expected one such as fastmri-knee, without a slash. "
+            "--output chooses the folder that it is put into."
+        )
     published = read_score_mri(checkpoint)
     config = ModelConfig(
         name=name,
@@ -100,7 +120,10 @@ def import_model(
     )
     folder = (output or Path()) / name
     weights = {f"network.{key}": value for key, value in published.weights.items()}
-    save_model(folder, config, weights, torch.float32)
+    try:
+        save_model(folder, config, weights, torch.float32)
+    except OSError as error:
+        raise ConfigError(f"'{folder}' cannot be written: {error.strerror}.") from error
     network = published.network
     say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
 

@@ -48,6 +48,8 @@ def node(
     """Serve the node `reconstruct` to pipelines that <connect> to it.
 
     SIGTERM or Ctrl-C ends the server when the open scans are finished, a second one at once.
+
+    Example: score-gadget node --bind 127.0.0.1:18000 --model brain-small --property steps=20
     """
     context.obj = bind
     if context.invoked_subcommand is not None:
@@ -82,7 +84,10 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Tell how a server is; exit status 1 if it does not answer."""
+    """Tell how a server is; exit status 1 if it does not answer.
+
+    Example: score-gadget node status --address 127.0.0.1:18000
+    """
     from gadget.stream.address import parse_address
     from gadget.stream.status import ask
 

@@ -79,6 +79,10 @@ def replay(
     Many files: each has its own output, <stem>.h5 in the folder, which is there once it is
     complete. An error of one file stops no other. The same command again does what is left: files
     that failed, were interrupted, have changed, or were reconstructed in another way.
+
+    Example: score-gadget replay raw.h5 -o out.h5 --png pictures
+
+    Example: score-gadget replay DATA/ -o OUT/ --nifti volumes --jobs 2 --set samples=4
     """
     from gadget.cohort.exports import Export, Kind
     from gadget.cohort.recipe import Recipe, prepare_pipeline

@@ -33,6 +33,8 @@ def serve(
 
     SIGTERM or Ctrl-C ends the server when the clients that are connected are served, a second one
     at once.
+
+    Example: score-gadget serve --bind 0.0.0.0 --port 9002 --config score_hybrid.xml
     """
     from gadget.stream.address import Address, listen
     from gadget.stream.pipeline import find_pipeline, read_pipeline

@@ -31,6 +31,8 @@ def simulate(
 
     The scan is a 1D random pattern with twofold readout oversampling. The truth, in the group
     `truth`, is what a complete scan without noise would show.
+
+    Example: score-gadget simulate raw.h5 --coils 16 --acceleration 6
     """
     from gadget.mrd.simulate import write_simulation
     from gadget.mrd.simulated_scan import SimulatedScan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -41,7 +42,8 @@ def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
         Files of raw data, and folders, which are searched with all that is below them.
     folder
         Folder for the images. Those of a file are in `<stem>.h5`, those of a file that was found
-        in a folder are in the same subfolder as there.
+        in a folder are in the same subfolder as there. Where a folder has several files of that
+        stem, they are in `<name>.h5`.
     recipe
         How the files are reconstructed.
 
@@ -110,8 +112,11 @@ def _name(found: dict[Path, PurePath], folder: Path) -> dict[str, Path]:
     """Return the files of raw data by the names of their outputs, without suffix."""
     named: dict[str, Path] = {}
     originals = {os.path.realpath(raw) for raw in found}
+    alike = Counter(raw.with_suffix("") for raw in found)
     for raw, relative in found.items():
-        name = str(relative.with_suffix(""))
+        # Files of one folder that only their suffixes tell apart keep them.
+        alone = alike[raw.with_suffix("")] == 1
+        name = str(relative.with_suffix("") if alone else relative)
         output = folder / f"{name}.h5"
         if name in named:
             raise ConfigError(

@@ -88,7 +88,10 @@ def making_of(recipe: Recipe) -> Making:
 
 def source_of(raw: Path) -> Source:
     """Return what tells the present state of a file from others."""
-    found = raw.stat()
+    try:
+        found = raw.stat()
+    except OSError:  # a dangling link, or gone by now: opening it will say so, for this file alone
+        return Source(name=raw.name, size=0, modified_ns=0)
     return Source(name=raw.name, size=found.st_size, modified_ns=found.st_mtime_ns)
 
 

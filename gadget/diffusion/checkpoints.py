@@ -76,6 +76,11 @@ def read_score_mri(path: Path) -> Published:
         weights = renamed(averaged, network)
     except ValueError as error:
         raise WeightsError(f"{path} is no known NCSN++: {error}. {SUPPORTED}") from error
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise WeightsError(
+            f"{path} holds weights that are not finite: its training diverged, or the file is "
+            "damaged. Take an earlier checkpoint."
+        )
     steps = checkpoint.get("step")
     steps = steps if isinstance(steps, int) else 0
     return Published(network, weights, steps, *_noise_levels(model))

@@ -54,15 +54,21 @@ def run(
 ) -> Iterator[Result | Failure]:
     """Yield the results of one slice, pattern by pattern.
 
-    Of several images that a method offers the one with the highest PSNR counts.
+    Of several images that a method offers the one with the highest PSNR counts. A mask that does
+    not fit the slice is a failure of all methods.
 
     Raises
     ------
     ConfigError, DeviceError, WeightsError
-        A pattern does not fit the data, or a method cannot run here at all.
+        A method cannot run here at all.
     """
     for pattern in patterns:
-        kspace = case.undersampled(pattern, seed)
+        try:
+            kspace = case.undersampled(pattern, seed)
+        except DataError as error:
+            log.warning("No image of %s, %s: %s", case.title, pattern.label, error)
+            yield from (Failure(case, pattern, method, str(error)) for method in methods)
+            continue
         for method in methods:
             try:
                 images = [

@@ -18,8 +18,10 @@ Draw = Callable[[tuple[int, int], float, float], NDArray[np.float32]]
 PHANTOMS: dict[str, Draw] = {"head": head_slice, "fruit": fruit_slice}
 
 
-def phantom_slices(name: str, count: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def phantom_slices(
+    name: str, count: int, matrix: tuple[int, int] = MATRIX
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield numbers and images `[y, x]` of `count` slices around the middle of a phantom."""
     for number in range(count):
         z_mm = THICKNESS_MM * (number - (count - 1) / 2)
-        yield number, PHANTOMS[name](MATRIX, FIELD_OF_VIEW_MM, z_mm)
+        yield number, PHANTOMS[name](matrix, FIELD_OF_VIEW_MM, z_mm)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -47,6 +48,11 @@ class Plan:
     """Methods that are checked with lesions and with noise."""
 
     @property
+    def matrix(self) -> tuple[int, int]:
+        """Rows and columns of phantoms: those of a mask from a file, if there is one."""
+        return next((one.matrix for one in self.patterns if one.matrix), MATRIX)
+
+    @property
     def steps(self) -> int:
         """How many times `Step` is called, if every file has as many slices as wanted."""
         cases = len(self.files) * self.slices
@@ -69,13 +75,15 @@ def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
     ConfigError
         A file cannot be written, or a pattern or a method cannot be used.
     DataError
-        Not one file can be used.
+        Not one file can be used, or not one image was reconstructed.
     """
     findings = Findings()
     if plan.files:
         findings.main = _compare(plan, _cases(plan), folder / "cases.csv", step)
+        if not findings.main.shown:
+            raise DataError("Not one image was reconstructed; the log says why.")
     if "anatomy" in plan.checks:
-        oranges = load_cases(UNFAMILIAR, 1, plan.receiver)
+        oranges = load_cases(UNFAMILIAR, 1, plan.receiver, plan.matrix)
         findings.anatomy = _compare(plan, oranges, folder / "anatomy.csv", step)
     if "lesions" in plan.checks:
         _check_lesions(plan, findings, folder / "lesions.csv", step)
@@ -95,7 +103,7 @@ def _compare(plan: Plan, cases: Iterator[Case], path: Path, step: Step) -> Colle
 
 
 def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
-    cases = _cases(plan) if plan.files else load_cases(FAMILIAR, 1, plan.receiver)
+    cases = _cases(plan) if plan.files else load_cases(FAMILIAR, 1, plan.receiver, plan.matrix)
     with csv_file(path, LesionRecord) as write:
         for number, case in enumerate(cases):
             for pair, records in lesion_pairs(case, plan.checked, plan.receiver.seed):
@@ -119,11 +127,13 @@ def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None
 def _cases(plan: Plan) -> Iterator[Case]:
     """Yield the slices of every file that can be used."""
     found, reason = False, ""
+    alike = Counter(Path(file).name for file in plan.files)
     for file in plan.files:
         try:
-            for case in load_cases(file, plan.slices, plan.receiver):
+            for case in load_cases(file, plan.slices, plan.receiver, plan.matrix):
                 found = True
-                yield case
+                # Folders of people often hold files of the same names.
+                yield case if alike[Path(file).name] == 1 else replace(case, name=file)
         except DataError as error:
             reason = str(error)
             log.error("Left out: %s", reason)

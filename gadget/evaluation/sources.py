@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError
 from gadget.evaluation.cases import Case, Receiver, middle, simulated_case
-from gadget.evaluation.phantoms import PHANTOMS, phantom_slices
+from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
 
 IMAGES, RAW = (".nii", ".nii.gz", ".npy"), (".h5", ".hdf5", ".mrd")
@@ -49,8 +49,21 @@ def find_inputs(inputs: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def load_cases(text: str, slices: int, receiver: Receiver) -> Iterator[Case]:
+def load_cases(
+    text: str, slices: int, receiver: Receiver, matrix: tuple[int, int] = MATRIX
+) -> Iterator[Case]:
     """Yield `slices` slices of an input, spread over its middle half.
+
+    Parameters
+    ----------
+    text
+        One of what `find_inputs` returns.
+    slices
+        How many.
+    receiver
+        What images and phantoms are scanned with.
+    matrix
+        Rows and columns of a phantom.
 
     Raises
     ------
@@ -58,7 +71,7 @@ def load_cases(text: str, slices: int, receiver: Receiver) -> Iterator[Case]:
         The file cannot be read, is undersampled already, or holds no such images.
     """
     if text.startswith(PHANTOM):
-        for number, image in phantom_slices(text.removeprefix(PHANTOM), slices):
+        for number, image in phantom_slices(text.removeprefix(PHANTOM), slices, matrix):
             yield simulated_case(text, number, image, receiver)
         return
     path = Path(text)

@@ -155,7 +155,7 @@ class Gatherer:
             self._above = True
             return self._open.get(key)
         samples = acquisition.data
-        if not np.isfinite(np.add.reduce(samples, axis=None)) and not np.isfinite(samples).all():
+        if not _finite(samples):
             log.warning(
                 "Readout %d holds samples that are not finite; its line counts as not measured.",
                 header.scan_counter,
@@ -278,3 +278,10 @@ def _likeness(one: Key, other: Key) -> tuple[int, float]:
     same = sum(a == b for a, b in zip(one, other, strict=True))
     age = other.repetition - one.repetition
     return same, -age if age >= 0 else -math.inf
+
+
+def _finite(samples: NDArray[np.complex64]) -> bool:
+    # A sum is the fastest look at all of them; that of damaged samples may overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(samples, axis=None)
+    return bool(np.isfinite(total)) or bool(np.isfinite(samples).all())

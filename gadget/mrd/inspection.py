@@ -56,7 +56,8 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
         header, problem = read_header(raw.header_xml)
         survey, plan = Survey(), Plan(header, problem)
         for heads, _, samples in raw.readouts(BLOCK):
-            sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
+            with np.errstate(invalid="ignore"):  # damaged samples are counted below
+                sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
             finite = np.isfinite(sums)
             survey.add(heads, finite, sums == 0)
             plan.add(heads, finite)

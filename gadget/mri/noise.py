@@ -16,6 +16,9 @@ PERIPHERY = 0.6
 """Points further out than this share of the way to the edge of k-space are its periphery."""
 BLOCK = 16
 QUANTILE = 0.1
+OUTERMOST = 1024
+POINT_QUANTILE = 0.03
+"""Of the outermost points, one by one: between strong ones, single points can be weak."""
 
 
 def estimate_noise_std(kspace: KSpace) -> float:
@@ -24,7 +27,9 @@ def estimate_noise_std(kspace: KSpace) -> float:
     The noise is sought where signal is weakest: in the periphery of k-space, and, along readouts
     that are measured completely, beside the object. The power of short blocks there is pooled over
     coils; a low quantile of the blocks, corrected for the quantile that pure noise has (a gamma
-    distribution), is hardly raised by the blocks that hold signal. 0 where nothing is measured.
+    distribution), is hardly raised by the blocks that hold signal. Scattered points have weak ones
+    among them where every block holds signal: the outermost are judged one by one, too. 0 where
+    nothing is measured.
     """
     power = _mean_power(kspace.data) * kspace.weight
     usable = kspace.mask & (power > 0)
@@ -34,6 +39,10 @@ def estimate_noise_std(kspace: KSpace) -> float:
     radius = _radius(kspace.weight.shape)
     outside = usable & (radius > min(PERIPHERY, float(np.quantile(radius[usable], 0.5))))
     levels = [_low_level(power[outside if outside.any() else usable], coils)]
+    count = min(OUTERMOST, int(usable.sum()) // 2)
+    if count >= 1 / POINT_QUANTILE:
+        outermost = np.argsort(-radius[usable], kind="stable")[:count]
+        levels.append(_low_level(power[usable][outermost], coils, 1, POINT_QUANTILE))
     complete = usable.all(axis=-1)
     if complete.any() and kspace.weight.shape[-1] >= 2 * BLOCK:
         lines = scipy.fft.ifft(kspace.data[:, complete], axis=-1, norm="ortho")
@@ -48,13 +57,15 @@ def _mean_power(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
     return power
 
 
-def _low_level(power: NDArray[np.float64], coils: int) -> float:
+def _low_level(
+    power: NDArray[np.float64], coils: int, size: int = BLOCK, quantile: float = QUANTILE
+) -> float:
     """Return the noise power that the weakest blocks of `power`, a mean over coils, point to."""
-    size = min(BLOCK, len(power))
+    size = min(size, len(power))
     count = len(power) // size
     blocks = power[: count * size].reshape(count, size).mean(axis=1)
-    expected = gammaincinv(size * coils, QUANTILE) / (size * coils)
-    return float(np.quantile(blocks, QUANTILE) / expected)
+    expected = gammaincinv(size * coils, quantile) / (size * coils)
+    return float(np.quantile(blocks, quantile) / expected)
 
 
 def _radius(shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DataError
 from gadget.mri.patterns import (
     Mask,
     gaussian_lines,
@@ -29,6 +29,8 @@ class Pattern:
     """In words."""
     draw: Callable[[tuple[int, int], np.random.Generator], Mask]
     """Return a mask `[ky, kx]` for a matrix (ky, kx)."""
+    matrix: tuple[int, int] | None = None
+    """A matrix (ky, kx) that a mask from a file fits; other patterns fit all."""
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -79,13 +81,15 @@ def _from_file(path: Path) -> Pattern:
 
     def draw(shape: tuple[int, int], rng: np.random.Generator) -> Mask:
         if len(points) != shape[0] or points.shape[1] not in (1, shape[1]):
-            raise ConfigError(
+            raise DataError(
                 f"The sampling mask '{path}' has shape {list(measured.shape)}, the k-space "
                 f"{shape[0]} x {shape[1]} points; they must be equal."
             )
         return np.broadcast_to(points, shape).copy()
 
-    return Pattern(str(path), f"{path.stem}, R = {points.size / points.sum():.3g}", draw)
+    label = f"{path.stem}, R = {points.size / points.sum():.3g}"
+    matrix = (len(points), points.shape[1] if measured.ndim == 2 else len(points))
+    return Pattern(str(path), label, draw, matrix)
 
 
 def _along_ky(

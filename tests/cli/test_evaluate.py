@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 
+import h5py
 import numpy as np
 import pytest
 
@@ -34,6 +35,13 @@ def test_a_table_a_page_and_a_line_for_each_result(run, image, tmp_path):
     assert "1D uniform, R = 2, 20% centre" in done.stdout
     assert f"{float(rows[1]['psnr']):.2f}" in done.stdout
     assert "report: out/report.html" in done.stdout
+    with h5py.File(tmp_path / "out" / "images.h5") as images:
+        slice_ = images["head.npy, slice 0"]
+        truth, found = slice_["truth"][()], slice_["gaussian2d:4:0.1"]
+        assert found["mask"][()].mean() == pytest.approx(1 / 4, abs=0.02)
+        assert found["fast:3 std"][()].min() >= 0
+        error = np.mean((found["fast:3"][()].astype(float) - truth) ** 2)
+    assert 10 * np.log10(truth.max() ** 2 / error) == pytest.approx(float(rows[5]["psnr"]), 1e-4)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "score-gadget evaluate" in page
     assert "brain-small, sha256" in page

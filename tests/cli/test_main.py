@@ -1,6 +1,26 @@
 from __future__ import annotations
 
+import pytest
+import typer
+
 import gadget
+from gadget.cli.main import app
+
+
+def commands(command, name):
+    """Return a command and all below it, by what is typed to reach them."""
+    found = {name: command}
+    for below in getattr(command, "commands", {}).values():
+        found |= commands(below, f"{name} {below.name}")
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app), "score-gadget")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_an_example(name):
+    assert f"Example: {name}" in COMMANDS[name].help
 
 
 def test_the_version(run):

@@ -91,3 +91,20 @@ def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
     assert done.returncode == 1
     assert "improved-diffusion or DDS" in done.stderr
     assert not (tmp_path / "adm").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--name", "../knee"), "'../knee' is no name of a model"),
+        (("--name", ""), "'' is no name of a model"),
+        (("--name", "knee", "--input-scale", 0), "--input-scale"),
+        (("--name", "knee", "-o", "file"), "'file/knee' cannot be written: Not a directory."),
+    ],
+)
+def test_where_no_model_can_be_put(run, test_data, tmp_path, arguments, sentence):
+    (tmp_path / "file").touch()
+    checkpoint = test_data / "reference" / "ncsnpp" / "tiny.pth"
+    done = run("model", "import", checkpoint, *arguments)
+    assert done.returncode == 2
+    assert sentence in " ".join(done.stderr.split())

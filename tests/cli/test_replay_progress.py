@@ -50,6 +50,17 @@ def test_the_time_left_goes_by_the_size_of_the_data(clock):
     assert account.summary == "2 of 2 files, 20 images"
 
 
+def test_files_that_fail_at_once_say_nothing_of_the_time_left(clock):
+    account = Account([BIG, SMALL])
+    clock[0] = 1.0
+    account.take(BIG, Outcome("it is broken", failed=True))
+    assert account.summary == "1 of 2 files, 0 images"
+    account.take(SMALL, Status(1, 2, 0.5))
+    assert account.summary == "1 of 2 files, 1 images, about 1 s left"
+    account.take(SMALL, Outcome("so is this", failed=True))
+    assert account.share == 1.0
+
+
 def test_a_file_that_begins_again_has_done_nothing(clock):
     account = Account([BIG])
     account.take(BIG, Status(5, 20, 0.25))

@@ -54,6 +54,12 @@ def test_a_folder_is_searched_to_its_ends(plan, recipe, data, tmp_path):
     assert found.tasks[2].raw == folder / "one" / "raw.h5"
 
 
+def test_a_dangling_link_does_not_stop_the_others(plan, recipe, data):
+    folder = data("a.h5", "c.h5")
+    (folder / "b.h5").symlink_to(folder / "nowhere.h5")
+    assert names(plan(recipe(), folder)) == ["a", "b", "c"]
+
+
 def test_outputs_below_the_data_are_no_data(recipe, data):
     folder = data("a.h5", "out/b.h5")
     assert names(make_plan([folder], folder / "out", recipe())) == ["a"]
@@ -71,6 +77,11 @@ def test_two_files_with_one_output_are_refused(plan, recipe, data):
     folder = data("one/raw.h5", "two/raw.h5")
     with pytest.raises(ConfigError, match=r"one/raw.h5' and .*two/raw.h5' have the same output"):
         plan(recipe(), folder / "one" / "raw.h5", folder / "two" / "raw.h5")
+
+
+def test_files_that_only_their_suffixes_tell_apart_keep_them(plan, recipe, data):
+    folder = data("a.h5", "a.mrd", "b.h5", "deep/a.H5", "deep/a.h5")
+    assert names(plan(recipe(), folder)) == ["a.h5", "a.mrd", "b", "deep/a.H5", "deep/a.h5"]
 
 
 def test_raw_data_are_not_written_over(recipe, data, tmp_path):

@@ -235,6 +235,15 @@ def _unconditional(checkpoint):
         del checkpoint["model"][name]
 
 
+def test_weights_that_are_not_finite_are_refused(published):
+    def diverge(checkpoint):
+        checkpoint["ema"]["shadow_params"][3][0] = float("nan")
+
+    _, path = published(change=diverge)
+    with pytest.raises(WeightsError, match="not finite: its training diverged"):
+        read_score_mri(path)
+
+
 def _no_stem(checkpoint):
     checkpoint.pop("ema")
     del checkpoint["model"]["module.all_modules.3.weight"]

@@ -56,6 +56,16 @@ def test_a_method_that_fails_stops_no_other(case, fixed, caplog, change, reason)
     assert "No image by broken on head, slice 0, 1D uniform" in caplog.text
 
 
+def test_a_mask_that_does_not_fit_stops_no_other_pattern(case, fixed, caplog, tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((30, 40)))
+    patterns = [parse_pattern(str(tmp_path / "mask.npy")), PATTERNS[1]]
+    methods = [fixed("one", lambda x: x), fixed("two", lambda x: x)]
+    found = list(run(case, patterns, methods, seed=0))
+    assert [isinstance(one, Failure) for one in found] == [True, True, False, False]
+    assert "has shape [30, 40], the k-space 48 x 40 points" in found[0].reason
+    assert caplog.text.count("they must be equal") == 1
+
+
 def test_what_is_wrong_with_the_set_up_stops_at_once(case, fixed):
     def misused(image):
         raise ConfigError("wrong")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,6 +54,17 @@ def test_every_file_that_can_be_used(planned, inputs, tmp_path, caplog):
     assert not (tmp_path / "noise.csv").exists()
 
 
+def test_files_of_the_same_name_are_told_apart(planned, phantom, tmp_path):
+    files = [str(tmp_path / person / "t1.npy") for person in ("one", "two")]
+    for number, file in enumerate(files):
+        Path(file).parent.mkdir()
+        np.save(file, phantom((96, 90)) + number)
+    findings = carry_out(planned(files), tmp_path, lambda now: None)
+    assert {line["file"] for line in lines(tmp_path / "cases.csv")} == set(files)
+    assert findings.main.slices == 2
+    assert [len(one) for one in findings.main.shown.values()] == [4, 4]
+
+
 def test_nothing_that_can_be_used(planned, inputs, tmp_path):
     with pytest.raises(DataError, match=r"Not one input can be evaluated\. .*broken\.npy"):
         carry_out(planned(inputs[1:2]), tmp_path, lambda now: None)
@@ -71,6 +84,25 @@ def test_checks_on_inputs(planned, inputs, tmp_path, monkeypatch):
     assert len(findings.lesion_pairs) == len(ACCELERATIONS)
     noise = lines(tmp_path / "noise.csv")
     assert [line["content"] for line in noise] == ["noise", "spike", "tone"] * 2
+
+
+def test_phantoms_have_the_size_of_a_mask(planned, inputs, tmp_path):
+    mask = np.zeros((96, 90))
+    mask[::2] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    pattern = parse_pattern(str(tmp_path / "mask.npy"))
+    plan = replace(planned(inputs[:1], ("anatomy", "noise")), patterns=[pattern])
+    findings = carry_out(plan, tmp_path, lambda now: None)
+    assert [line["note"] for line in lines(tmp_path / "anatomy.csv")] == ["", ""]
+    assert {one.image.shape for one in findings.noise} == {(96, 90)}
+
+
+def test_a_mask_that_fits_no_input(planned, inputs, tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((90, 96)))
+    pattern = parse_pattern(str(tmp_path / "mask.npy"))
+    plan = replace(planned(inputs[:1]), patterns=[pattern])
+    with pytest.raises(DataError, match="Not one image was reconstructed"):
+        carry_out(plan, tmp_path, lambda now: None)
 
 
 def test_checks_need_no_input(planned, tmp_path):

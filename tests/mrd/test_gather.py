@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import ismrmrd
 import numpy as np
 import pytest
@@ -284,6 +286,19 @@ def test_lines_with_nan_count_as_not_measured(make_scan, caplog):
     assert np.flatnonzero(~buffer.kspace.mask.any((0, 2))).tolist() == [0, 5]
     assert np.isfinite(buffer.kspace.data).all()
     assert "not finite" in caplog.text
+
+
+def test_damaged_samples_are_no_warning_of_numpy(make_scan, caplog):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    readouts[0].data[0, 3:5] = np.inf, -np.inf
+    readouts[5].data[2] = np.finfo(np.float32).max
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _gather(scan.header, readouts)
+    assert caplog.messages == [
+        "Readout 0 holds samples that are not finite; its line counts as not measured."
+    ]
 
 
 def test_an_image_of_nothing_but_nan_is_an_error_after_the_others(make_scan):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 
 import ismrmrd
 import numpy as np
@@ -172,6 +173,16 @@ def test_what_is_odd_about_readouts_is_said(make_scan, inspect):
     ):
         assert any(expected in one for one in oddities), expected
     assert len(oddities) == 6
+
+
+def test_damaged_samples_are_no_warning_of_numpy(make_scan, inspect):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    readouts[2].data.view(np.uint32)[:] = 0x7FA00000  # a NaN that any use of it tells
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        oddities = inspect(readouts, scan).facts.oddities
+    assert any("samples that are not finite" in one for one in oddities)
 
 
 def test_images_with_fewer_lines_are_named(make_scan, inspect):

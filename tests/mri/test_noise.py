@@ -5,6 +5,9 @@ import pytest
 
 from gadget.mri.kspace import KSpace
 from gadget.mri.noise import estimate_noise_std
+from gadget.mri.patterns import gaussian_points
+from gadget.mri.phantom import head_slice
+from gadget.mri.simulation import simulate_scan
 
 
 def _noise(shape: tuple[int, ...]) -> np.ndarray:
@@ -39,6 +42,15 @@ def test_noise_level_ignores_readouts_cut_short():
     assert estimate_noise_std(KSpace(kspace.data * kspace.mask, kspace.weight)) == pytest.approx(
         2, rel=0.05
     )
+
+
+def test_noise_level_among_scattered_points():
+    """Edges of a head reach far out in k-space, and beside it nothing is measured completely."""
+    rng = np.random.default_rng(0)
+    scan = simulate_scan(head_slice((192, 192), 220, 0), 8, 0.01, rng)
+    mask = gaussian_points((192, 192), 8, 0.06, rng)
+    kspace = KSpace((scan.kspace * mask)[:, None], mask[None].astype(np.float32))
+    assert 0.9 < estimate_noise_std(kspace) < 2.2
 
 
 def test_noise_level_of_nothing_is_zero():

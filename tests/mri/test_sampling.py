@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DataError
 from gadget.mri.sampling import parse_pattern
 
 
@@ -46,8 +46,10 @@ def test_masks_from_files(tmp_path):
     pattern = parse_pattern(str(tmp_path / "lines.npy"))
     assert pattern.label == "lines, R = 3"
     assert np.flatnonzero(pattern.draw((6, 8), rng)[:, 5]).tolist() == [1, 3]
+    assert (pattern.matrix, parse_pattern(str(tmp_path / "points.npy")).matrix) == ((6, 6), (6, 8))
+    assert pattern.draw(pattern.matrix, rng).shape == (6, 6)
     for shape in ((7, 8), (8, 6)):
-        with pytest.raises(ConfigError, match="they must be equal"):
+        with pytest.raises(DataError, match="they must be equal"):
             pattern.draw(shape, rng)
 
 

@@ -61,13 +61,17 @@ def noise_results(
     size: tuple[int, int],
     seed: int,
 ) -> Iterator[NoiseResult]:
-    """Yield what each method makes of noise, spike and tone with each pattern."""
-    rng = np.random.default_rng(seed)
-    noise = correlated_noise(np.eye(coils, dtype=complex), size[0] * size[1], rng)
+    """Yield what each method makes of noise, spike and tone with each pattern.
+
+    Masks from files have the size that they have, others `size`.
+    """
     for pattern in patterns:
-        mask = pattern.draw(size, np.random.default_rng(seed))
+        shape = pattern.matrix or size
+        rng = np.random.default_rng(seed)
+        noise = correlated_noise(np.eye(coils, dtype=complex), shape[0] * shape[1], rng)
+        mask = pattern.draw(shape, np.random.default_rng(seed))
         for content, draw in CONTENTS.items():
-            complete = noise.reshape(coils, *size) + draw(coils, mask, np.random.default_rng(seed))
+            complete = noise.reshape(coils, *shape) + draw(coils, mask, np.random.default_rng(seed))
             data = (complete * mask).astype(np.complex64)
             kspace = KSpace(data[:, None], mask[None].astype(np.float32))
             for method in methods:

@@ -18,7 +18,7 @@ REGULARISATION = (0.003, 0.001, 0.01)
 """Of compressed sensing, for images whose bright pixels are near 1; the middle one first."""
 KERNELS = (6, 4)
 """Widths of the ESPIRiT kernel [points]: the usual one, and the one for a small centre."""
-COVERED = 0.8
+COVERED = 0.98
 """Share of the image's energy that coil maps have to cover."""
 
 

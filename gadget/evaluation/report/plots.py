@@ -19,7 +19,7 @@ from gadget.evaluation.records import Record
 from gadget.evaluation.report.pictures import data_address
 
 OURS, OTHERS, FAINT = "#c2410c", "#475569", "#cbd5e1"
-COLOURS = ("#0e7490", "#4d7c0f", "#7e22ce", "#b45309", "#475569")
+COLOURS = ("#0e7490", "#4d7c0f", "#7e22ce", "#db2777", "#475569")
 DASHES = (0, (4, 3))
 STYLE: Any = {
     "font.family": "sans-serif",
