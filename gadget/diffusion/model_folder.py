@@ -152,6 +152,8 @@ def load_prior(name: str, device: torch.device, half_precision: bool | None = No
         sigma_max=config.sigma_max,
         channels=channels,
         size_multiple=network.size_multiple,
+        # As `score-gadget train` shows images; published networks have seen upright ones.
+        any_orientation=isinstance(network, UNet),
         half_precision=half_precision,
     )
 

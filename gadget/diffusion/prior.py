@@ -28,6 +28,8 @@ class Prior(Protocol):
     sha256: str
     sigma_min: float
     sigma_max: float
+    any_orientation: bool
+    """Whether turned and mirrored images are as good as upright ones."""
 
     @property
     def device(self) -> torch.device:
@@ -99,6 +101,8 @@ class NetworkPrior:
         the two parts go through it in one batch (Chung and Ye 2022, section 3.3).
     size_multiple
         What both image sizes are padded to a multiple of.
+    any_orientation
+        Whether the network was trained on turned and mirrored images.
     half_precision
         Convolve in bfloat16: twice as fast where the device has instructions for it.
     """
@@ -113,12 +117,14 @@ class NetworkPrior:
         sigma_max: float,
         channels: int,
         size_multiple: int,
+        any_orientation: bool,
         half_precision: bool = False,
     ) -> None:
         self.name = name
         self.sha256 = sha256
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
+        self.any_orientation = any_orientation
         self._denoiser = denoiser.eval().requires_grad_(False)
         # The layout that convolutions are fastest in, on CPU and GPU alike.
         self._denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

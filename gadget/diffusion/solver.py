@@ -21,7 +21,7 @@ from gadget.mri.coils import calibrate, compress, conventional_image
 from gadget.mri.kspace import KSpace
 from gadget.mri.noise import estimate_noise_std
 from gadget.mri.scale import image_scale
-from gadget.mri.sense import SamplingOperator
+from gadget.mri.sense import SamplingOperator, varying_axes
 
 COMPRESSION_ENERGY = 0.999
 """Share of the signal energy that virtual coils keep."""
@@ -114,6 +114,12 @@ class Solver:
         """Return images `[sample, row, column]` in the scale of the data."""
         if not plane.data.any():
             return np.zeros((self.settings.samples, *plane.weight.shape), np.complex64)
+        upright = self.prior is not None and not self.prior.any_orientation
+        if not upright and varying_axes(torch.from_numpy(plane.weight > 0)) == (-2,):
+            # Fourier transforms of neighbours in memory are several times faster.
+            turned = calibration.transposed() if calibration is not None else None
+            images = self._plane(plane.transposed(), turned, planes_left, report)
+            return images.swapaxes(1, 2)
         before = self.deadline.elapsed
         plane, unit = _near_one(plane)
         data, sampling, kspace, mask = self._measured(plane)
@@ -133,8 +139,7 @@ class Solver:
         # The conventional image of each plane, should the sampler's come too late.
         spare = (self.deadline.elapsed - before) * planes_left
         samples = self._samples(self.prior, problem, planes_left, spare, report)
-        images: NDArray[np.complex64] = (samples * (unit * scale)).cpu().numpy()
-        return images
+        return (samples * (unit * scale)).cpu().numpy()
 
     def _measured(
         self, plane: planes.Plane

@@ -19,6 +19,10 @@ QUANTILE = 0.1
 OUTERMOST = 1024
 POINT_QUANTILE = 0.03
 """Of the outermost points, one by one: between strong ones, single points can be weak."""
+POINTS_PER_COIL = 8
+"""The eigenvalues of a covariance of fewer points are chance."""
+DEAD = 1e-6
+"""Eigenvalues below this share of the largest belong to coils that measured nothing."""
 
 
 def estimate_noise_std(kspace: KSpace) -> float:
@@ -28,8 +32,9 @@ def estimate_noise_std(kspace: KSpace) -> float:
     that are measured completely, beside the object. The power of short blocks there is pooled over
     coils; a low quantile of the blocks, corrected for the quantile that pure noise has (a gamma
     distribution), is hardly raised by the blocks that hold signal. Scattered points have weak ones
-    among them where every block holds signal: the outermost are judged one by one, too. 0 where
-    nothing is measured.
+    among them where every block holds signal: the outermost are judged one by one, too. And some
+    combination of many coils sees hardly any signal, wherever there is some. 0 where nothing is
+    measured.
     """
     power = _mean_power(kspace.data) * kspace.weight
     usable = kspace.mask & (power > 0)
@@ -38,7 +43,10 @@ def estimate_noise_std(kspace: KSpace) -> float:
     coils = len(kspace.data)
     radius = _radius(kspace.weight.shape)
     outside = usable & (radius > min(PERIPHERY, float(np.quantile(radius[usable], 0.5))))
-    levels = [_low_level(power[outside if outside.any() else usable], coils)]
+    outside = outside if outside.any() else usable
+    levels = [_low_level(power[outside], coils)]
+    if int(outside.sum()) >= POINTS_PER_COIL * coils:
+        levels.append(_weakest(kspace.data[:, outside] * np.sqrt(kspace.weight[outside])))
     count = min(OUTERMOST, int(usable.sum()) // 2)
     if count >= 1 / POINT_QUANTILE:
         outermost = np.argsort(-radius[usable], kind="stable")[:count]
@@ -66,6 +74,19 @@ def _low_level(
     blocks = power[: count * size].reshape(count, size).mean(axis=1)
     expected = gammaincinv(size * coils, quantile) / (size * coils)
     return float(np.quantile(blocks, quantile) / expected)
+
+
+def _weakest(samples: NDArray[np.complex64]) -> float:
+    """Return the power of the combination of coils that has the least in samples `[coil, point]`.
+
+    The smallest eigenvalue of a sample covariance is too small, as Marchenko and Pastur (Mat Sb
+    1967) say of white noise alone.
+    """
+    coils, points = samples.shape
+    wide = samples.astype(np.complex128)
+    values = np.linalg.eigvalsh(wide @ wide.conj().T / points)
+    smallest = values[values > DEAD * values[-1]][0]
+    return float(smallest / (1 - np.sqrt(coils / points)) ** 2)
 
 
 def _radius(shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,11 @@ class Plane:
     """Averages per point `[row, column]`."""
     where: tuple[slice | int, ...]
     """Index of the plane's image in the volume `[z, y, x]`."""
+
+    def transposed(self) -> Plane:
+        """Return the plane with rows and columns exchanged, in memory too."""
+        data = np.ascontiguousarray(self.data.swapaxes(1, 2))
+        return replace(self, data=data, weight=np.ascontiguousarray(self.weight.T))
 
 
 def split(

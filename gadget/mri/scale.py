@@ -14,10 +14,10 @@ FOREGROUND = 0.1
 def image_scale(magnitude: NDArray[np.floating[Any]]) -> float:
     """Return the value of bright tissue: the 95th percentile of the object's pixels.
 
-    Percentiles of the object alone do not depend on how much air surrounds it. An image of zeros
-    has the scale 1.
+    Percentiles of the object alone do not depend on how much air surrounds it. An image of zeros,
+    or of values that are no numbers, has the scale 1.
     """
     brightest = np.percentile(magnitude, 99.9)
-    if brightest <= 0:
+    if not 0 < brightest < np.inf:
         return 1.0
     return float(np.percentile(magnitude[magnitude > FOREGROUND * brightest], 95))

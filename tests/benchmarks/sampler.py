@@ -38,6 +38,7 @@ class TimedPrior:
         self._prior = prior
         self.name, self.sha256 = prior.name, prior.sha256
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.any_orientation = prior.any_orientation
         self.device = prior.device
         self.evaluations = 0
         self.seconds = 0.0

@@ -159,6 +159,7 @@ class TimedPrior:
         self.seconds = 0.0
         self.name, self.sha256 = prior.name, prior.sha256
         self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
+        self.any_orientation = prior.any_orientation
 
     @property
     def device(self) -> torch.device:

@@ -27,6 +27,7 @@ class GaussianPrior:
     sha256 = "0" * 64
     sigma_min = 0.005
     sigma_max = 10.0
+    any_orientation = False
     device = torch.device("cpu")
 
     def __init__(self, mean, variance) -> None:

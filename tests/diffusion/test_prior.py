@@ -31,6 +31,7 @@ def _prior(denoiser: PreconditionedDenoiser, multiple: int) -> NetworkPrior:
         sigma_max=10,
         channels=2,
         size_multiple=multiple,
+        any_orientation=True,
     )
 
 

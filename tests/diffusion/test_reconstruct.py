@@ -30,6 +30,7 @@ class SmoothPrior:
     sha256 = "0" * 64
     sigma_min = 0.01
     sigma_max = 10.0
+    any_orientation = True
     device = torch.device("cpu")
 
     def __init__(
@@ -103,7 +104,7 @@ def test_any_matrix_and_any_number_of_coils(measure, method, shape, coils):
     # The noise is told: so small a matrix has no edge of k-space to estimate it from.
     worst = {"fast": 0.05, "paper": 0.2, "sense": 0.05, "fft": 0.02}
     assert scan.error(result.image) < worst[method]
-    assert all(seen[1:] == shape for seen in prior.shapes)
+    assert all(sorted(seen[1:]) == sorted(shape) for seen in prior.shapes)
     assert bool(prior.shapes) == (method in SETTINGS)
 
 
@@ -115,7 +116,7 @@ def test_undersampled_data_give_a_better_image_than_the_fourier_transform(measur
 
 
 @METHODS
-@pytest.mark.parametrize("factor", [1e-6, 1e4])
+@pytest.mark.parametrize("factor", [2.0**-20, 2.0**13])  # nothing is rounded
 def test_an_image_has_the_scale_of_its_data(measure, method, factor):
     scan = measure((32, 32), coils=4, noise=0.02)
     one, scaled = (
@@ -123,8 +124,7 @@ def test_an_image_has_the_scale_of_its_data(measure, method, factor):
         for kspace in (scan.kspace, _scaled(scan.kspace, factor))
     )
     assert scaled.method == method
-    # A long chain carries rounding errors far.
-    tolerance = (2e-2 if method == "paper" else 2e-3) * np.abs(one.image).max()
+    tolerance = 1e-5 * np.abs(one.image).max()
     np.testing.assert_allclose(scaled.image / np.float32(factor), one.image, atol=tolerance)
 
 
@@ -339,7 +339,8 @@ def test_volumes(measure, method, kind):
     zero_filled = np.linalg.norm(ifftc(kspace.data, (1, 2, 3)), axis=0)
     assert _error(result.image, volume) < 0.3 * _error(zero_filled, volume)
     if method == "fast":
-        assert prior.shapes == {(1, 24, 20) if kind == "ky" else (1, 6, 24)}
+        shape = (24, 20) if kind == "ky" else (6, 24)
+        assert {tuple(sorted(seen[1:])) for seen in prior.shapes} == {tuple(sorted(shape))}
 
 
 def test_an_empty_slice_of_a_volume_stays_empty(measure):

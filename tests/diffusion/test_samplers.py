@@ -13,6 +13,7 @@ from gadget.diffusion.samplers import fast
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import complex_noise
+from gadget.mri.expected_error import expected_error
 
 
 def _silent(done: int, steps: int) -> None:
@@ -195,7 +196,8 @@ def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
     case = gaussian()
     _fast(case, steps=8)
     levels = case.prior.levels[:-1]
-    assert levels[0] == pytest.approx(fast.SIGMA_START)
+    error = expected_error(case.problem.sampling, case.problem.coils.maps, case.problem.start)
+    assert levels[0] == pytest.approx(min(max(fast.START * error, 0.2), 1.5))
     assert all(a > b for a, b in pairwise(levels))
     assert levels[-1] == pytest.approx(case.problem.noise_std)
     case = gaussian()

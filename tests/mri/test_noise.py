@@ -50,7 +50,23 @@ def test_noise_level_among_scattered_points():
     scan = simulate_scan(head_slice((192, 192), 220, 0), 8, 0.01, rng)
     mask = gaussian_points((192, 192), 8, 0.06, rng)
     kspace = KSpace((scan.kspace * mask)[:, None], mask[None].astype(np.float32))
-    assert 0.9 < estimate_noise_std(kspace) < 2.2
+    assert estimate_noise_std(kspace) == pytest.approx(1, rel=0.1)
+
+
+def _head_without_air(coils: int) -> KSpace:
+    """A whitened scan so small and so bright that signal is everywhere."""
+    scan = simulate_scan(head_slice((64, 64), 150, 0), coils, 0.005, np.random.default_rng(1))
+    return KSpace(scan.kspace[:, None], np.ones((1, 64, 64), np.float32))
+
+
+def test_noise_level_is_that_of_the_coils_weakest_combination():
+    assert estimate_noise_std(_head_without_air(12)) == pytest.approx(1, rel=0.15)
+
+
+def test_a_dead_coil_is_not_the_noise_level():
+    kspace = _head_without_air(12)
+    kspace.data[4] = 0
+    assert estimate_noise_std(kspace) == pytest.approx(1, rel=0.15)
 
 
 def test_noise_level_of_nothing_is_zero():

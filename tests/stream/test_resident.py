@@ -48,6 +48,7 @@ class GatedPrior:
     """A prior of white images, whose evaluations wait to be let through."""
 
     name, sha256, sigma_min, sigma_max = "gated", "0" * 64, 0.002, 10.0
+    any_orientation = True
     device = torch.device("cpu")
 
     def __init__(self) -> None:

@@ -27,6 +27,7 @@ class CountingPrior:
         self.sha256 = prior.sha256
         self.sigma_min = prior.sigma_min
         self.sigma_max = prior.sigma_max
+        self.any_orientation = prior.any_orientation
         self.evaluations = 0
 
     @property
