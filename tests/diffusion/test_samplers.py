@@ -192,6 +192,20 @@ def test_the_paper_sampler_evaluates_every_coil_at_every_step_and_correction(gau
     assert _paper(case, steps=6, corrector_steps=2).evaluations == 6 * 3 * len(case.problem.data)
 
 
+@pytest.mark.parametrize("factor", [0.6, 1.7])
+def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
+    """As where an image without its brightest lines looks darker than it is."""
+    case = gaussian(acceleration=2, shape=(16, 16))
+    wrong = replace(
+        case.problem,
+        data=factor * case.problem.data,
+        start=factor * case.problem.start,
+        noise_std=factor * case.problem.noise_std,
+    )
+    right = case.distance(_fast(case).images[0].numpy())
+    assert case.distance(_fast(case, problem=wrong).images[0].numpy() / factor) < 1.2 * right
+
+
 def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
     case = gaussian()
     _fast(case, steps=8)
