@@ -67,7 +67,7 @@ class SamplerSettings(BaseModel):
         None,
         gt=0,
         description="Standard deviation of the receiver's complex noise in one sample [units of "
-        "the data]. Default: estimated from the edge of k-space.",
+        "the data]. Default: estimated from the data.",
     )
 
     @property

@@ -21,8 +21,9 @@ POINT_QUANTILE = 0.03
 """Of the outermost points, one by one: between strong ones, single points can be weak."""
 POINTS_PER_COIL = 8
 """The eigenvalues of a covariance of fewer points are chance."""
-DEAD = 1e-6
-"""Eigenvalues below this share of the largest belong to coils that measured nothing."""
+LEAST = 1 / 16
+"""Eigenvalues below this share of the power of the weakest points belong to coils that measured
+nothing, or that were not whitened."""
 
 
 def estimate_noise_std(kspace: KSpace) -> float:
@@ -45,8 +46,6 @@ def estimate_noise_std(kspace: KSpace) -> float:
     outside = usable & (radius > min(PERIPHERY, float(np.quantile(radius[usable], 0.5))))
     outside = outside if outside.any() else usable
     levels = [_low_level(power[outside], coils)]
-    if int(outside.sum()) >= POINTS_PER_COIL * coils:
-        levels.append(_weakest(kspace.data[:, outside] * np.sqrt(kspace.weight[outside])))
     count = min(OUTERMOST, int(usable.sum()) // 2)
     if count >= 1 / POINT_QUANTILE:
         outermost = np.argsort(-radius[usable], kind="stable")[:count]
@@ -56,7 +55,11 @@ def estimate_noise_std(kspace: KSpace) -> float:
         lines = scipy.fft.ifft(kspace.data[:, complete], axis=-1, norm="ortho")
         beside = _mean_power(lines) * kspace.weight[complete]
         levels.append(_low_level(beside.ravel(), coils))
-    return float(np.sqrt(min(levels)))
+    level = min(levels)
+    if int(outside.sum()) >= POINTS_PER_COIL * coils:
+        powers = _combinations(kspace.data[:, outside] * np.sqrt(kspace.weight[outside]))
+        level = min([level, *powers[powers > LEAST * level]])
+    return float(np.sqrt(level))
 
 
 def _mean_power(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
@@ -76,17 +79,16 @@ def _low_level(
     return float(np.quantile(blocks, quantile) / expected)
 
 
-def _weakest(samples: NDArray[np.complex64]) -> float:
-    """Return the power of the combination of coils that has the least in samples `[coil, point]`.
+def _combinations(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
+    """Return the power of the uncorrelated combinations of coils in samples `[coil, point]`.
 
-    The smallest eigenvalue of a sample covariance is too small, as Marchenko and Pastur (Mat Sb
-    1967) say of white noise alone.
+    The smallest eigenvalue of a sample covariance is too small; these are corrected by what
+    Marchenko and Pastur (Mat Sb 1967) say of white noise.
     """
     coils, points = samples.shape
     wide = samples.astype(np.complex128)
-    values = np.linalg.eigvalsh(wide @ wide.conj().T / points)
-    smallest = values[values > DEAD * values[-1]][0]
-    return float(smallest / (1 - np.sqrt(coils / points)) ** 2)
+    values: NDArray[np.float64] = np.linalg.eigvalsh(wide @ wide.conj().T / points)
+    return values / (1 - np.sqrt(coils / points)) ** 2
 
 
 def _radius(shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -69,6 +69,13 @@ def test_a_dead_coil_is_not_the_noise_level():
     assert estimate_noise_std(kspace) == pytest.approx(1, rel=0.15)
 
 
+@pytest.mark.parametrize("gain", [1e-3, 0.03])
+def test_a_weak_coil_that_was_not_whitened_is_not_the_noise_level(gain):
+    kspace = _kspace(1.0)
+    kspace.data[2] *= gain
+    assert 0.7 < estimate_noise_std(kspace) < 1.05
+
+
 def test_noise_level_of_nothing_is_zero():
     empty = KSpace(np.zeros((2, 1, 8, 8), np.complex64), np.zeros((1, 8, 8), np.float32))
     assert estimate_noise_std(empty) == 0
