@@ -151,7 +151,7 @@ def _make_images(
     raw: RawFile, images: Path, recipe: Recipe, tally: Tally, report: Callable[[Status], None]
 ) -> None:
     meter = _Meter(tally, raw.number_of_acquisitions, report)
-    with ImageWriter(images, recipe.out_group) as writer:
+    with ImageWriter(images, recipe.out_group, raw.header_xml) as writer:
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)

@@ -16,6 +16,7 @@ import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError
+from gadget.mrd.ismrmrd_source import is_image_series
 from gadget.mrd.raw_file import open_hdf5
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ class ImageWriter:
 
     The file appears when the writer is closed, also after an error: what was written until then is
     kept. Other groups of a file that exists already stay; the same group is replaced. Without any
-    image nothing changes.
+    image nothing changes. The header of the scan is `/<group>/xml`, as in raw data: it tells of
+    patient and scanner, which the images do not.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ class ImageWriter:
         File to write.
     group
         Group of the images.
+    header_xml
+        XML header of the raw data, where there is one.
 
     Raises
     ------
@@ -47,7 +51,9 @@ class ImageWriter:
         The file cannot be written there, or exists and is not HDF5.
     """
 
-    def __init__(self, path: Path | str, group: str = "dataset") -> None:
+    def __init__(
+        self, path: Path | str, group: str = "dataset", header_xml: bytes | None = None
+    ) -> None:
         self.path = Path(path)
         self.group = group.strip("/")
         self.count = 0
@@ -67,6 +73,8 @@ class ImageWriter:
         self._reserve = os.open(self._part, os.O_RDWR)
         try:
             self._keep_other_groups()
+            if header_xml:
+                self._write_header(header_xml)
         except OSError as error:
             self._discard()
             raise ConfigError(
@@ -157,6 +165,11 @@ class ImageWriter:
                     for name in others:
                         existing.copy(name, self._file)
 
+    def _write_header(self, xml: bytes) -> None:
+        with self._room(len(xml)):
+            text = h5py.special_dtype(vlen=bytes)
+            self._file.create_dataset(f"{self.group}/xml", (1,), text)[0] = xml
+
     @contextmanager
     def _room(self, count: int) -> Iterator[None]:
         """Take the room for `count` bytes before HDF5 writes them.
@@ -245,7 +258,7 @@ def _image_series(group: h5py.Group) -> list[h5py.Group]:
     found: list[h5py.Group] = []
 
     def visit(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item):
+        if is_image_series(item):
             found.append(item)
 
     group.visititems(visit)

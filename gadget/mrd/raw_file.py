@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.fastmri import KSPACE, FastMriSource, is_fastmri
-from gadget.mrd.ismrmrd_source import IsmrmrdSource, raw_groups
+from gadget.mrd.ismrmrd_source import IsmrmrdSource, image_groups, raw_groups
 from gadget.mrd.raw_source import RawSource, Readouts
 
 ACQUISITION_ID = struct.pack("<H", 1008)
@@ -182,6 +182,8 @@ def _source(file: h5py.File, path: Path, wanted: str | None) -> RawSource:
     found = raw_groups(file) or ([KSPACE] if is_fastmri(file) else [])
     if not found:
         held = ", ".join(f"'{name}'" for name in file) or "nothing"
+        images = ", ".join(f"'{name}'" for name in image_groups(file))
+        held = f"images, in {images}" if images else held
         raise DataError(
             f"'{path}' is HDF5 but holds no raw data: a group with 'xml' and 'data' is needed, "
             "usually 'dataset', or the 'kspace' and 'ismrmrd_header' of a fastMRI file; it holds "

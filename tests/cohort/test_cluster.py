@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import h5py
 import pytest
 
 from gadget.cohort.cluster import run_on_cluster
@@ -71,6 +72,8 @@ def test_work_moves_on_when_a_worker_dies_and_stops_when_it_is_given_up(
     assert any(isinstance(event, Status) for event in first)
     assert first[-1].summary == "2 images"
     assert len(read_images(tasks[0].output)) == 2
+    with h5py.File(tasks[0].output) as file:
+        assert b"ismrmrdHeader" in file["dataset/xml"][0]
     (cut,) = [event for task, event in events if task.name == "cut" and isinstance(event, Outcome)]
     assert "not a readable HDF5 file" in cut.summary
     assert f"(on {os.uname().nodename})" in cut.summary
