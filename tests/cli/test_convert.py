@@ -90,6 +90,18 @@ def test_without_a_header_the_scan_is_unknown_and_that_is_said(run, raw, tmp_pat
     assert run("convert", raw, "--png", "p").stderr == ""
 
 
+def test_images_that_do_not_tell_how_they_lie_are_warned_of_once(run, raw):
+    with h5py.File(raw, "r+") as file:
+        heads = file["truth/image_0/header"]
+        for number, head in enumerate(heads[()]):
+            head["read_dir"] = 0
+            heads[number] = head
+    folders = ("--nifti", "n", "--dicom", "d", "--png", "p")
+    done = run("convert", raw, "-g", "truth", "--raw", raw, *folders)
+    assert done.returncode == 0
+    assert done.stderr.count("Series 0 does not tell how it lies") == 1
+
+
 def test_nothing_to_convert_to_and_nothing_to_convert(run, raw, tmp_path):
     done = run("convert", raw)
     assert done.returncode == 2
