@@ -17,7 +17,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.geometry import Geometry, encoding_sign, geometry_of
 from gadget.mrd.stacks import Stack
 
@@ -195,7 +195,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
-        raise DataError(f"'{path}' cannot be written: {error.strerror or error}.") from error
+        raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ import ismrmrd
 import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.ismrmrd_source import is_image_series
 from gadget.mrd.raw_file import open_hdf5
 
@@ -68,7 +68,7 @@ class ImageWriter:
             self._file = h5py.File(self._part, "w")
         except OSError as error:
             raise ConfigError(
-                f"'{self.path}' cannot be written: {_reason(error)}. Choose another folder."
+                f"'{self.path}' cannot be written: {reason(error)}. Choose another folder."
             ) from error
         self._reserve = os.open(self._part, os.O_RDWR)
         try:
@@ -78,7 +78,7 @@ class ImageWriter:
         except OSError as error:
             self._discard()
             raise ConfigError(
-                f"'{self.path}' cannot be written: {_reason(error)}. Make room first."
+                f"'{self.path}' cannot be written: {reason(error)}. Make room first."
             ) from error
         except BaseException:
             self._discard()
@@ -103,7 +103,7 @@ class ImageWriter:
                 self._write(f"{self.group}/image_{series}", header, image)
         except (OSError, RuntimeError) as error:
             raise DataError(
-                f"Image {self.count + 1} could not be written to '{self.path}': {_reason(error)}. "
+                f"Image {self.count + 1} could not be written to '{self.path}': {reason(error)}. "
                 "Make room and reconstruct again."
             ) from error
         self.count += 1
@@ -130,7 +130,7 @@ class ImageWriter:
         except (OSError, RuntimeError) as error:
             self._part.unlink(missing_ok=True)
             raise DataError(
-                f"'{self.path}' could not be completed: {_reason(error)}. No image is kept."
+                f"'{self.path}' could not be completed: {reason(error)}. No image is kept."
             ) from error
 
     def __enter__(self) -> ImageWriter:
@@ -275,7 +275,7 @@ def _read_series(group: h5py.Group, path: Path) -> list[ismrmrd.Image]:
         return [_read_image(group, number) for number in range(len(group["header"]))]
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise DataError(
-            f"The images in '{path}' at '{group.name}' are damaged: {error}."
+            f"The images in '{path}' at '{group.name}' are damaged: {reason(error)}."
         ) from error
 
 
@@ -290,8 +290,3 @@ def _read_image(group: h5py.Group, number: int) -> ismrmrd.Image:
     pixels = group["data"][number]
     image.data[:] = pixels.view(image.data.dtype) if pixels.dtype.names else pixels
     return image
-
-
-def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(".")

@@ -11,7 +11,7 @@ import numpy as np
 from ismrmrd.hdf5 import waveform_header_dtype
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
+from gadget.errors import DataError, reason
 from gadget.mrd.raw_source import Readouts, read_text
 from gadget.mrd.recon_data import HEADER_DTYPE
 
@@ -80,7 +80,7 @@ class IsmrmrdSource:
             rows: NDArray[np.void] = source[start : start + count]
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
-                f"'{self._path}' cannot be read from readout {start} on: {error}. "
+                f"'{self._path}' cannot be read from readout {start} on: {reason(error)}. "
                 "The file is damaged or cut short."
             ) from error
         return rows

@@ -13,7 +13,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.fastmri import KSPACE, FastMriSource, is_fastmri
 from gadget.mrd.ismrmrd_source import IsmrmrdSource, image_groups, raw_groups
 from gadget.mrd.raw_source import RawSource, Readouts
@@ -174,7 +174,7 @@ def open_hdf5(path: Path) -> h5py.File:
         raise ConfigError(f"'{path}' may not be read: {error.strerror}.") from error
     except OSError as error:
         raise DataError(
-            f"'{path}' is not a readable HDF5 file ({error}). ISMRMRD raw data are needed."
+            f"'{path}' is not a readable HDF5 file ({reason(error)}). ISMRMRD raw data are needed."
         ) from error
 
 
