@@ -38,6 +38,16 @@ class Findings:
     lesion_pairs: list[LesionPair] = field(default_factory=list)
     """Of the first slice."""
     noise: list[NoiseResult] = field(default_factory=list)
+    done: int = 0
+    """Pieces of work that are finished."""
+    stopped: BaseException | None = None
+    """What ended the evaluation early: Ctrl-C or a signal."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        compared = [one for one in (self.main, self.anatomy) if one and one.shown]
+        return not (compared or self.lesions or self.noise)
 
 
 def write_report(
