@@ -11,6 +11,10 @@ ReconError
 └── DeadlineError  an image would be late
 """
 
+from __future__ import annotations
+
+import os
+
 
 class ReconError(Exception):
     """Base of all errors of this package."""
@@ -38,3 +42,9 @@ class DeviceError(ReconError):
 
 class DeadlineError(ReconError):
     """An image would come later than the settings allow."""
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of another library says, as a part of a sentence: without numbers."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(". ")

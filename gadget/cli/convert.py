@@ -31,8 +31,8 @@ def convert(
 ) -> None:
     """Convert images, ours or those that a Gadgetron server's client has stored.
 
-    Without raw data the header beside the images counts, if there is one: `xml` in a group of the
-    file. Without any, DICOM files are anonymous.
+    Without raw data the header beside the images counts, `xml` in a group of the file; those of
+    `replay` have one. Without any, DICOM files are anonymous.
 
     Example: score-gadget convert out.h5 --raw raw.h5 --nifti volumes --dicom archive
     """
@@ -66,11 +66,24 @@ def _header_of_raw(path: Path) -> bytes:
 
 
 def _header(path: Path, group: str | None) -> bytes | None:
-    """Return the XML header in a file of images, if there is one."""
+    """Return the XML header in a file of images, if there is one; rather one beside images.
+
+    Raises
+    ------
+    ConfigError
+        Groups of images have different ones.
+    """
+    from gadget.mrd.ismrmrd_source import image_groups
     from gadget.mrd.raw_file import open_hdf5
     from gadget.mrd.raw_source import read_text
 
     with open_hdf5(path) as file:
-        names = [group] if group is not None else list(file)
-        found = (read_text(file.get(f"{name}/xml")) for name in names)
-        return next((text for text in found if text), None)
+        beside = [group] if group is not None else image_groups(file)
+        others = [] if group is not None else list(file)
+        found = {name: read_text(file.get(f"{name}/xml")) for name in (*beside, *others)}
+    if len({found[name] for name in beside} - {b""}) > 1:
+        names = ", ".join(f"'{name}'" for name in beside)
+        raise ConfigError(
+            f"'{path}' has images of several scans, in {names}; choose one of them with --group."
+        )
+    return next(filter(None, found.values()), None)

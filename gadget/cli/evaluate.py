@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from gadget.cli.console import console, results, say
+from gadget.cli.console import complain, console, results, say
 from gadget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def evaluate(
 
     Prints a table, and writes a page with images and plots, report.html, a line for each result,
     cases.csv, and the images that the page shows as numbers, images.h5. BART and sigpy take minutes
-    a slice.
+    a slice. Ctrl-C and SIGTERM end it with a report of what is finished, exit status 130 and 143.
 
     Example: score-gadget evaluate scans/ -o out -m sense -m fast
 
@@ -108,7 +108,7 @@ def evaluate(
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
     try:
         from gadget.evaluation.cases import Receiver
-        from gadget.evaluation.facts import facts, lead
+        from gadget.evaluation.facts import facts, lead, progress
         from gadget.evaluation.methods.choice import Choice, default_methods
         from gadget.evaluation.plan import Plan, carry_out
         from gadget.evaluation.report.images import write_images
@@ -135,6 +135,11 @@ def evaluate(
     started = time.monotonic()
     with _following(plan.steps) as step:
         findings = carry_out(plan, output, step)
+    if findings.stopped and findings.empty:
+        complain("Stopped before anything was finished; there is no report.")
+        raise findings.stopped
+    if findings.stopped:
+        complain(f"Stopped: {progress(plan, findings)}; the report of these follows.")
     if findings.main is not None:
         drawn = table(findings.main.summary)
         natural = results.measure(drawn, options=results.options.update(width=WIDEST)).maximum
@@ -143,12 +148,14 @@ def evaluate(
     write_report(
         page,
         findings,
-        lead=lead(plan),
+        lead=lead(plan, findings),
         command=shlex.join(["score-gadget", *sys.argv[1:]]),
         facts=facts(plan, choice.prior, samples, time.monotonic() - started),
     )
     write_images(output / "images.h5", filter(None, (findings.main, findings.anatomy)))
     say(f"report: {page}")
+    if findings.stopped:
+        raise findings.stopped
 
 
 def _checks(wanted: Sequence[str]) -> list[Check]:

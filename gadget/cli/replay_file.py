@@ -38,7 +38,7 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     with (
         RawFile(file, recipe.in_group) as raw,
         open_writers(recipe.exports, raw.header_xml) as exporters,
-        ImageWriter(output, recipe.out_group) as writer,
+        ImageWriter(output, recipe.out_group, raw.header_xml) as writer,
         follow(tally, raw.number_of_acquisitions) as progress,
     ):
 

@@ -6,6 +6,7 @@ written by the workers: they need the same paths as here, and this package.
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 import queue
 import socket
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from gadget.cohort.events import Event, Outcome, Started
 from gadget.cohort.job import Job
@@ -85,12 +87,33 @@ def _distributed() -> Any:  # noqa: ANN401 - a module that is only partly typed
 def _connect(address: str) -> Any:  # noqa: ANN401
     client = _distributed().Client
     try:
+        _check_port(address)
+        asyncio.run(_greet(client, address))
         return client(address, timeout=ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        # What is no scheduler may answer anything.
         raise ConfigError(
             f"No scheduler of dask answers at '{address}'; expected an address such as "
             "tcp://scheduler:8786."
         ) from error
+
+
+def _check_port(address: str) -> None:
+    """Raise `ValueError` for a port that cannot be, which dask would try again and again."""
+    _ = urlsplit(address if "://" in address else f"tcp://{address}").port
+
+
+async def _greet(client: Any, address: str) -> None:  # noqa: ANN401
+    """Connect once and leave again.
+
+    A client with an event loop in a thread of its own waits for a silent server without end, and
+    one that has failed is closed by the garbage collector, with a traceback.
+    """
+    guest = client(address, timeout=ANSWER_SECONDS, set_as_default=False, asynchronous=True)
+    try:
+        await asyncio.wait_for(guest, ANSWER_SECONDS)
+    finally:
+        await guest.close()
 
 
 def _outcome(future: Any) -> Outcome:  # noqa: ANN401

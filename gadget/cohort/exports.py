@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,22 @@ def open_writers(
         At the end: images cannot be written in a format.
     """
     with ExitStack() as stack:
-        yield [stack.enter_context(_open(export, header_xml, Path(stem))) for export in exports]
+        writers = [stack.enter_context(_open(export, header_xml, Path(stem))) for export in exports]
+        _let_one_warn(writers)
+        yield writers
 
 
 def exported(export: Export, stem: str) -> bool:
     """Say whether there is a file of this stem in the folder of an export."""
     place = export.folder / stem
     return any(place.parent.glob(f"{glob.escape(place.name)}_series_*"))
+
+
+def _let_one_warn(writers: Sequence[FolderWriter]) -> None:
+    from gadget.mrd.export import SeriesWriter
+
+    for writer in [one for one in writers if isinstance(one, SeriesWriter)][1:]:
+        writer.warns = False
 
 
 def _open(export: Export, header_xml: bytes | None, stem: Path) -> FolderWriter:

@@ -18,7 +18,7 @@ from gadget.cohort.exports import open_writers
 from gadget.cohort.place import settle, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
-from gadget.errors import ConfigError, DataError, ReconError
+from gadget.errors import ConfigError, DataError, ReconError, reason
 from gadget.mrd.image_file import ImageWriter, read_images
 from gadget.mrd.raw_file import RawFile, open_hdf5
 from gadget.mrd.tally import Tally
@@ -113,7 +113,8 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ReconError):
         return str(error)
     if isinstance(error, OSError):
-        return f"A file could not be read or written: {error}."
+        file = f"'{error.filename}'" if error.filename else "A file"
+        return f"{file} could not be read or written: {reason(error)}."
     return f"{type(error).__name__}: {error}. That is an error of score-gadget itself."
 
 
@@ -151,7 +152,7 @@ def _make_images(
     raw: RawFile, images: Path, recipe: Recipe, tally: Tally, report: Callable[[Status], None]
 ) -> None:
     meter = _Meter(tally, raw.number_of_acquisitions, report)
-    with ImageWriter(images, recipe.out_group) as writer:
+    with ImageWriter(images, recipe.out_group, raw.header_xml) as writer:
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)

@@ -10,6 +10,7 @@ from importlib import metadata
 from gadget import __version__
 from gadget.diffusion.prior import Prior
 from gadget.evaluation.plan import Plan
+from gadget.evaluation.report.page import Findings
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 
@@ -17,8 +18,18 @@ Facts = list[tuple[str, str]]
 """Names and values."""
 
 
-def lead(plan: Plan) -> str:
-    """Return what was done in two sentences."""
+def lead(plan: Plan, findings: Findings) -> str:
+    """Return in two sentences what was done, and in a third one if it was not all."""
+    early = f" Stopped early: {progress(plan, findings)}." if findings.stopped else ""
+    return f"{_intention(plan)}{early}"
+
+
+def progress(plan: Plan, findings: Findings) -> str:
+    """Return how much of what was planned is finished."""
+    return f"{findings.done} of {plan.steps} results are finished"
+
+
+def _intention(plan: Plan) -> str:
     receiver = plan.receiver
     simulated = f"{receiver.coils} coils and noise of {receiver.noise:.1%} of bright tissue"
     if not plan.files:

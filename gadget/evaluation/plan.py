@@ -68,7 +68,8 @@ class Plan:
 def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
     """Do all that is planned; CSV files with a line for each result grow in `folder` on the way.
 
-    A file that cannot be used is named in the log and left out.
+    A file that cannot be used is named in the log and left out. After Ctrl-C or a signal that ends
+    the process, what is found by then is returned.
 
     Raises
     ------
@@ -78,28 +79,42 @@ def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
         Not one file can be used, or not one image was reconstructed.
     """
     findings = Findings()
+
+    def count(now: str) -> None:
+        findings.done += 1
+        step(now)
+
+    try:
+        _find(plan, findings, folder, count)
+    except (KeyboardInterrupt, SystemExit) as error:
+        findings.stopped = error
+    return findings
+
+
+def _find(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
     if plan.files:
-        findings.main = _compare(plan, _cases(plan), folder / "cases.csv", step)
+        findings.main = Collection(plan.patterns, plan.methods)
+        _compare(plan, findings.main, _cases(plan), folder / "cases.csv", step)
         if not findings.main.shown:
             raise DataError("Not one image was reconstructed; the log says why.")
     if "anatomy" in plan.checks:
+        findings.anatomy = Collection(plan.patterns, plan.methods)
         oranges = load_cases(UNFAMILIAR, 1, plan.receiver, plan.matrix)
-        findings.anatomy = _compare(plan, oranges, folder / "anatomy.csv", step)
+        _compare(plan, findings.anatomy, oranges, folder / "anatomy.csv", step)
     if "lesions" in plan.checks:
         _check_lesions(plan, findings, folder / "lesions.csv", step)
     if "noise" in plan.checks:
         _check_noise(plan, findings, folder / "noise.csv", step)
-    return findings
 
 
-def _compare(plan: Plan, cases: Iterator[Case], path: Path, step: Step) -> Collection:
-    collection = Collection(plan.patterns, plan.methods)
+def _compare(
+    plan: Plan, collection: Collection, cases: Iterator[Case], path: Path, step: Step
+) -> None:
     with csv_file(path, Record) as write:
         for case in cases:
             for result in run(case, plan.patterns, plan.methods, plan.receiver.seed):
                 write(collection.add(result))
                 step(f"{case.title}: {result.pattern.label}, {result.method.label}")
-    return collection
 
 
 def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
@@ -109,9 +124,9 @@ def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> No
             for pair, records in lesion_pairs(case, plan.checked, plan.receiver.seed):
                 for record in records:
                     write(record)
-                findings.lesions += records
                 if number == 0:
                     findings.lesion_pairs.append(pair)
+                findings.lesions += records
                 step(f"lesions in {case.title}: R = {pair.acceleration:g}, {pair.method.label}")
 
 

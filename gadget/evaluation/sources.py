@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.evaluation.cases import Case, Receiver, middle, simulated_case
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
@@ -100,7 +100,7 @@ def _read_nifti(path: Path) -> NDArray[np.float32]:
         turned = image.as_reoriented(orientations.ornt_transform(here, there))
         volume = np.asarray(turned.dataobj, np.float32)
     except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise DataError(f"'{path}' is no readable NIfTI file: {error}.") from error
+        raise DataError(f"'{path}' is no readable NIfTI file: {reason(error)}.") from error
     if volume.ndim != 3:
         raise DataError(f"'{path}' must hold one 3D volume, got shape {list(volume.shape)}.")
     zooms = np.asarray(turned.header.get_zooms()[:3])
@@ -113,7 +113,7 @@ def _read_numpy(path: Path) -> NDArray[Any]:
     try:
         images: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"'{path}' is no readable NumPy file: {error}.") from error
+        raise DataError(f"'{path}' is no readable NumPy file: {reason(error)}.") from error
     if images.ndim not in (2, 3):
         raise DataError(
             f"'{path}' must hold images [slice, y, x] or [y, x], got shape {list(images.shape)}."

@@ -78,6 +78,8 @@ class Section:
     """What all methods came to with one pattern."""
 
     title: str
+    pattern: str
+    """Its name."""
     rows: tuple[Row, ...]
 
 
@@ -109,7 +111,7 @@ def summarise(
         accelerations = [r.acceleration for r in here if r.acceleration is not None]
         if accelerations:
             title = f"{pattern.label} (1 in {np.mean(accelerations):.3g} measured)"
-            sections.append(Section(title, tuple(rows)))
+            sections.append(Section(title, pattern.name, tuple(rows)))
     return Summary(tuple(one.heading for one in quantities), tuple(sections))
 
 

@@ -40,6 +40,7 @@ class Slice:
 class DicomWriter(SeriesWriter):
     """Writes `<stem>_series_<series>/image_<number>.dcm` when it is closed.
 
+    The series number in them is <series> + 1: other software takes 0 for none, and invents one.
     Complex pixels become magnitudes, several coils their root sum of squares. All files of a series
     share one scale from stored numbers to pixels. Identifiers are made of the measurement and the
     pixels: the same images give the same files, byte for byte. Parameters are those of
@@ -87,7 +88,7 @@ class DicomWriter(SeriesWriter):
         shared["SeriesInstanceUID"] = make_uid(
             "series", shared["StudyInstanceUID"], str(series), _digest(images)
         )
-        shared["SeriesNumber"] = series
+        shared["SeriesNumber"] = series + 1
         for number, one in enumerate(_slices(images), start=1):
             attributes = shared | self._attributes(one, number)
             attributes["SOPInstanceUID"] = make_uid(shared["SeriesInstanceUID"], str(number))

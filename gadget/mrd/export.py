@@ -17,7 +17,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.geometry import Geometry, encoding_sign, geometry_of
 from gadget.mrd.stacks import Stack
 
@@ -124,6 +124,9 @@ class SeriesWriter(FolderWriter):
         The header is not one.
     """
 
+    warns = True
+    """Whether it warns of places that are made up: of several writers of the same images, one."""
+
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
         self._sign = encoding_sign(header_xml)
         super().__init__(folder, stem)
@@ -151,7 +154,7 @@ class SeriesWriter(FolderWriter):
         """
         series, self._series = self._series, {}
         for number, images in series.items():
-            if not all(image.geometry.located for image in images):
+            if self.warns and not all(image.geometry.located for image in images):
                 log.warning(
                     "Series %d does not tell how it lies in the patient (read_dir, phase_dir or "
                     "field_of_view are 0): its place in the files is made up.",
@@ -192,7 +195,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     except OSError as error:
-        raise DataError(f"'{path}' cannot be written: {error.strerror or error}.") from error
+        raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
     finally:
         part.unlink(missing_ok=True)
 

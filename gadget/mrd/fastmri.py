@@ -25,7 +25,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
+from gadget.errors import DataError, reason
 from gadget.mrd import flags
 from gadget.mrd.header import find, parse_header, parse_xml
 from gadget.mrd.raw_source import Readouts, read_text
@@ -133,7 +133,7 @@ class FastMriSource:
             kspace: NDArray[np.complex64] = self._kspace[number]
         except (OSError, RuntimeError) as error:
             raise DataError(
-                f"Slice {number} of '{self._path}' cannot be read: {error}. "
+                f"Slice {number} of '{self._path}' cannot be read: {reason(error)}. "
                 "The file is damaged or cut short."
             ) from error
         return kspace.reshape(self._shape[1:])

@@ -15,7 +15,8 @@ import ismrmrd
 import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
+from gadget.mrd.ismrmrd_source import is_image_series
 from gadget.mrd.raw_file import open_hdf5
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ class ImageWriter:
 
     The file appears when the writer is closed, also after an error: what was written until then is
     kept. Other groups of a file that exists already stay; the same group is replaced. Without any
-    image nothing changes.
+    image nothing changes. The header of the scan is `/<group>/xml`, as in raw data: it tells of
+    patient and scanner, which the images do not.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ class ImageWriter:
         File to write.
     group
         Group of the images.
+    header_xml
+        XML header of the raw data, where there is one.
 
     Raises
     ------
@@ -47,7 +51,9 @@ class ImageWriter:
         The file cannot be written there, or exists and is not HDF5.
     """
 
-    def __init__(self, path: Path | str, group: str = "dataset") -> None:
+    def __init__(
+        self, path: Path | str, group: str = "dataset", header_xml: bytes | None = None
+    ) -> None:
         self.path = Path(path)
         self.group = group.strip("/")
         self.count = 0
@@ -62,15 +68,17 @@ class ImageWriter:
             self._file = h5py.File(self._part, "w")
         except OSError as error:
             raise ConfigError(
-                f"'{self.path}' cannot be written: {_reason(error)}. Choose another folder."
+                f"'{self.path}' cannot be written: {reason(error)}. Choose another folder."
             ) from error
         self._reserve = os.open(self._part, os.O_RDWR)
         try:
             self._keep_other_groups()
+            if header_xml:
+                self._write_header(header_xml)
         except OSError as error:
             self._discard()
             raise ConfigError(
-                f"'{self.path}' cannot be written: {_reason(error)}. Make room first."
+                f"'{self.path}' cannot be written: {reason(error)}. Make room first."
             ) from error
         except BaseException:
             self._discard()
@@ -95,7 +103,7 @@ class ImageWriter:
                 self._write(f"{self.group}/image_{series}", header, image)
         except (OSError, RuntimeError) as error:
             raise DataError(
-                f"Image {self.count + 1} could not be written to '{self.path}': {_reason(error)}. "
+                f"Image {self.count + 1} could not be written to '{self.path}': {reason(error)}. "
                 "Make room and reconstruct again."
             ) from error
         self.count += 1
@@ -122,7 +130,7 @@ class ImageWriter:
         except (OSError, RuntimeError) as error:
             self._part.unlink(missing_ok=True)
             raise DataError(
-                f"'{self.path}' could not be completed: {_reason(error)}. No image is kept."
+                f"'{self.path}' could not be completed: {reason(error)}. No image is kept."
             ) from error
 
     def __enter__(self) -> ImageWriter:
@@ -156,6 +164,11 @@ class ImageWriter:
                 with self._room(self.path.stat().st_size):
                     for name in others:
                         existing.copy(name, self._file)
+
+    def _write_header(self, xml: bytes) -> None:
+        with self._room(len(xml)):
+            text = h5py.special_dtype(vlen=bytes)
+            self._file.create_dataset(f"{self.group}/xml", (1,), text)[0] = xml
 
     @contextmanager
     def _room(self, count: int) -> Iterator[None]:
@@ -245,7 +258,7 @@ def _image_series(group: h5py.Group) -> list[h5py.Group]:
     found: list[h5py.Group] = []
 
     def visit(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item):
+        if is_image_series(item):
             found.append(item)
 
     group.visititems(visit)
@@ -262,7 +275,7 @@ def _read_series(group: h5py.Group, path: Path) -> list[ismrmrd.Image]:
         return [_read_image(group, number) for number in range(len(group["header"]))]
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise DataError(
-            f"The images in '{path}' at '{group.name}' are damaged: {error}."
+            f"The images in '{path}' at '{group.name}' are damaged: {reason(error)}."
         ) from error
 
 
@@ -277,8 +290,3 @@ def _read_image(group: h5py.Group, number: int) -> ismrmrd.Image:
     pixels = group["data"][number]
     image.data[:] = pixels.view(image.data.dtype) if pixels.dtype.names else pixels
     return image
-
-
-def _reason(error: Exception) -> str:
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(".")

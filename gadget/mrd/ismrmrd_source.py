@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from ismrmrd.hdf5 import waveform_header_dtype
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
+from gadget.errors import DataError, reason
 from gadget.mrd.raw_source import Readouts, read_text
 from gadget.mrd.recon_data import HEADER_DTYPE
 
@@ -80,7 +80,7 @@ class IsmrmrdSource:
             rows: NDArray[np.void] = source[start : start + count]
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
-                f"'{self._path}' cannot be read from readout {start} on: {error}. "
+                f"'{self._path}' cannot be read from readout {start} on: {reason(error)}. "
                 "The file is damaged or cut short."
             ) from error
         return rows
@@ -102,15 +102,19 @@ class IsmrmrdSource:
 
 
 def raw_groups(file: h5py.File) -> list[str]:
-    """Return the names of all groups that hold raw data."""
-    found: list[str] = []
+    """Return the names of all groups that hold raw data.
 
-    def visit(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and ("xml" in item or _is_raw(item.get("data"))):
-            found.append(name)
+    A header without readouts is what is left of raw data, unless it is that of images.
+    """
+    return _groups(
+        file,
+        lambda group: _is_raw(group.get("data")) or ("xml" in group and not _holds_images(group)),
+    )
 
-    file.visititems(visit)
-    return found
+
+def image_groups(file: h5py.File) -> list[str]:
+    """Return the names of all groups that hold series of images."""
+    return _groups(file, _holds_images)
 
 
 def packed(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray[np.void]:
@@ -132,6 +136,26 @@ def packed(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray
         inner = result.dtype[name]
         result[name] = packed(heads[name], inner, path) if inner.names else heads[name]
     return result
+
+
+def is_image_series(item: h5py.HLObject | None) -> bool:
+    """Say whether that is a group with a series of images."""
+    return isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item)
+
+
+def _groups(file: h5py.File, suits: Callable[[h5py.Group], bool]) -> list[str]:
+    found: list[str] = []
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Group) and suits(item):
+            found.append(name)
+
+    file.visititems(visit)
+    return found
+
+
+def _holds_images(group: h5py.Group) -> bool:
+    return any(map(is_image_series, group.values()))
 
 
 def _is_raw(item: h5py.HLObject | None) -> bool:

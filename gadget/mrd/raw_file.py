@@ -13,9 +13,9 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.fastmri import KSPACE, FastMriSource, is_fastmri
-from gadget.mrd.ismrmrd_source import IsmrmrdSource, raw_groups
+from gadget.mrd.ismrmrd_source import IsmrmrdSource, image_groups, raw_groups
 from gadget.mrd.raw_source import RawSource, Readouts
 
 ACQUISITION_ID = struct.pack("<H", 1008)
@@ -174,7 +174,7 @@ def open_hdf5(path: Path) -> h5py.File:
         raise ConfigError(f"'{path}' may not be read: {error.strerror}.") from error
     except OSError as error:
         raise DataError(
-            f"'{path}' is not a readable HDF5 file ({error}). ISMRMRD raw data are needed."
+            f"'{path}' is not a readable HDF5 file ({reason(error)}). ISMRMRD raw data are needed."
         ) from error
 
 
@@ -182,6 +182,8 @@ def _source(file: h5py.File, path: Path, wanted: str | None) -> RawSource:
     found = raw_groups(file) or ([KSPACE] if is_fastmri(file) else [])
     if not found:
         held = ", ".join(f"'{name}'" for name in file) or "nothing"
+        images = ", ".join(f"'{name}'" for name in image_groups(file))
+        held = f"images, in {images}" if images else held
         raise DataError(
             f"'{path}' is HDF5 but holds no raw data: a group with 'xml' and 'data' is needed, "
             "usually 'dataset', or the 'kspace' and 'ismrmrd_header' of a fastMRI file; it holds "

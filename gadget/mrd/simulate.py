@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, reason
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.images import make_image
 from gadget.mrd.meta import PREFIX
@@ -69,8 +69,7 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
                 truth.append(image)
         part.replace(path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ConfigError(f"'{path}' cannot be written: {reason}.") from error
+        raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
     finally:
         part.unlink(missing_ok=True)
 

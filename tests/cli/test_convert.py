@@ -44,6 +44,38 @@ def test_a_header_beside_the_images_counts(run, raw, tmp_path):
     assert pydicom.dcmread(path).Manufacturer == "score-gadget"
 
 
+def test_images_of_a_replay_lie_as_those_with_their_raw_data(run, raw, tmp_path):
+    import pydicom
+
+    with h5py.File(raw, "r+") as file:
+        header = file["dataset/xml"][0]
+        vendor = b"<systemVendor>score-gadget</systemVendor>"
+        assert vendor in header
+        file["dataset/xml"][0] = header.replace(vendor, b"<systemVendor>SIEMENS</systemVendor>")
+    done = run("replay", raw, "-o", "out.h5", "--set", "method=fft", "--dicom", "replayed")
+    assert done.returncode == 0, done.stderr
+    for command in (("--raw", raw, "--dicom", "with"), ("--dicom", "without")):
+        assert run("convert", "out.h5", *command).stderr == ""
+    first, *others = (
+        [pydicom.dcmread(path) for path in sorted((tmp_path / folder).rglob("*.dcm"))]
+        for folder in ("replayed", "with", "without")
+    )
+    assert [one.Manufacturer for one in first] == ["SIEMENS"] * 2
+    assert others == [first, first]
+
+
+def test_images_of_several_scans_are_not_given_the_header_of_one(run, raw):
+    run("replay", raw, "-o", "out.h5", "--set", "method=fft")
+    run("replay", raw, "-o", "out.h5", "-G", "again", "--set", "method=fft")
+    assert run("convert", "out.h5", "--dicom", "d").returncode == 0
+    with h5py.File(raw.parent / "out.h5", "r+") as file:
+        file["again/xml"][0] = file["again/xml"][0].replace(b"score-gadget", b"another")
+    done = run("convert", "out.h5", "--dicom", "d")
+    assert done.returncode == 2
+    assert "images of several scans, in 'again', 'dataset'" in done.stderr
+    assert run("convert", "out.h5", "-g", "again", "--dicom", "d").returncode == 0
+
+
 def test_without_a_header_the_scan_is_unknown_and_that_is_said(run, raw, tmp_path):
     import pydicom
 
@@ -56,6 +88,18 @@ def test_without_a_header_the_scan_is_unknown_and_that_is_said(run, raw, tmp_pat
     assert pydicom.dcmread(path).PatientName == "Anonymous"
     # A picture tells nothing of either.
     assert run("convert", raw, "--png", "p").stderr == ""
+
+
+def test_images_that_do_not_tell_how_they_lie_are_warned_of_once(run, raw):
+    with h5py.File(raw, "r+") as file:
+        heads = file["truth/image_0/header"]
+        for number, head in enumerate(heads[()]):
+            head["read_dir"] = 0
+            heads[number] = head
+    folders = ("--nifti", "n", "--dicom", "d", "--png", "p")
+    done = run("convert", raw, "-g", "truth", "--raw", raw, *folders)
+    assert done.returncode == 0
+    assert done.stderr.count("Series 0 does not tell how it lies") == 1
 
 
 def test_nothing_to_convert_to_and_nothing_to_convert(run, raw, tmp_path):

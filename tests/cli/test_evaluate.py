@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import csv
+import signal
+import time
 
 import h5py
 import numpy as np
@@ -46,6 +48,29 @@ def test_a_table_a_page_and_a_line_for_each_result(run, image, tmp_path):
     assert "score-gadget evaluate" in page
     assert "brain-small, sha256" in page
     assert "Uncertainty" in page
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_a_report_of_what_is_finished(start, image, tmp_path, number, status):
+    process = start(
+        "evaluate", image, "-o", "out", "-m", "zero-filled", "-m", "paper:2000",
+        "-p", "gaussian2d:4:0.1", "-p", "uniform1d:2", "--check", "all",
+    )  # fmt: skip
+    cases, deadline = tmp_path / "out" / "cases.csv", time.monotonic() + 60
+    while not (cases.exists() and "zero-filled" in cases.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Stopped: 1 of " in told
+    assert "Traceback" not in told
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Stopped early: 1 of " in page
+    assert "Gaussian, R = 4" in page
+    with h5py.File(tmp_path / "out" / "images.h5") as images:
+        assert set(images["head.npy, slice 0/gaussian2d:4:0.1"]) == {"mask", "zero-filled"}
 
 
 def test_raw_data(run, tmp_path):

@@ -63,6 +63,15 @@ def test_the_raw_data_are_not_written_over(run, raw, pipeline, name):
     assert raw.read_bytes() == before
 
 
+def test_images_with_their_header_are_no_raw_data(run, raw):
+    run("replay", raw, "-o", "out.h5", "--set", "method=fft")
+    for command in (("inspect", "out.h5"), ("replay", "out.h5", "-o", "again.h5")):
+        done = run(*command)
+        assert done.returncode == 1
+        assert "holds no raw data" in done.stderr
+        assert "it holds images, in 'dataset'" in done.stderr
+
+
 def _spoil(file: h5py.File, number: int, value: float) -> None:
     row = file["dataset/data"][number]
     row["data"] = np.full_like(row["data"], value)

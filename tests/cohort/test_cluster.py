@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
+import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import h5py
 import pytest
 
 from gadget.cohort.cluster import run_on_cluster
@@ -71,6 +76,8 @@ def test_work_moves_on_when_a_worker_dies_and_stops_when_it_is_given_up(
     assert any(isinstance(event, Status) for event in first)
     assert first[-1].summary == "2 images"
     assert len(read_images(tasks[0].output)) == 2
+    with h5py.File(tasks[0].output) as file:
+        assert b"ismrmrdHeader" in file["dataset/xml"][0]
     (cut,) = [event for task, event in events if task.name == "cut" and isinstance(event, Outcome)]
     assert "not a readable HDF5 file" in cut.summary
     assert f"(on {os.uname().nodename})" in cut.summary
@@ -81,3 +88,39 @@ def test_nobody_at_the_address(recipe, monkeypatch):
     for address in ("tcp://127.0.0.1:1", "carrier pigeon"):
         with pytest.raises(ConfigError, match=f"No scheduler of dask answers at '{address}'"):
             list(run_on_cluster(address, [], recipe()))
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_server_of_another_kind_is_not_waited_for(recipe, monkeypatch, answer):
+    monkeypatch.setattr("gadget.cohort.cluster.ANSWER_SECONDS", 0.5)
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            connection.sendall(answer)
+            while connection.recv(4096):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        pool.submit(serve, listener)
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ConfigError, match="No scheduler of dask answers"):
+            list(run_on_cluster(address, [], recipe()))
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1:99999"])
+def test_what_is_no_address_is_told_at_once_and_without_a_traceback(address):
+    script = textwrap.dedent("""
+        import sys
+        from gadget.cohort.cluster import run_on_cluster
+        from gadget.errors import ConfigError
+
+        try:
+            next(run_on_cluster(sys.argv[1], [], None))
+        except ConfigError as error:
+            kept = error  # until Python ends, when dask's event loop is gone
+    """)
+    started = time.monotonic()
+    command = [sys.executable, "-c", script, address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    assert time.monotonic() - started < 8

@@ -73,7 +73,7 @@ def test_other_groups_stay_and_formats_are_added(plan, carry_out, recipe, data, 
     carry_out(recipe(), folder)
     with h5py.File(output) as file:
         assert set(file) == {"dataset", "other"}
-        assert set(file["dataset"]) == {"image_0"}
+        assert set(file["dataset"]) == {"image_0", "xml"}
     request.getfixturevalue("no_node")
     exports = tuple(Export(kind, tmp_path / kind) for kind in ("png", "nifti", "dicom"))
     (outcome,) = carry_out(recipe(exports=exports), folder)
@@ -83,6 +83,8 @@ def test_other_groups_stay_and_formats_are_added(plan, carry_out, recipe, data, 
     assert len(list((tmp_path / "dicom" / "one" / "a_series_0").iterdir())) == 2
     with h5py.File(output) as file:
         assert file["other/mine"][()] == 1
+        with h5py.File(folder / "one" / "a.h5") as raw:
+            assert file["dataset/xml"][0] == raw["dataset/xml"][0]
     assert plan(recipe(), folder).finished == 1
 
 

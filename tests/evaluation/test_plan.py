@@ -111,3 +111,37 @@ def test_checks_need_no_input(planned, tmp_path):
     assert findings.main is None
     assert {record.file for record in findings.lesions} == {"phantom:head"}
     assert not (tmp_path / "cases.csv").exists()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 5, 9, 13, 14])
+def test_wherever_it_is_stopped_there_is_a_page(planned, inputs, tmp_path, monkeypatch, pieces):
+    pytest.importorskip("jinja2")
+    from gadget.evaluation.facts import lead
+    from gadget.evaluation.report.page import write_report
+
+    monkeypatch.setattr(plans, "MATRIX", (32, 32))
+    plan = planned(inputs[:1], ("anatomy", "lesions", "noise"))
+    steps = []
+
+    def step(now):
+        steps.append(now)
+        if len(steps) == pieces:
+            raise KeyboardInterrupt
+
+    findings = carry_out(plan, tmp_path, step)
+    assert isinstance(findings.stopped, KeyboardInterrupt)
+    assert not findings.empty
+    words = lead(plan, findings)
+    assert words.endswith(f"Stopped early: {pieces} of {plan.steps} results are finished.")
+    write_report(tmp_path / "report.html", findings, lead=words, command="", facts=[])
+    assert ("An orange, simulated" in (tmp_path / "report.html").read_text()) == (pieces > 4)
+
+
+def test_stopped_before_anything_is_finished(planned, inputs, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise SystemExit(143)
+
+    monkeypatch.setattr(plans, "run", interrupt)
+    findings = carry_out(planned(inputs[:1]), tmp_path, lambda now: None)
+    assert findings.empty
+    assert isinstance(findings.stopped, SystemExit)

@@ -101,3 +101,10 @@ def test_phantoms_need_no_file():
     )
     assert head.truth.shape == fruit.truth.shape == (256, 256)
     assert np.corrcoef(head.truth.ravel(), fruit.truth.ravel())[0, 1] < 0.9
+
+
+@pytest.mark.parametrize("name", ["gone.npy", "gone.nii"])
+def test_a_file_that_is_gone_is_told_in_words(name, tmp_path):
+    with pytest.raises(DataError, match=r": No such file [^:]*") as told:
+        list(load_cases(str(tmp_path / name), 1, RECEIVER))
+    assert "Errno" not in str(told.value)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import ismrmrd
 import numpy as np
 import pytest
@@ -203,12 +205,24 @@ def test_the_metadata_tell_what_the_images_are(convert, make_image):
     image = make_image(numbered(1, 4, 4), meta, image_series_index=100)
     (file,) = convert(image, xml=HEADER, stem="scan7")
     assert list(file.ImageType) == ["DERIVED", "PRIMARY", "M", "STD_MAP"]
-    assert file.SeriesNumber == 100
+    assert file.SeriesNumber == 101
     assert file.SeriesDescription == "t2 tse_score_std"
     assert file.EchoTime == 7.5
     assert file.ImageComments == "AI; score-gadget; research software, not for diagnostic use"
     assert "not for diagnostic use" in file.DerivationDescription
     assert "scan7_series_100" in str(file.filename)
+
+
+def test_series_are_numbered_from_one(convert, make_image):
+    files = convert(
+        *(make_image(numbered(1, 4, 4), image_series_index=series) for series in (0, 1, 100))
+    )
+    assert [(file.SeriesNumber, Path(file.filename).parent.name) for file in files] == [
+        (1, "series_0"),
+        (2, "series_1"),
+        (101, "series_100"),
+    ]
+    assert len({file.SeriesInstanceUID for file in files}) == 3
 
 
 def test_without_a_header_the_patient_is_anonymous(convert, make_image):

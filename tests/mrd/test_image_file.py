@@ -60,6 +60,25 @@ def test_ismrmrd_reads_them_too(tmp_path):
         assert file["group/image_7/data"].shape == (1, 1, 1, 4, 6)
 
 
+def test_the_header_is_kept_beside_the_images_for_ismrmrd_too(tmp_path):
+    path = tmp_path / "out.h5"
+    header = "<ismrmrdHeader>é</ismrmrdHeader>".encode()
+    with ImageWriter(path, "group", header) as writer:
+        writer.append(_image())
+    dataset = ismrmrd.Dataset(str(path), "group", False)
+    assert dataset.read_xml_header() == header
+    assert dataset.number_of_images("image_1") == 1
+    dataset.close()
+    assert read_images(path) == [_image()]
+    with ImageWriter(path, "group") as writer:
+        writer.append(_image())
+    with h5py.File(path) as file:
+        assert "xml" not in file["group"]
+    with ImageWriter(tmp_path / "none.h5", "group", header):
+        pass
+    assert not (tmp_path / "none.h5").exists()
+
+
 def test_images_of_ismrmrd_are_read(tmp_path):
     path = tmp_path / "theirs.h5"
     image = _image(3, series=0)

@@ -109,6 +109,17 @@ def test_hdf5_without_raw_data_names_what_there_is(tmp_path):
         RawFile(path)
 
 
+def test_images_and_their_header_beside_raw_data_are_not_mistaken_for_them(make_scan, raw_file):
+    scan = make_scan()
+    path = raw_file(scan.xml, scan.readouts(scan.image()), group="scan")
+    with h5py.File(path, "r+") as file:
+        for name in ("header", "data", "attributes"):
+            file[f"dataset/image_0/{name}"] = np.zeros(1)
+        file["dataset/xml"] = file["scan/xml"][()]
+    with RawFile(path) as raw:
+        assert raw.group == "scan"
+
+
 def test_a_missing_header_is_an_error(make_scan, raw_file):
     scan = make_scan()
     with pytest.raises(DataError, match="no header"):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gadget.diffusion.devices import select_device
-from gadget.errors import ConfigError, WeightsError
+from gadget.errors import ConfigError, WeightsError, reason
 from gadget.evaluation.methods.method import Estimate
 from gadget.mri.coils import centre_extent
 from gadget.mri.fourier import ifftc
@@ -132,7 +132,7 @@ def _read(path: str, prefix: str) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"The weights '{path}' cannot be read: {error}") from error
+        raise WeightsError(f"The weights '{path}' cannot be read: {reason(error)}.") from error
     state = found.get("state_dict", found)
     own = {name.removeprefix(prefix): value for name, value in state.items() if prefix in name}
     return own or state

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, reason
 from gadget.evaluation.collection import Collection
 
 
@@ -34,7 +34,7 @@ def write_images(path: Path, collections: Iterable[Collection]) -> None:
             for collection in collections:
                 _write(file, collection)
     except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error}.") from error
+        raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
 
 
 def _write(file: h5py.File, collection: Collection) -> None:

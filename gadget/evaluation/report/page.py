@@ -18,23 +18,12 @@ from gadget.evaluation.checks.lesions import (
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.honesty import GROUPS
+from gadget.evaluation.published import METHODS, PUBLISHED, Published, published_for
 from gadget.evaluation.report import panels, plots
 from gadget.evaluation.summary import Spread
 
 PICTURED = (4, 8)
 """Accelerations that lesions are pictured at."""
-
-PUBLISHED = {
-    "headings": ("", "TV", "U-Net", "E2E-VarNet", "DuDoRNet", "score-based"),
-    "rows": (
-        ("multi-coil, 1D Gaussian, R = 4", "30.55", "32.66", "33.15", "", "34.25"),
-        ("multi-coil, 2D Gaussian, R = 8", "29.20", "24.51", "20.97", "", "31.43"),
-        ("multi-coil, Poisson disk, R = 8", "29.52", "20.89", "20.70", "", "31.98"),
-        ("single coil, 1D, R = 4", "", "", "", "33.46", "33.96"),
-        ("single coil, 2D Gaussian, R = 8", "", "", "", "", "29.45"),
-        ("single coil, Poisson disk, R = 15", "", "", "", "", "30.66"),
-    ),
-}
 
 
 @dataclass
@@ -49,6 +38,16 @@ class Findings:
     lesion_pairs: list[LesionPair] = field(default_factory=list)
     """Of the first slice."""
     noise: list[NoiseResult] = field(default_factory=list)
+    done: int = 0
+    """Pieces of work that are finished."""
+    stopped: BaseException | None = None
+    """What ended the evaluation early: Ctrl-C or a signal."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to show."""
+        compared = [one for one in (self.main, self.anatomy) if one and one.shown]
+        return not (compared or self.lesions or self.noise)
 
 
 def write_report(
@@ -86,6 +85,7 @@ def write_report(
         title="How good are the reconstructions?",
         lead=lead,
         main=_collection(findings.main),
+        beside=_beside(findings.main),
         uncertainty=_uncertainty(findings.main),
         anatomy=_collection(findings.anatomy),
         lesions=_lesions(findings),
@@ -93,6 +93,7 @@ def write_report(
         command=command,
         facts=facts,
         published=PUBLISHED,
+        published_methods=METHODS,
     )
     try:
         path.write_text(page, encoding="utf-8")
@@ -116,6 +117,13 @@ def _collection(found: Collection | None) -> dict[str, Any] | None:
             for pattern in found.patterns
         ],
     }
+
+
+def _beside(found: Collection | None) -> dict[str, Published]:
+    """Return what was published for the patterns of a collection, by their names."""
+    names = [pattern.name for pattern in found.patterns] if found else []
+    figures = {name: published_for(name) for name in names}
+    return {name: one for name, one in figures.items() if one}
 
 
 def _uncertainty(found: Collection | None) -> dict[str, Any] | None:

@@ -72,6 +72,23 @@ def write(tmp_path):
     return make
 
 
+def test_published_figures_stand_below_ours_of_the_same_pattern(write, case, fixed):
+    patterns = [parse_pattern(text) for text in ("random1d:4:0.1", "gaussian2d:8:0.06")]
+    methods = [fixed("plain", lambda x: x)]
+    main, anatomy = Collection(patterns, methods), Collection(patterns, methods)
+    for collection in (main, anatomy):
+        for result in run(case, patterns, methods, seed=1):
+            collection.add(result)
+    page, _ = write(Findings(main=main, anatomy=anatomy))
+    before, _, after = page.text.partition("Published by Chung and Ye (2022), ")
+    assert re.search(r"Gaussian[^)]*R = 8.*plain [\d.]+ [^P]*$", before)
+    assert after.startswith("multi-coil, 2D Gaussian, R = 8: other data (knees, fastMRI), not")
+    assert "TV, published 29.20" in after
+    assert "score-based, published 31.43 " in after
+    # An orange is nothing that they have measured, and random lines are another pattern.
+    assert "Published by Chung and Ye (2022), " not in after
+
+
 @pytest.fixture
 def collection(case, fixed):
     methods = [

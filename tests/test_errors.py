@@ -1,0 +1,28 @@
+"""What other libraries say, in words."""
+
+from __future__ import annotations
+
+import errno
+
+import h5py
+import pytest
+
+from gadget.errors import reason
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "x.npy"), "No such file or directory"),
+        (OSError("Truncated.\nMore of that."), "Truncated"),
+        (ValueError("Too many values."), "Too many values"),
+    ],
+)
+def test_reasons_have_no_numbers_and_no_full_stop(error, words):
+    assert reason(error) == words
+
+
+def test_hdf5_tells_the_number_of_the_error_alone(tmp_path):
+    with pytest.raises(OSError, match="errno = 2") as caught:
+        h5py.File(tmp_path / "none.h5", "r")
+    assert reason(caught.value) == "No such file or directory"
