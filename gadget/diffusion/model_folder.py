@@ -18,7 +18,7 @@ from gadget.diffusion.devices import multiplies_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
-from gadget.errors import WeightsError
+from gadget.errors import WeightsError, reason
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -195,7 +195,7 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
             )
         return {name: value.float() for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"The weights {path} cannot be read: {error}.") from error
+        raise WeightsError(f"The weights {path} cannot be read: {reason(error)}.") from error
 
 
 def misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -255,6 +255,7 @@ def _spans(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
     return [(here, there) for here, there in spans if here.start < here.stop]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of damaged samples: that shows in the image
 def remove_oversampling(
     samples: NDArray[np.complex64], weight: NDArray[np.float32], size: int
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:

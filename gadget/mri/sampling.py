@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mri.patterns import (
     Mask,
     gaussian_lines,
@@ -71,7 +71,7 @@ def _from_file(path: Path) -> Pattern:
     try:
         measured = np.load(path, allow_pickle=False) != 0
     except (OSError, ValueError) as error:
-        raise ConfigError(f"The sampling mask '{path}' cannot be read: {error}.") from error
+        raise ConfigError(f"The sampling mask '{path}' cannot be read: {reason(error)}.") from error
     if measured.ndim not in (1, 2) or not measured.any():
         raise ConfigError(
             f"The sampling mask '{path}' must be lines [ky] or points [ky, kx] with at least one "
