@@ -17,7 +17,9 @@ def image_scale(magnitude: NDArray[np.floating[Any]]) -> float:
     Percentiles of the object alone do not depend on how much air surrounds it. An image of zeros,
     or of values that are no numbers, has the scale 1.
     """
+    if not np.isfinite(magnitude).all():
+        return 1.0
     brightest = np.percentile(magnitude, 99.9)
-    if not 0 < brightest < np.inf:
+    if brightest <= 0:
         return 1.0
     return float(np.percentile(magnitude[magnitude > FOREGROUND * brightest], 95))

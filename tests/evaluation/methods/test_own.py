@@ -13,6 +13,7 @@ class Smoother:
     """A prior that pulls everything to zero a little, and knows nothing else."""
 
     name, sha256, sigma_min, sigma_max = "smoother", "0" * 64, 0.01, 10.0
+    any_orientation = True
     device = torch.device("cpu")
 
     def denoise(self, x, sigma):
