@@ -60,7 +60,7 @@ def run(
     Raises
     ------
     ConfigError, DeviceError, WeightsError
-        A method cannot run here at all.
+        A pattern asks for what cannot be, or a method cannot run here at all.
     """
     for pattern in patterns:
         try:
