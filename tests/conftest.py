@@ -90,6 +90,10 @@ class Measurement:
         """Where the image is not air."""
         return np.abs(self.image) > 0.1
 
+    def map_error(self, maps: np.ndarray) -> np.ndarray:
+        """1 - |<S, S_true>| in the object: 0 where they agree but for a phase of the image."""
+        return 1 - np.abs(np.sum(maps.conj() * self.maps, axis=0))[self.object]
+
     def error(self, image: np.ndarray) -> float:
         """Relative error of an image's magnitude."""
         difference = np.abs(image).reshape(self.image.shape) - np.abs(self.image)

@@ -17,7 +17,8 @@ from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import Problem, Sample, StepReport
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mri import planes
-from gadget.mri.coils import calibrate, compress, conventional_image
+from gadget.mri.calibration import calibrate
+from gadget.mri.coils import compress, conventional_image
 from gadget.mri.kspace import KSpace
 from gadget.mri.noise import estimate_noise_std
 from gadget.mri.scale import image_scale

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gadget.mri.coils import centre_extent
+from gadget.mri.centre import centre_extent
 from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
 

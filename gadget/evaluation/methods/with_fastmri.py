@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gadget.diffusion.devices import select_device
 from gadget.errors import ConfigError, WeightsError, reason
 from gadget.evaluation.methods.method import Estimate
-from gadget.mri.coils import centre_extent
+from gadget.mri.centre import centre_extent
 from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
 

@@ -1,0 +1,36 @@
+"""The fully sampled centre of k-space."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def centre_extent(mask: Tensor) -> tuple[int, int]:
+    """Return the size (ky, kx) of the largest centred block of `mask` that is fully measured.
+
+    The block grows evenly along both axes; where one axis ends, the other grows on.
+    """
+    sizes = [0, 0]
+    centre = [n // 2 for n in mask.shape]
+
+    def measured(height: int, width: int) -> bool:
+        top, left = centre[0] - height // 2, centre[1] - width // 2
+        return (
+            height <= mask.shape[0]
+            and width <= mask.shape[1]
+            and bool(mask[top : top + height, left : left + width].all())
+        )
+
+    if not measured(1, 1):
+        return 0, 0
+    sizes = [1, 1]
+    growing = [0, 1]
+    while growing:
+        for axis in list(growing):
+            larger = list(sizes)
+            larger[axis] += 1
+            if measured(larger[0], larger[1]):
+                sizes = larger
+            else:
+                growing.remove(axis)
+    return sizes[0], sizes[1]
