@@ -32,14 +32,16 @@ def test_the_structure_is_the_same_on_any_matrix():
     torch.testing.assert_close(coils.on((20, 14)).maps, coils.maps[:, ::3, ::3])
 
 
-def test_a_refit_finds_the_structure_behind_a_known_image(measure):
+def test_refits_find_the_structure_behind_a_known_image(measure):
     scan = measure(coils=4, noise=0)
     image = torch.from_numpy(scan.image.astype(np.complex64))
-    coils = _coils(order=8)
-    before = scan.map_error(coils.maps.numpy()).max()
-    for _ in range(3):
+    coils = CoilModel(torch.zeros(4, 8, 8, dtype=torch.complex64), (48, 48))
+    errors = []
+    for _ in range(5):
         coils = coils.refitted(image, *_sampled(scan))
-    assert scan.map_error(coils.maps.numpy()).max() < 0.01 * before
+        errors.append(float(scan.map_error(coils.maps.numpy()).max()))
+    assert errors[-1] < 0.2 * errors[0]
+    assert errors[-1] < 1e-4
 
 
 def test_conventional_image_with_the_true_maps(measure):
