@@ -29,9 +29,9 @@ DEGREE_WEIGHT = 0.3
 def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel) -> CoilModel:
     """Return the coil structure that explains a measurement together with some image.
 
-    Minimises ``sum_c |M F (S_c m) - y_c|^2 + weight (|m|^2 + |W^-1 (s - s_0)|^2)`` over the image m
-    and the coefficients s of the structure S, beginning at `start` (s_0): where there is no tissue
-    the structure stays as smooth as that.
+    Minimises ``sum_c |M F (S_c m) - y_c|^2 + weight (|m|^2 + |W^-1 s|^2)`` over the image m and the
+    coefficients s of the structure S, beginning at `start`. The pull is to zero and not to `start`,
+    which is wrong where an object touches the edge of the field of view.
 
     Parameters
     ----------
@@ -70,7 +70,6 @@ class _JointFit:
         energies = (image.abs().square().sum(), coefficients.abs().square().sum().clamp(min=1e-30))
         balance = (energies[1] / energies[0].clamp(min=1e-30)) ** 0.25
         self._unknowns = _joined(image * balance, coefficients / balance)
-        self._pulled_to = _joined(torch.zeros_like(image), coefficients / balance)
 
     @property
     def model(self) -> CoilModel:
@@ -97,7 +96,7 @@ class _JointFit:
         residual = self._data - sampling.forward(maps * image)
         change = conjugate_gradient(
             lambda x: adjoint(derivative(x)) + weight * x,
-            adjoint(residual) - weight * (self._unknowns - self._pulled_to),
+            adjoint(residual) - weight * self._unknowns,
             torch.zeros_like(self._unknowns),
             ITERATIONS,
             dims=(0,),

@@ -391,7 +391,7 @@ def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, metho
     if method == "paper":
         assert (helped.image != alone.image).any()
     else:
-        assert scan.error(helped.image) < 0.05
+        assert scan.error(helped.image) < 0.1
         assert scan.error(helped.image) < 0.3 * scan.error(alone.image)
 
 
