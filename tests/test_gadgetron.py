@@ -30,6 +30,11 @@ PIPELINES = ROOT / "pipelines"
 REPLAY = [sys.executable, "-c", "from gadget.cli.main import main; main()", "replay"]
 SCAN = SimulatedScan(matrix=64, coils=6, slices=3, acceleration=2)
 START_SECONDS = 60.0
+CONNECT_MS = 2000
+CONNECT_TRIES = 10
+MISSED_CONNECTION = "write: Bad file descriptor"
+"""What the client says when it was connected before it began to wait for that: it closes its own
+socket when the time is over, and has sent nothing yet."""
 GEOMETRY = (
     "position",
     "read_dir",
@@ -71,13 +76,17 @@ class Server:
 
     def reconstruct(self, raw: Path, pipeline: Path) -> tuple[list, str]:
         """Return the images that the client gets, and what it prints."""
-        output = self.folder / f"{time.monotonic_ns()}.h5"
-        command = ["gadgetron_ismrmrd_client", "-a", "127.0.0.1", "-p", self.port, "-f", raw]
-        command += ["-C", pipeline, "-o", output, "-G", "dataset"]
-        done = subprocess.run(
-            [str(word) for word in command], capture_output=True, text=True, timeout=300
-        )
-        return read_images(output) if output.exists() else [], done.stdout + done.stderr
+        for _ in range(CONNECT_TRIES):
+            output = self.folder / f"{time.monotonic_ns()}.h5"
+            command = ["gadgetron_ismrmrd_client", "-a", "127.0.0.1", "-p", self.port, "-f", raw]
+            command += ["-C", pipeline, "-o", output, "-G", "dataset", "-t", CONNECT_MS]
+            done = subprocess.run(
+                [str(word) for word in command], capture_output=True, text=True, timeout=300
+            )
+            words = done.stdout + done.stderr
+            if MISSED_CONNECTION not in words:
+                break
+        return read_images(output) if output.exists() else [], words
 
     def wait_for(self, text: str) -> None:
         """Return when the server, or a node that it has started, has written a text."""

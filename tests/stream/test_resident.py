@@ -500,7 +500,7 @@ def test_forty_scans_in_a_row_leave_nothing_behind(start, prior, slices):
         scan(number)
     wait_until(lambda: threading.active_count() <= threads)
     gc.collect()
-    assert open_files() <= files
+    wait_until(lambda: open_files() <= files)  # the server may still be closing the last one
 
 
 def test_a_server_short_of_files_recovers(start, prior, slices, caplog):
