@@ -10,7 +10,6 @@ def centre_extent(mask: Tensor) -> tuple[int, int]:
 
     The block grows evenly along both axes; where one axis ends, the other grows on.
     """
-    sizes = [0, 0]
     centre = [n // 2 for n in mask.shape]
 
     def measured(height: int, width: int) -> bool:

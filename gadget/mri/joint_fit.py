@@ -17,11 +17,8 @@ STEPS = 10
 """Gauss-Newton steps."""
 ITERATIONS = 40
 """Conjugate-gradient iterations of a step, at most."""
-WEIGHT = 1e-2
+WEIGHT = 1 / 180
 """Regularisation of the first step, relative to the data's mean power; it is halved at each."""
-BRIGHTNESS = 1.8
-"""Root mean square of the image, against that of the coefficients: how the two share the
-regularisation."""
 DEGREE_WEIGHT = 0.3
 """How fast the regularisation of coefficients rises with their degree."""
 
@@ -55,9 +52,8 @@ class _JointFit:
     def __init__(self, kspace: Tensor, mask: Tensor, start: CoilModel) -> None:
         pixels = mask.numel()
         power = kspace.abs().square().sum().clamp(min=1e-30)
-        kspace = kspace * (BRIGHTNESS * torch.sqrt(pixels / power))
         self._sampling = SamplingOperator(mask)
-        self._data = self._sampling.hybrid(kspace)
+        self._data = self._sampling.hybrid(kspace * torch.sqrt(pixels / power))
         self._start = start
         self._to_y, self._to_x = start.bases(corner=True)
         degree = torch.arange(start.coefficients.shape[-1], device=mask.device)

@@ -391,7 +391,8 @@ def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, metho
     if method == "paper":
         assert (helped.image != alone.image).any()
     else:
-        assert scan.error(helped.image) < 0.1
+        # CG-SENSE has nothing but the maps against the aliasing.
+        assert scan.error(helped.image) < {"fast": 0.05, "sense": 0.1}[method]
         assert scan.error(helped.image) < 0.3 * scan.error(alone.image)
 
 
