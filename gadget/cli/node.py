@@ -43,7 +43,14 @@ def node(
             "be given several times.",
         ),
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, help="Buffers of one connection that may wait.")] = 4,
+    queue: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Buffers of one connection that may wait; those that wait and are small enough "
+            "are reconstructed together.",
+        ),
+    ] = 4,
 ) -> None:
     """Serve the node `reconstruct` to pipelines that <connect> to it.
 

@@ -36,10 +36,11 @@ class Prior(Protocol):
         """Where `denoise` computes and expects its input."""
         ...
 
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the posterior mean `[batch, ky, kx]` complex64 of `x`, of any size.
 
-        `sigma` is the standard deviation of the noise in the real and in the imaginary part.
+        `sigma` is the standard deviation of the noise in the real and in the imaginary part: one
+        for all images, or `[batch]`.
         """
         ...
 
@@ -139,12 +140,15 @@ class NetworkPrior:
         return next(self._denoiser.parameters()).device
 
     @torch.inference_mode()
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Return the posterior mean of `x` `[batch, ky, kx]` complex64."""
+        levels = torch.as_tensor(sigma, dtype=torch.float32, device=x.device).expand(len(x))
         while True:
             try:
-                parts = torch.split(x, self._batch)
-                return torch.cat([self._evaluate(part, sigma) for part in parts])
+                parts = zip(
+                    torch.split(x, self._batch), torch.split(levels, self._batch), strict=True
+                )
+                return torch.cat([self._evaluate(part, level) for part, level in parts])
             except torch.OutOfMemoryError:
                 largest = min(self._batch, len(x))
                 if largest == 1:
@@ -157,13 +161,13 @@ class NetworkPrior:
                     self._batch,
                 )
 
-    def _evaluate(self, x: Tensor, sigma: float) -> Tensor:
+    def _evaluate(self, x: Tensor, level: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         parts = torch.view_as_real(x).movedim(-1, 1)
         images = parts.reshape(-1, self._channels, height, width)
         # Zeros, not a mirror image: outside the field of view there is nothing.
         padded = F.pad(images, (0, -width % self._multiple, 0, -height % self._multiple))
-        level = torch.full((len(padded),), sigma, device=x.device)
+        level = level.repeat_interleave(len(padded) // len(x))
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half_precision):
             clean = self._denoiser(padded.to(memory_format=torch.channels_last), level)
         clean = clean[..., :height, :width].reshape(parts.shape)

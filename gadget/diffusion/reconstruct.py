@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     import torch
 
     from gadget.diffusion.prior import Prior
-    from gadget.diffusion.solver import Details, Progress
+    from gadget.diffusion.solver import Progress
+    from gadget.diffusion.volume import Details, Volume
 
 log = logging.getLogger(__name__)
 
 SAMPLERS = ("fast", "paper")
-Result: TypeAlias = "tuple[NDArray[np.complex64], NDArray[np.float32] | None, Details]"
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,14 @@ class Reconstructor:
         if self.settings.method in SAMPLERS:
             _ = self.prior
 
+    def together(self, kspace: KSpace) -> int:
+        """Return how many buffers like this one are best reconstructed together."""
+        if self.settings.method not in SAMPLERS or self.settings.deadline_s is not None:
+            return 1
+        from gadget.diffusion.solver import planes_together
+
+        return planes_together(self.settings, self.device, kspace.weight.shape)
+
     def reconstruct(self, kspace: KSpace, progress: Progress | None = None) -> Reconstruction:
         """Reconstruct one buffer.
 
@@ -124,7 +133,7 @@ class Reconstructor:
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:
-                image, std, details = self._with(method, kspace, progress or _silent, deadline)
+                (result,) = self._with(method, [kspace], progress or _silent, deadline)
             except (DeviceError, WeightsError, StreamError):
                 raise
             except Exception as error:
@@ -137,50 +146,92 @@ class Reconstructor:
                 )
                 reasons.append(f"{method}: {_sentence(error)}")
                 continue
-            details["acceleration"] = round(kspace.acceleration, 3)
-            details["seconds"] = round(deadline.elapsed, 3)
-            return Reconstruction(image, std, method, "; ".join(reasons) or None, details)
+            return replace(result, fallback="; ".join(reasons) or None)
         raise ReconError(f"No method could reconstruct the buffer ({'; '.join(reasons)}).")
 
-    def _with(self, method: str, kspace: KSpace, progress: Progress, deadline: Deadline) -> Result:
+    def reconstruct_together(
+        self, kspaces: Sequence[KSpace], progress: Progress | None = None
+    ) -> list[Reconstruction]:
+        """Reconstruct several buffers in one batch.
+
+        Raises whatever goes wrong with one of them: `reconstruct` each for itself then.
+        """
+        deadline = self._watch.start()
+        self.prepare()
+        return self._with(self.settings.method, kspaces, progress or _silent, deadline)
+
+    def _with(
+        self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline
+    ) -> list[Reconstruction]:
         if method == "fft":
-            return _fourier(kspace), None, {}
+            return [
+                _reconstruction(kspace, _fourier(kspace), None, method, {}, deadline)
+                for kspace in kspaces
+            ]
+        # What comes in place of a sampler that was late must not be stopped by the same deadline.
+        limit = deadline
+        if method != self.settings.method:
+            limit = Stopwatch(None, self._watch.clock).start()
+        volumes = self._volumes(method, kspaces, progress, limit)
+        return [
+            _reconstruction(kspace, volume.image, volume.std, method, volume.details, deadline)
+            for kspace, volume in zip(kspaces, volumes, strict=True)
+        ]
+
+    def _volumes(
+        self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline
+    ) -> list[Volume]:
+        """Reconstruct on the device, or on the CPU if one buffer is too large for its memory."""
         import torch
 
         from gadget.diffusion.model_folder import load_prior
 
         cpu = torch.device("cpu")
-        # What comes in place of a sampler that was late must not be stopped by the same deadline.
-        if method != self.settings.method:
-            deadline = Stopwatch(None, self._watch.clock).start()
         prior = self.prior if method in SAMPLERS else None
         try:
-            return self._on(self.device, prior, method, kspace, progress, deadline)
+            return self._on(self.device, prior, method, kspaces, progress, deadline)
         except torch.OutOfMemoryError as error:
-            if self.device == cpu:
+            if self.device == cpu or len(kspaces) > 1:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
         prior = None if prior is None else load_prior(self.settings.model, cpu)
-        image, std, details = self._on(cpu, prior, method, kspace, progress, deadline)
-        return image, std, details | {"device": f"cpu, {self.device} was out of memory"}
+        volumes = self._on(cpu, prior, method, kspaces, progress, deadline)
+        for volume in volumes:
+            volume.details["device"] = f"cpu, {self.device} was out of memory"
+        return volumes
 
     def _on(
         self,
         device: torch.device,
         prior: Prior | None,
         method: str,
-        kspace: KSpace,
+        kspaces: Sequence[KSpace],
         progress: Progress,
         deadline: Deadline,
-    ) -> Result:
+    ) -> list[Volume]:
         from gadget.diffusion.solver import Solver
 
-        solver = Solver(self.settings, method, kspace, device, prior, self._watch, deadline)
-        image, std = solver.run(progress)
-        if not np.isfinite(image).all():
+        solver = Solver(self.settings, method, device, prior, self._watch, deadline)
+        volumes = solver.run(kspaces, progress)
+        if not all(np.isfinite(volume.image).all() for volume in volumes):
             raise ReconError(f"{method} gave values that are not finite")
-        return image, std, solver.details
+        return volumes
+
+
+def _reconstruction(
+    kspace: KSpace,
+    image: NDArray[np.complex64],
+    std: NDArray[np.float32] | None,
+    method: str,
+    details: Details,
+    deadline: Deadline,
+) -> Reconstruction:
+    facts: Details = {
+        "acceleration": round(kspace.acceleration, 3),
+        "seconds": round(deadline.elapsed, 3),
+    }
+    return Reconstruction(image, std, method, details=details | facts)
 
 
 def _fourier(kspace: KSpace) -> NDArray[np.complex64]:

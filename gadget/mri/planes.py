@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mri.fourier import ifftc
+
+Place: TypeAlias = "tuple[slice | int, ...]"
+"""Index of a plane's image in the volume `[z, y, x]`."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,7 @@ class Plane:
     """K-space `[coil, row, column]`."""
     weight: NDArray[np.float32]
     """Averages per point `[row, column]`."""
-    where: tuple[slice | int, ...]
-    """Index of the plane's image in the volume `[z, y, x]`."""
+    where: Place
 
     def transposed(self) -> Plane:
         """Return the plane with rows and columns exchanged, in memory too."""

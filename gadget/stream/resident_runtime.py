@@ -16,6 +16,7 @@ from gadget.stream.look_ahead import LookAhead
 from gadget.stream.node import Session
 from gadget.stream.progress import Value
 from gadget.stream.runtime import Runtime, report_sampling
+from gadget.stream.together import Together
 from gadget.stream.worker import FairWorker
 
 
@@ -50,18 +51,18 @@ class ResidentRuntime(Runtime):
         """Yield each buffer and what it was reconstructed to, in their order."""
         reconstructor, worker = self._engine.provide(settings)
         self._worker = worker
+        together = Together(reconstructor)
 
-        def work(numbered: tuple[int, Buffer]) -> Reconstruction:
-            number, buffer = numbered
+        def work(number: int) -> Reconstruction:
             if self._over:
                 raise StreamError("The session is over.")
             session.check()
-            return reconstructor.reconstruct(
-                buffer.kspace, partial(report_sampling, session, number)
-            )
+            return together.result(number, partial(report_sampling, session, number))
 
         def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction]:
-            return worker.submit(self, partial(work, numbered))
+            number, buffer = numbered
+            together.add(number, buffer.kspace)
+            return worker.submit(self, partial(work, number))
 
         ahead = LookAhead(enumerate(buffers, start=1), submit, self._depth)
         try:

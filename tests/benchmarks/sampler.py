@@ -43,7 +43,7 @@ class TimedPrior:
         self.evaluations = 0
         self.seconds = 0.0
 
-    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         started = now(self.device)
         result = self._prior.denoise(x, sigma)
         self.seconds += now(self.device) - started

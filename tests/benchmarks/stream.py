@@ -165,7 +165,7 @@ class TimedPrior:
     def device(self) -> torch.device:
         return self._prior.device
 
-    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         started = time.perf_counter()
         result = self._prior.denoise(x, sigma)
         if result.is_cuda:

@@ -36,10 +36,11 @@ class GaussianPrior:
         self.levels: list[float] = []
         self.images = 0
 
-    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         assert x.ndim == 3
         assert x.dtype == torch.complex64
-        self.levels.append(sigma)
+        sigma = torch.as_tensor(sigma).reshape(-1, 1, 1)
+        self.levels.append(float(sigma.max()))
         self.images += len(x)
         return self.mean + self.variance / (self.variance + sigma**2) * (x - self.mean)
 

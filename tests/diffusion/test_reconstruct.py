@@ -9,7 +9,7 @@ import torch
 
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import DeviceError, StreamError, WeightsError
+from gadget.errors import DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri.fourier import fftc, ifftc
 from gadget.mri.kspace import KSpace
 from gadget.mri.simulation import coil_maps, correlated_noise
@@ -47,16 +47,16 @@ class SmoothPrior:
         self.shapes: set[tuple[int, ...]] = set()
         self.inputs: list[torch.Tensor] = []
 
-    def denoise(self, x: torch.Tensor, sigma: float) -> torch.Tensor:
+    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         if self.failure is not None:
             raise self.failure
         if self.clock is not None:
-            self.clock.now += self.seconds
+            self.clock.now += self.seconds * len(x)
         self.shapes.add(tuple(x.shape))
         self.inputs.append(x)
         if self.value is not None:
             return torch.full_like(x, self.value)
-        return x * VARIANCE / (VARIANCE + sigma**2)
+        return x * VARIANCE / (VARIANCE + torch.as_tensor(sigma).reshape(-1, 1, 1) ** 2)
 
 
 def _reconstructor(method: str, prior=None, **settings) -> Reconstructor:
@@ -439,7 +439,7 @@ def test_progress_counts_over_all_planes(measure):
     _, kspace = _volume(measure, "ky", partitions=3)
     reconstructor = _reconstructor("fast", steps=2)
     reconstructor.reconstruct(kspace, lambda done, steps: told.append((done, steps)))
-    assert told == [(done, 6) for done in range(1, 7)]
+    assert told == [(3, 6), (6, 6)]
 
 
 def test_when_nobody_waits_any_more_nothing_takes_over(measure):
@@ -458,3 +458,48 @@ def test_one_reconstructor_makes_many_images_alike(measure, caplog):
     np.testing.assert_array_equal(images[0], images[2])
     assert (images[0] != images[1]).any()
     assert not caplog.records
+
+
+def test_planes_of_a_volume_go_through_the_prior_together(measure):
+    _, kspace = _volume(measure, "ky", partitions=3)
+    reconstructor = _reconstructor("fast", samples=2)
+    volume = reconstructor.reconstruct(kspace)
+    assert reconstructor.prior.shapes <= {(6, 24, 20), (6, 20, 24)}
+    planes = ifftc(kspace.data, (1,))
+    for z in range(3):
+        one = KSpace(planes[:, z : z + 1].astype(np.complex64), kspace.weight[:1])
+        alone = _reconstructor("fast", samples=2, noise_std=volume.details["noise_std"])
+        assert _error(alone.reconstruct(one).image[0], volume.image[z]) < 0.02
+
+
+@METHODS
+def test_buffers_together_become_the_images_that_each_becomes_alone(measure, method):
+    kspaces = [measure((24, 24), seed=seed).kspace for seed in range(3)]
+    kspaces.insert(1, measure((24, 30)).kspace)
+    reconstructor = _reconstructor(method)
+    results = reconstructor.reconstruct_together(kspaces)
+    for kspace, result in zip(kspaces, results, strict=True):
+        alone = reconstructor.reconstruct(kspace)
+        assert (result.method, result.fallback) == (method, None)
+        np.testing.assert_allclose(result.image, alone.image, rtol=0, atol=1e-4 * alone.image.max())
+        assert result.details.keys() == alone.details.keys()
+
+
+def test_how_many_buffers_go_together(measure):
+    small, large = (
+        measure((24, 24)).kspace,
+        KSpace(np.zeros((1, 1, 256, 256), np.complex64), np.zeros((1, 256, 256), np.float32)),
+    )
+    fast = _reconstructor("fast")
+    assert fast.together(small) > 8
+    assert fast.together(large) == 1
+    assert _reconstructor("fast", samples=4).together(small) == fast.together(small) // 4
+    assert _reconstructor("fast", deadline_s=10).together(small) == 1
+    for method in ("paper", "sense", "fft"):
+        assert _reconstructor(method).together(small) == 1
+
+
+def test_what_fails_together_is_told_and_not_hidden(measure):
+    kspaces = [measure((24, 24), seed=seed).kspace for seed in range(2)]
+    with pytest.raises(ReconError, match="not finite"):
+        _reconstructor("fast", SmoothPrior(value=np.nan)).reconstruct_together(kspaces)

@@ -21,14 +21,15 @@ def _silent(done: int, steps: int) -> None:
 
 
 def _fast(case, *, seed=0, steps=20, samples=1, problem=None, report=_silent):
-    return sample_fast(
+    (sample,) = sample_fast(
         case.prior,
-        problem or case.problem,
+        [problem or case.problem],
         steps=steps,
         samples=samples,
-        generator=torch.Generator().manual_seed(seed),
+        seed=seed,
         report=report,
     )
+    return sample
 
 
 def _paper(case, *, seed=0, problem=None, report=_silent, **changed):
@@ -44,7 +45,7 @@ def _paper(case, *, seed=0, problem=None, report=_silent, **changed):
         case.prior,
         problem or case.problem,
         **(settings | changed),
-        generator=torch.Generator().manual_seed(seed),
+        seed=seed,
         report=report,
     )
 

@@ -10,6 +10,8 @@ and intensity scale are found anew from the better image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -48,46 +50,82 @@ LEAST_NOISE = 1e-4
 
 def sample_fast(
     prior: Prior,
-    problem: Problem,
+    problems: Sequence[Problem],
     *,
     steps: int,
     samples: int,
-    generator: torch.Generator,
+    seed: int,
     report: StepReport,
-) -> Sample:
-    """Draw images near the posterior mean, with `steps` evaluations of the prior each."""
-    chain = _Chain(problem, samples)
-    for i, sigma in enumerate(chain.levels(steps - 1)):
-        fresh = complex_noise(tuple(chain.images.shape), generator, problem.data.device)
-        noisy = chain.images + STOCHASTICITY * sigma * fresh
-        chain.pull(denoise_turned(prior, noisy, sigma, i), sigma)
+) -> list[Sample]:
+    """Draw images near the posterior mean, with `steps` evaluations of the prior each.
+
+    Parameters
+    ----------
+    prior
+        What is known beforehand.
+    problems
+        Images of one shape, which go through the prior together; each has the noise that it would
+        have alone.
+    steps
+        Noise levels, and the last evaluation.
+    samples, seed, report
+        As for every sampler.
+    """
+    chains = [_Chain(problem, steps - 1, samples, seed) for problem in problems]
+    for i in range(steps - 1):
+        levels = [chain.levels[i] for chain in chains]
+        noisy = [chain.noisy(level) for chain, level in zip(chains, levels, strict=True)]
+        estimates = _denoise_together(prior, noisy, levels, i)
+        for chain, estimate, level in zip(chains, estimates, levels, strict=True):
+            chain.pull(estimate, level)
         report(i + 1, steps)
         if (i + 1) % RELEARN_EVERY == 0:
-            chain.relearn()
+            for chain in chains:
+                chain.relearn()
     # The data bring the receiver's noise back into the image: once more, and no noise added.
-    chain.polish(denoise_turned(prior, chain.images, LAST_SIGMA * chain.noise, 0))
+    levels = [LAST_SIGMA * chain.noise for chain in chains]
+    estimates = _denoise_together(prior, [chain.images for chain in chains], levels, 0)
+    for chain, estimate in zip(chains, estimates, strict=True):
+        chain.polish(estimate)
     report(steps, steps)
-    return Sample(chain.images * chain.unit, evaluations=steps)
+    return [Sample(chain.images * chain.unit, evaluations=steps) for chain in chains]
+
+
+def _denoise_together(
+    prior: Prior, images: list[Tensor], levels: list[float], number: int
+) -> list[Tensor]:
+    """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
+    together = torch.cat(images)
+    each = torch.tensor(levels, device=together.device).repeat_interleave(len(images[0]))
+    return list(torch.split(denoise_turned(prior, together, each, number), len(images[0])))
 
 
 class _Chain:
     """Images `[sample, y, x]` on their way, with the coils and the scale as they are known."""
 
-    def __init__(self, problem: Problem, samples: int) -> None:
+    def __init__(self, problem: Problem, levels: int, samples: int, seed: int) -> None:
         self.unit = 1.0
         """What was 1 to the problem's images is `1 / unit` here."""
         self.images = problem.start.expand(samples, *problem.shape)
         self.noise = max(problem.noise_std, LEAST_NOISE)
         self._sampling = problem.sampling
         self._data = problem.data
+        self._generator = torch.Generator().manual_seed(seed)
         self._learn(problem.coils)
+        self.levels = self._suitable_levels(levels)
+        """Noise levels."""
 
-    def levels(self, count: int) -> list[float]:
-        """Return `count` noise levels that suit the images to begin with."""
+    def _suitable_levels(self, count: int) -> list[float]:
+        """Return noise levels that suit the images to begin with."""
         error = expected_error(self._sampling, self._coils.maps, self.images[0])
         last = max(SIGMA_END, self.noise)
         first = max(min(max(START * error, SIGMA_START[0]), SIGMA_START[1]), 2 * last)
         return power_schedule(first, last, count, RHO)
+
+    def noisy(self, sigma: float) -> Tensor:
+        """Return the images with fresh noise."""
+        fresh = complex_noise(tuple(self.images.shape), self._generator, self._data.device)
+        return self.images + STOCHASTICITY * sigma * fresh
 
     def pull(self, denoised: Tensor, sigma: float) -> None:
         """Let the images be the prior's estimate at `sigma` as far as the data leave it open."""

@@ -29,7 +29,7 @@ def sample_paper(
     lam: tuple[float, float],
     snr: float,
     samples: int,
-    generator: torch.Generator,
+    seed: int,
     report: StepReport,
 ) -> Sample:
     """Draw images with the predictor-corrector scheme, all coils in one batch.
@@ -48,9 +48,10 @@ def sample_paper(
         Weight of data consistency at the first and at the last level, linear between.
     snr
         Signal-to-noise ratio r of a Langevin correction.
-    samples, generator, report
+    samples, seed, report
         As for every sampler.
     """
+    generator = torch.Generator().manual_seed(seed)
     images = []
     for sample in range(samples):
         chain = _Chain(prior, problem, steps, generator)

@@ -7,7 +7,7 @@ from torch import Tensor
 from gadget.diffusion.prior import Prior
 
 
-def denoise_turned(prior: Prior, x: Tensor, sigma: float, number: int) -> Tensor:
+def denoise_turned(prior: Prior, x: Tensor, sigma: float | Tensor, number: int) -> Tensor:
     """Denoise images `[batch, y, x]` in the orientation of that number, counted round and round.
 
     What a network does wrong in one orientation it does not in another: over the steps of a

@@ -35,7 +35,7 @@ class CountingPrior:
         """Where the prior computes."""
         return self._prior.device
 
-    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+    def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Denoise images `[batch, ky, kx]`, and count them."""
         self.evaluations += len(x)
         return self._prior.denoise(x, sigma)

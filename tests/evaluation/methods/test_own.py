@@ -17,7 +17,7 @@ class Smoother:
     device = torch.device("cpu")
 
     def denoise(self, x, sigma):
-        return x / (1 + sigma**2)
+        return x / (1 + torch.as_tensor(sigma).reshape(-1, 1, 1) ** 2)
 
 
 @pytest.fixture

@@ -1,0 +1,149 @@
+"""From a buffer to the problems of its planes, and from their solutions to its image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadget.diffusion.samplers.problem import Problem
+from gadget.mri import planes
+from gadget.mri.calibration import calibrate
+from gadget.mri.coils import compress, conventional_image
+from gadget.mri.kspace import KSpace
+from gadget.mri.noise import estimate_noise_std
+from gadget.mri.scale import image_scale
+from gadget.mri.sense import SamplingOperator, varying_axes
+
+COMPRESSION_ENERGY = 0.999
+"""Share of the signal energy that virtual coils keep."""
+
+Details: TypeAlias = dict[str, str | int | float]
+
+
+class Volume:
+    """One buffer on its way to an image.
+
+    Parameters
+    ----------
+    kspace
+        The buffer.
+    device
+        Where to compute.
+    noise_std
+        Of a sample, E|n|^2; estimated if not given.
+    upright
+        Whether planes keep their orientation, which is not always the fastest.
+    """
+
+    def __init__(
+        self, kspace: KSpace, device: torch.device, noise_std: float | None, upright: bool
+    ) -> None:
+        self.image = np.zeros(kspace.data.shape[1:], np.complex64)
+        """`[z, y, x]`, as far as the planes are solved."""
+        self.std: np.ndarray | None = None
+        """Standard deviation of the magnitude over several samples `[z, y, x]`."""
+        self._noise_std = noise_std or estimate_noise_std(kspace)
+        # One compression for the whole buffer: neighbouring planes stay consistent.
+        self._compression = compress(torch.from_numpy(kspace.data), COMPRESSION_ENERGY)
+        self._device = device
+        self._upright = upright
+        found = planes.split(kspace.data, kspace.weight)
+        self._planes = [
+            pair
+            for pair in zip(found, _calibration_planes(kspace), strict=False)
+            if pair[0].data.any()
+        ]
+        self.details: Details = {
+            "noise_std": self._noise_std,
+            "virtual_coils": len(self._compression),
+        }
+        """For the image's metadata."""
+
+    def __len__(self) -> int:
+        """Return the number of planes with data; the image of the others is 0."""
+        return len(self._planes)
+
+    def problems(self) -> Iterator[PlaneProblem]:
+        """Yield the problem of one plane after the other, each with its coil structure."""
+        for plane, calibration in self._planes:
+            yield self._problem(plane, calibration)
+
+    def put(self, where: planes.Place, samples: np.ndarray, spread: float) -> None:
+        """Take the solutions `[sample, row, column]` of a plane.
+
+        `spread` is that of the posterior over that of the samples.
+        """
+        self.image[where] = samples.mean(axis=0)
+        if len(samples) > 1:
+            if self.std is None:
+                self.std = np.zeros(self.image.shape, np.float32)
+            self.std[where] = spread * np.std(np.abs(samples), axis=0, ddof=1)
+
+    def _problem(self, plane: planes.Plane, calibration: planes.Plane | None) -> PlaneProblem:
+        # Fourier transforms of neighbours in memory are several times faster.
+        turned = not self._upright and varying_axes(torch.from_numpy(plane.weight > 0)) == (-2,)
+        if turned:
+            plane = plane.transposed()
+            calibration = calibration.transposed() if calibration is not None else None
+        plane, unit = _near_one(plane)
+        data, sampling, kspace, mask = self._measured(plane)
+        if calibration is not None and calibration.data.any():
+            calibration, _ = _near_one(calibration)
+            other, other_sampling, other_kspace, other_mask = self._measured(calibration)
+            coils, _ = calibrate(other_kspace, other_sampling, other, other_mask)
+            image = conventional_image(sampling, coils.maps, data)
+        else:
+            coils, image = calibrate(kspace, sampling, data, mask)
+        scale = image_scale(image.abs().cpu().numpy())
+        averages = float(plane.weight[plane.weight > 0].mean())
+        noise = self._noise_std / (2 * averages) ** 0.5 / (unit * scale)
+        problem = Problem(data / scale, sampling, coils, image / scale, noise)
+        return PlaneProblem(self, plane.where, turned, unit * scale, problem)
+
+    def _measured(self, plane: planes.Plane) -> tuple[Tensor, SamplingOperator, Tensor, Tensor]:
+        kspace = torch.tensordot(self._compression, torch.from_numpy(plane.data), dims=1)
+        kspace = kspace.to(self._device)
+        mask = torch.from_numpy(plane.weight > 0).to(self._device)
+        sampling = SamplingOperator(mask)
+        return sampling.hybrid(kspace), sampling, kspace, mask
+
+
+@dataclass(frozen=True)
+class PlaneProblem:
+    """The problem of one plane, in the prior's units."""
+
+    volume: Volume
+    where: planes.Place
+    turned: bool
+    """Whether rows and columns are exchanged."""
+    unit: float
+    """What is 1 to the problem, in the scale of the buffer."""
+    problem: Problem
+
+    def solve(self, samples: Tensor, spread: float) -> None:
+        """Give the volume the solutions `[sample, row, column]` in the prior's units."""
+        images = (samples * self.unit).cpu().numpy()
+        self.volume.put(self.where, images.swapaxes(1, 2) if self.turned else images, spread)
+
+
+def _calibration_planes(kspace: KSpace) -> Iterator[planes.Plane | None]:
+    reference = kspace.calibration
+    if reference is None:
+        while True:
+            yield None
+    # Cut along the same axis as the image, whatever their own pattern is.
+    yield from planes.split(reference.data, reference.weight, kspace.weight)
+
+
+def _near_one(plane: planes.Plane) -> tuple[planes.Plane, float]:
+    """Return a plane divided by its largest sample, and that sample's magnitude.
+
+    Data as small as 1e-6 would vanish in the products of four of them that a coil fit makes.
+    """
+    unit = float(np.abs(plane.data).max())
+    return replace(plane, data=plane.data / np.float32(unit)), unit

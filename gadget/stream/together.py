@@ -1,0 +1,79 @@
+"""Buffers that wait are reconstructed together with the one whose turn it is."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from gadget.errors import StreamError
+from gadget.mri.kspace import KSpace
+
+if TYPE_CHECKING:
+    from gadget.diffusion.reconstruct import Reconstruction, Reconstructor
+    from gadget.diffusion.solver import Progress
+
+_log = logging.getLogger(__name__)
+
+
+class _Waiting(NamedTuple):
+    number: int
+    kspace: KSpace
+
+
+class Together:
+    """Reconstructs the buffers of one session, as many of them at once as wait and fit.
+
+    Buffers may be added in one thread while another asks for results.
+
+    Parameters
+    ----------
+    reconstructor
+        What reconstructs them.
+    """
+
+    def __init__(self, reconstructor: Reconstructor) -> None:
+        self._reconstructor = reconstructor
+        self._waiting: deque[_Waiting] = deque()
+        self._results: dict[int, Reconstruction | KSpace] = {}
+
+    def add(self, number: int, kspace: KSpace) -> None:
+        """Let a buffer wait."""
+        self._waiting.append(_Waiting(number, kspace))
+
+    def result(self, number: int, progress: Progress) -> Reconstruction:
+        """Return the reconstruction of a buffer; asked for in the order of `add`.
+
+        Raises what `Reconstructor.reconstruct` does.
+        """
+        if number not in self._results:
+            self._results.update(self._reconstruct_waiting(progress))
+        result = self._results.pop(number)
+        if isinstance(result, KSpace):
+            return self._reconstructor.reconstruct(result, progress)
+        return result
+
+    def _reconstruct_waiting(self, progress: Progress) -> Mapping[int, Reconstruction | KSpace]:
+        """Return the results of a batch, or, where it failed, the buffers as they are."""
+        numbers, kspaces = zip(*self._batch(), strict=True)
+        results: Sequence[Reconstruction | KSpace] = kspaces
+        if len(kspaces) > 1:
+            try:
+                results = self._reconstructor.reconstruct_together(kspaces, progress)
+            except StreamError:  # nobody waits for any of them
+                raise
+            except Exception as error:  # noqa: BLE001 - each for itself finds out whose it is
+                _log.warning("%d images at once failed: %s", len(kspaces), error)
+        return dict(zip(numbers, results, strict=True))
+
+    def _batch(self) -> list[_Waiting]:
+        """Take the first buffer that waits, and those behind it that go with it."""
+        first = self._waiting.popleft()
+        batch = [first]
+        most = self._reconstructor.together(first.kspace)
+        while len(batch) < most and self._waiting:
+            if self._waiting[0].kspace.weight.shape != first.kspace.weight.shape:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
