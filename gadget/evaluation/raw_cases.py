@@ -47,14 +47,15 @@ def buffers(
 ) -> Iterator[Buffer]:
     """Yield the whitened buffers of a file, of the readouts that are wanted."""
     header = parse_header(file.header_xml)
-    whitener, gatherer = Prewhitener(header), Gatherer(header)
-    for readout in file.acquisitions():
-        if readout.flags & flags.NOISE or wanted(readout):
-            for white in whitener.add(readout):
-                yield from gatherer.add(white)
-    for white in whitener.finish():
-        yield from gatherer.add(white)
-    yield from gatherer.finish()
+    whitener = Prewhitener(header)
+
+    def whitened() -> Iterator[ismrmrd.Acquisition]:
+        for readout in file.acquisitions():
+            if readout.flags & flags.NOISE or wanted(readout):
+                yield from whitener.add(readout)
+        yield from whitener.finish()
+
+    return Gatherer(header).gather(whitened())
 
 
 def _cases(path: Path, number: int, buffer: Buffer, slices: int) -> Iterator[Case]:

@@ -23,6 +23,8 @@ from gadget.mrd.recon_data import (
 from gadget.mri.kspace import KSpace
 
 ImageKey = tuple[int, ...]
+_SLICE = 1
+"""Place of the slice in it."""
 
 
 def to_recon_data(buffer: Buffer) -> ReconData:
@@ -93,9 +95,9 @@ def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
             "The headers of a k-space buffer are all blank, so no line of it was measured. "
             "Check what comes before this node."
         )
-    calibration = _calibration(bit, header)
-    for grid in grids.values():
-        yield make_buffer(grid, calibration)
+    references = _references(bit, header)
+    for key, grid in grids.items():
+        yield make_buffer(grid, _likest(references, key))
 
 
 def _check(buffer: ReconBuffer) -> None:
@@ -204,11 +206,12 @@ def _new_grid(
     return LineGrid(encoding, buffer.data[at].shape[0], width)
 
 
-def _calibration(bit: ReconBit, header: Header) -> KSpace | None:
-    """Return reference lines that are no image lines, from the first buffer that has some."""
+def _references(bit: ReconBit, header: Header) -> dict[ImageKey, KSpace]:
+    """Return the reference lines that are no image lines, by the image they were measured for."""
     buffer = bit.reference
+    found: dict[ImageKey, KSpace] = {}
     if buffer is None or not buffer.data.size:
-        return None
+        return found
     _check(buffer)
     for at in np.ndindex(buffer.data.shape[:3]):
         lines = np.argwhere(buffer.headers[at]["number_of_samples"] > 0)
@@ -216,13 +219,23 @@ def _calibration(bit: ReconBit, header: Header) -> KSpace | None:
             continue
         first = header_at(buffer.headers[at], (int(lines[0][0]), int(lines[0][1])))
         encoding = header.encoding(first.encoding_space_ref)
-        if encoding.merges_calibration:
-            return None
+        if encoding.merges_calibration or _image_key(first) in found:
+            continue
         grid = _new_grid(encoding, buffer, at, first)
         _lay(buffer, at, grid)
         data, weight, _ = grid.to_dense()
-        return KSpace(data, weight)
-    return None
+        found[_image_key(first)] = KSpace(data, weight)
+    return found
+
+
+def _likest(references: dict[ImageKey, KSpace], key: ImageKey) -> KSpace | None:
+    """Return the reference lines that come closest to describing the coils of an image."""
+
+    def likeness(other: ImageKey) -> int:
+        return sum(a == b for a, b in zip(other, key, strict=True))
+
+    same_slice = [other for other in references if other[_SLICE] == key[_SLICE]]
+    return references[max(same_slice, key=likeness)] if same_slice else None
 
 
 def _image_key(header: ismrmrd.AcquisitionHeader) -> ImageKey:

@@ -38,13 +38,6 @@ LAST_IN_BUFFER = LAST_IN_MEASUREMENT | _bits(
     ismrmrd.ACQ_LAST_IN_SLICE, ismrmrd.ACQ_LAST_IN_REPETITION
 )
 
-LAST_IN_ANYTHING = LAST_IN_BUFFER | _bits(
-    ismrmrd.ACQ_LAST_IN_AVERAGE,
-    ismrmrd.ACQ_LAST_IN_CONTRAST,
-    ismrmrd.ACQ_LAST_IN_PHASE,
-    ismrmrd.ACQ_LAST_IN_SET,
-)
-
 
 def calibration_only(flags: int) -> bool:
     """Whether a readout was measured for the coils alone."""

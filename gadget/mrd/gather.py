@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
+from gadget.errors import DataError, ReconError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, header_of, key_of
 from gadget.mrd.buffer import Buffer, make_buffer
@@ -45,12 +45,30 @@ class Gatherer:
     def __init__(self, header: Header) -> None:
         self._header = header
         self._open: dict[Key, _Entry] = {}
+        self._ready: list[Buffer] = []
         self._calibration: dict[Key, LineGrid] = {}
         self._coils: dict[int, int] = {}
         self._refused: set[Key] = set()
         self._above = False
         self._seen = 0
         self._made = 0
+
+    def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
+        """Yield the buffers of a scan, each as soon as it is complete.
+
+        Raises
+        ------
+        ReconError
+            As `add` and `finish`, or what `acquisitions` raises; after the buffers that were
+            complete by then.
+        """
+        try:
+            for acquisition in acquisitions:
+                yield from self.add(acquisition)
+        except ReconError:
+            yield from self.rescue()
+            raise
+        yield from self.finish()
 
     def add(self, acquisition: ismrmrd.Acquisition) -> list[Buffer]:
         """Add a readout and return the buffers that it completes.
@@ -66,13 +84,20 @@ class Gatherer:
         if bits & flags.NOT_IMAGE:
             return []
         key = key_of(header)
-        complete = [] if key in self._open else self._overtaken(key)
+        if key not in self._open:
+            # Before the readout is added: it may be a calibration line that replaces theirs.
+            self._complete(self._overtaken(key))
         entry = self._place(acquisition, key)
         if entry is not None:
             entry.flagged = False
             if bits & flags.LAST_IN_BUFFER:
-                self._flag(key, entry, header, complete)
-        return [buffer for done in complete for buffer in self._complete(done)]
+                self._flag(key, entry, header)
+        return self._take_ready()
+
+    def rescue(self) -> list[Buffer]:
+        """Return the buffers that were complete before `add` raised an error."""
+        self._complete([key for key, entry in self._open.items() if entry.flagged])
+        return self._take_ready()
 
     def collect(self, acquisition: ismrmrd.Acquisition) -> None:
         """Add a readout that completes nothing, whatever its flags say.
@@ -94,7 +119,8 @@ class Gatherer:
             An image had none but unusable lines.
         """
         for key in list(self._open):
-            yield from self._complete(key)
+            self._complete([key])
+            yield from self._take_ready()
         if self._refused:
             lost = "; ".join(key.name for key in sorted(self._refused))
             raise DataError(
@@ -117,9 +143,7 @@ class Gatherer:
                 "nothing to reconstruct. Is this a noise or adjustment scan?"
             )
 
-    def _flag(
-        self, key: Key, entry: _Entry, header: ismrmrd.AcquisitionHeader, complete: list[Key]
-    ) -> None:
+    def _flag(self, key: Key, entry: _Entry, header: ismrmrd.AcquisitionHeader) -> None:
         """Note a LAST_IN_* flag; it completes the buffer at once if nothing speaks against it."""
         limits = entry.grid.encoding.limits
         average = limits.get("average")
@@ -128,7 +152,7 @@ class Gatherer:
         if bits & flags.LAST_IN_MEASUREMENT or (
             last_average and _partitions_complete(entry.grid, bits)
         ):
-            complete.append(key)
+            self._complete([key])
         else:
             entry.flagged = average is None or last_average
 
@@ -198,13 +222,19 @@ class Gatherer:
             grid = self._calibration[key] = _new_grid(encoding, header)
         return grid
 
-    def _complete(self, key: Key) -> list[Buffer]:
-        entry = self._open.pop(key)
-        if not entry.image_lines:
-            log.warning("No image line came with the calibration lines of %s.", key.name)
-            return []
-        self._made += 1
-        return [make_buffer(entry.grid, self._find_calibration(key, entry.grid))]
+    def _complete(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            entry = self._open.pop(key)
+            if not entry.image_lines:
+                log.warning("No image line came with the calibration lines of %s.", key.name)
+                continue
+            calibration = self._find_calibration(key, entry.grid)
+            self._ready.append(make_buffer(entry.grid, calibration))
+            self._made += 1
+
+    def _take_ready(self) -> list[Buffer]:
+        ready, self._ready = self._ready, []
+        return ready
 
     def _find_calibration(self, key: Key, grid: LineGrid) -> KSpace | None:
         """Return the reference lines that come closest to describing the coils of this image."""

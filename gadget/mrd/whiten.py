@@ -57,7 +57,7 @@ class Prewhitener:
             return [*self._release(), self._whiten(acquisition, [acquisition])]
         self._held.append(acquisition)
         changed = header.active_channels != header_of(self._held[0]).active_channels
-        if changed or len(self._held) >= HELD or header.flags & flags.LAST_IN_ANYTHING:
+        if changed or len(self._held) >= HELD or header.flags & flags.LAST_IN_BUFFER:
             return self._release()
         return []
 

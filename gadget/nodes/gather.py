@@ -12,9 +12,5 @@ def gather(session: Session) -> None:
     from gadget.mrd.exchange import to_recon_data
     from gadget.mrd.gather import Gatherer
 
-    gatherer = Gatherer(session.header)
-    for acquisition in session:
-        for buffer in gatherer.add(acquisition):
-            session.send(to_recon_data(buffer))
-    for buffer in gatherer.finish():
+    for buffer in Gatherer(session.header).gather(session):
         session.send(to_recon_data(buffer))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from gadget.errors import ReconError
 from gadget.stream.messages import MessageId
 from gadget.stream.node import Session, node
 
@@ -41,13 +42,17 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     from gadget.mrd.recon_data import AcquisitionBucket, ReconData
 
     gatherer = None
-    for item in session:
-        if isinstance(item, ReconData):
-            yield from from_recon_data(item, session.header)
-        elif isinstance(item, AcquisitionBucket):
-            yield from from_bucket(item, session.header)
-        else:
-            gatherer = gatherer or Gatherer(session.header)
-            yield from gatherer.add(item)
+    try:
+        for item in session:
+            if isinstance(item, ReconData):
+                yield from from_recon_data(item, session.header)
+            elif isinstance(item, AcquisitionBucket):
+                yield from from_bucket(item, session.header)
+            else:
+                gatherer = gatherer or Gatherer(session.header)
+                yield from gatherer.add(item)
+    except ReconError:
+        yield from gatherer.rescue() if gatherer is not None else ()
+        raise
     if gatherer is not None:
         yield from gatherer.finish()

@@ -167,6 +167,29 @@ def test_separate_reference_lines_are_placed_by_their_headers(make_scan):
     np.testing.assert_allclose(calibration.data[..., 4, :], full[..., 4, :], atol=1e-5)
 
 
+def test_slices_in_one_buffer_have_reference_lines_of_their_own(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="separate")
+    image, reference = (
+        [_as_gadgetron(scan.readouts(scan.image(i), ky=lines, slice=i), 8) for i in range(2)]
+        for lines in (range(0, 8, 2), [3, 4, 5])
+    )
+    both = [
+        ReconBuffer(
+            np.concatenate([one.data for one in parts]),
+            np.concatenate([one.headers for one in parts]),
+            parts[0].sampling,
+        )
+        for parts in (image, reference)
+    ]
+    buffers = from_recon_data(ReconData([ReconBit(*both)]), scan.header)
+    assert [buffer.reference.idx.slice for buffer in buffers] == [0, 1]
+    for number, buffer in enumerate(buffers):
+        full = fftc(scan.image(number), (-3, -2, -1))
+        np.testing.assert_allclose(
+            buffer.kspace.calibration.data[..., 4, :], full[..., 4, :], atol=1e-5
+        )
+
+
 def test_an_empty_bit_is_passed_over(make_scan):
     scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
     empty = ReconBuffer(np.zeros((0,) * 7, np.complex64), np.zeros((0,) * 5, HEADER_DTYPE))

@@ -6,7 +6,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from gadget.errors import DataError
+from gadget.errors import DataError, StreamError
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.fourier import fftc, ifftc
@@ -383,3 +383,51 @@ def test_a_bucket_does_not_count_shared_lines_twice(make_scan):
 
 def test_an_empty_bucket_gives_nothing(make_scan):
     assert from_bucket(AcquisitionBucket(), make_scan().header) == []
+
+
+def test_an_image_keeps_its_calibration_when_that_of_the_next_repetition_begins(make_scan):
+    scan = make_scan(calibration="separate")
+
+    def repetition(number: int) -> list[ismrmrd.Acquisition]:
+        reference = scan.readouts(scan.image(number), ky=[3, 4, 5], repetition=number)
+        for one in reference:
+            one.set_flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+        lines = scan.readouts(scan.image(number), ky=[0, 2, 4, 6], repetition=number)
+        return [*reference, *lines]
+
+    buffers = _gather(scan.header, [one for number in range(3) for one in repetition(number)])
+    assert len(buffers) == 3
+    for number, buffer in enumerate(buffers):
+        (alone,) = _gather(scan.header, repetition(number))
+        np.testing.assert_array_equal(buffer.kspace.calibration.data, alone.kspace.calibration.data)
+
+
+@pytest.mark.parametrize("averages", [{}, {"average": (0, 0, 0)}])
+def test_complete_images_come_before_the_error_of_a_readout_behind_them(make_scan, averages):
+    scan = make_scan(limits=averages)
+    readouts = scan.readouts(scan.image(), slice=0)
+    _flag(readouts[-1], "LAST_IN_SLICE")
+    wrong = ismrmrd.Acquisition(readouts[0].getHead())
+    wrong.resize(readouts[0].number_of_samples, readouts[0].active_channels + 1)
+    wrong.idx.slice = 1
+    unfinished = scan.readouts(scan.image(), ky=[4], slice=2)
+    found = []
+    with pytest.raises(DataError, match="coils"):
+        for buffer in Gatherer(scan.header).gather([*unfinished, *readouts, wrong]):
+            found.append(buffer.reference.idx.slice)
+    assert found == [0]
+
+
+def test_complete_images_come_before_the_error_of_the_stream(make_scan):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    _flag(readouts[-1], "LAST_IN_SLICE")
+
+    def stream():
+        yield from readouts
+        raise StreamError("torn")
+
+    buffers = Gatherer(scan.header).gather(stream())
+    assert next(buffers).kspace.mask.all()
+    with pytest.raises(StreamError, match="torn"):
+        next(buffers)

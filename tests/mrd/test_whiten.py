@@ -116,6 +116,14 @@ def test_a_flag_releases_what_is_held_back():
     assert [len(whitener.add(one)) for one in readouts] == [0, 0, 0, 0, 5]
 
 
+@pytest.mark.parametrize("flag", ["AVERAGE", "CONTRAST", "PHASE", "SET"])
+def test_a_flag_that_completes_no_image_releases_nothing(flag):
+    whitener = Prewhitener(Header(()))
+    readouts = _data(HELD)
+    readouts[0].set_flag(getattr(ismrmrd, f"ACQ_LAST_IN_{flag}"))
+    assert [len(whitener.add(one)) for one in readouts] == [0] * (HELD - 1) + [HELD]
+
+
 def test_with_a_noise_scan_nothing_is_held_back():
     whitener = Prewhitener(Header(()))
     for one in _noise_scan():
