@@ -13,9 +13,9 @@ from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
 from gadget.errors import ConfigError, StreamError
 
 if TYPE_CHECKING:
+    from gadget.stream.node import Node
     from gadget.stream.resident import ResidentServer
 
-NODE = "gadget.nodes.reconstruct:reconstruct"
 DEFAULT_BIND = "127.0.0.1:18000"
 
 log = logging.getLogger(__name__)
@@ -70,11 +70,10 @@ def node(
     address = Address(*listener.getsockname()[:2])
     warn_if_open(address)
     from gadget.stream.engine import Engine
-    from gadget.stream.node import resolve
     from gadget.stream.resident import ResidentServer
 
     engine = Engine(model, device)
-    server = ResidentServer(listener, engine, resolve(NODE), depth=queue, defaults=defaults)
+    server = ResidentServer(listener, engine, _served(), depth=queue, defaults=defaults)
     server.warm_up()
     obey_signals(server.stop)
     log.info("%s Ready at %s.", server.status().identity, address)
@@ -114,8 +113,16 @@ def _read_properties(texts: list[str]) -> dict[str, str]:
         if not equals:
             raise ConfigError(f"Expected --property NAME=VALUE, got '{text}'.")
         values[name] = value
-    make_settings(resolve(resolve(NODE).settings_path), values)
+    make_settings(resolve(_served().settings_path), values)
     return values
+
+
+def _served() -> Node:
+    from gadget.stream.node import resolve
+    from gadget.stream.pipeline import SERVED
+
+    node: Node = resolve(f"{SERVED.module}:{SERVED.target}")
+    return node
 
 
 def _serve(server: ResidentServer) -> None:

@@ -10,7 +10,7 @@ from gadget.cli.console import say
 from gadget.cli.replay_progress import follow
 from gadget.cohort.exports import open_writers
 from gadget.cohort.task import reconstruct
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DataError
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.raw_file import RawFile
 from gadget.mrd.tally import Tally
@@ -29,12 +29,13 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     ConfigError
         The file does not exist, or the output cannot be written.
     ReconError
-        The reconstruction failed, or images are missing.
+        The reconstruction failed, images are missing, or a format cannot hold one of them.
     """
     if output.exists() and file.exists() and output.samefile(file):
         raise ConfigError(f"'{output}' is the raw data itself; choose another file for the images.")
     started = time.monotonic()
     tally = Tally()
+    problems: list[DataError] = []
     with (
         RawFile(file, recipe.in_group) as raw,
         open_writers(recipe.exports, raw.header_xml) as exporters,
@@ -43,10 +44,17 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     ):
 
         def take(image: ismrmrd.Image) -> None:
-            for one in (writer.append, *(exporter.write for exporter in exporters)):
-                one(image)
+            writer.append(image)
+            for exporter in exporters:
+                # What a format cannot hold must not cost the images themselves.
+                try:
+                    exporter.write(image)
+                except DataError as error:
+                    problems.append(error)
             progress.show_image(image)
 
         reconstruct(raw, recipe, tally, take, progress.show)
+    if problems:
+        raise problems[0]
     seconds = time.monotonic() - started
     say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per slice: {output}")

@@ -15,11 +15,8 @@ from pydantic import BaseModel
 from gadget.errors import ConfigError
 from gadget.stream.configuration import parse_xml, serialize
 from gadget.stream.node import resolve
-from gadget.stream.pipeline import OWN_NODES
+from gadget.stream.pipeline import OWN_NODES, SERVED
 from gadget.stream.settings import read_settings
-
-SERVED = "gadget.nodes.reconstruct", "reconstruct"
-"""What `score-gadget node` serves to pipelines that connect to it."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +77,11 @@ def own_settings(pipeline: str) -> list[BaseModel]:
 
 
 def _nodes(root: Element, name: str) -> Iterator[_Node]:
+    served = _model(SERVED.module, SERVED.target)
     for external in root.iter("external"):
         execute, connect = external.find("execute"), external.find("connect")
         if connect is not None:
-            yield _Node(f"at port {connect.get('port')}", external, _model(*SERVED), certain=False)
+            yield _Node(f"at port {connect.get('port')}", external, served, certain=False)
         elif execute is not None and execute.get("name", "").startswith(OWN_NODES):
             module, target = execute.get("name", ""), execute.get("target", "")
             try:

@@ -133,13 +133,28 @@ def _produce(task: Task, recipe: Recipe, tally: Tally, report: Callable[[Status]
         _keep_other_groups(task.output, images)
         if task.reconstruct:
             _make_images(raw, images, recipe, tally, report)
-        if recipe.exports:
-            with open_writers(recipe.exports, raw.header_xml, task.name) as writers:
-                for image in read_images(images, recipe.out_group):
-                    for writer in writers:
-                        writer.write(image)
-        write_record(images, recipe.out_group, task.record)
+        record = task.record
+        failure: Exception | None = None
+        try:
+            _export(images, recipe, raw.header_xml, task.name)
+        except Exception as error:
+            if not task.reconstruct:
+                raise
+            # The images are kept, so that the next attempt only exports them.
+            failure, record = error, record.model_copy(update={"exports": frozenset()})
+        write_record(images, recipe.out_group, record)
         settle(images, task.output)
+    if failure is not None:
+        raise failure
+
+
+def _export(images: Path, recipe: Recipe, header_xml: bytes, name: str) -> None:
+    if not recipe.exports:
+        return
+    with open_writers(recipe.exports, header_xml, name) as writers:
+        for image in read_images(images, recipe.out_group):
+            for writer in writers:
+                writer.write(image)
 
 
 def _keep_other_groups(output: Path, images: Path) -> None:

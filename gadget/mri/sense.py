@@ -157,8 +157,3 @@ def conjugate_gradient(
 def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
     """Project coil images `[..., coil, y, x]` on the coil structure `[coil, y, x]`."""
     return torch.sum(maps.conj() * coil_images, dim=-3)
-
-
-def root_sum_of_squares(coil_images: Tensor) -> Tensor:
-    """Combine the magnitudes of coil images `[..., coil, y, x]` to `[..., y, x]`."""
-    return coil_images.abs().square().sum(dim=-3).sqrt()

@@ -24,7 +24,8 @@ def parse_xml(text: bytes, name: str) -> ElementTree.Element:
         raise ConfigError(f"{name} is not text in UTF-8: it holds bytes of value 0.")
     try:
         return ElementTree.fromstring(text)  # noqa: S314 - entities are refused above
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        # The last two come for encodings that nobody knows.
         raise ConfigError(f"{name} is not well-formed XML: {error}.") from error
 
 

@@ -219,6 +219,12 @@ class _Host:
             )
         except ReconError as error:
             self._seen.append(StreamError(f"The node {node.name} sent nonsense: {error}"))
+        except Exception as error:  # noqa: BLE001 - raised again in the calling thread
+            # Without a word, its images would be missing and all seem well.
+            _log.exception("What the node %s sent could not be taken.", node.name)
+            self._seen.append(
+                StreamError(f"What the node {node.name} sent could not be taken: {error!r}.")
+            )
         finally:
             if target is None:
                 self._post(_LAST)

@@ -28,6 +28,9 @@ PIXEL_TYPES: dict[int, np.dtype[Any]] = {
     7: np.dtype("<c8"),
     8: np.dtype("<c16"),
 }
+WIDENED = {2: 5, 4: 6}
+"""Types of signed integers, and those that take their place: a Gadgetron server ends at int16, and
+ismrmrd-python takes int32 for int64."""
 SENDABLE: dict[np.dtype[Any], int] = {
     np.dtype(np.uint16): 1,
     np.dtype(np.uint32): 3,
@@ -42,7 +45,10 @@ _log = logging.getLogger(__name__)
 
 
 def decode_image(cursor: Cursor) -> ismrmrd.Image:
-    """Return the image whose message body the cursor is at; int32 pixels become float64."""
+    """Return the image whose message body the cursor is at.
+
+    int16 pixels become float32 and int32 pixels float64, which hold every value of them.
+    """
     head = ismrmrd.ImageHeader.from_buffer_copy(cursor.take(IMAGE_HEADER_BYTES))
     attributes = bytes(cursor.take(cursor.number(UINT64))).rstrip(b"\0")
     kind = PIXEL_TYPES.get(head.data_type)
@@ -50,9 +56,9 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
         raise StreamError(f"An image has the data type {head.data_type}, ISMRMRD knows 1 to 8.")
     x, y, z = head.matrix_size
     pixels = cursor.array(kind, (head.channels, z, y, x))
-    if kind == PIXEL_TYPES[4]:
-        # ismrmrd-python takes int32 for int64; float64 holds every value of it.
-        head.data_type, pixels = 6, pixels.astype(np.float64)
+    if head.data_type in WIDENED:
+        head.data_type = WIDENED[head.data_type]
+        pixels = pixels.astype(PIXEL_TYPES[head.data_type])
     image = ismrmrd.Image(head, meta=_parse_meta(attributes))
     image.data[:] = pixels
     return image
@@ -85,6 +91,9 @@ def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
 
 def _parse_meta(attributes: bytes) -> ismrmrd.Meta:
     if not attributes:
+        return ismrmrd.Meta()
+    if b"<!DOCTYPE" in attributes or b"<!ENTITY" in attributes:
+        _log.warning("The attributes of an image declare a document type or entities: dropped.")
         return ismrmrd.Meta()
     try:
         return ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 import gadget
 from gadget.errors import ConfigError
 from gadget.stream.address import Address
-from gadget.stream.configuration import parse_xml, serialize
+from gadget.stream.configuration import EMPTY, parse_xml, serialize
 
 NEEDS_SERVER = (
     "That needs a Gadgetron server: load the pipeline there, or use one whose nodes are all "
@@ -50,6 +50,9 @@ class Connect:
 
 
 PipelineNode: TypeAlias = Execute | Connect
+
+SERVED = Execute(f"{OWN_NODES}reconstruct", "reconstruct", EMPTY)
+"""What `score-gadget node` serves to pipelines that connect to it."""
 
 
 def find_pipeline(name: str) -> Path:

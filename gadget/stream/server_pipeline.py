@@ -17,11 +17,11 @@ from xml.etree import ElementTree
 from pydantic import BaseModel
 
 from gadget.errors import ConfigError
-from gadget.stream.configuration import EMPTY, parse_properties, serialize
+from gadget.stream.configuration import parse_properties, serialize
 from gadget.stream.node import Node, resolve
 from gadget.stream.pipeline import (
+    SERVED,
     Connect,
-    Execute,
     PipelineNode,
     installed_pipeline,
     parse_pipeline,
@@ -36,8 +36,6 @@ CONFIG_PARAMETERS = ("customconfig", "config")
 
 _log = logging.getLogger(__name__)
 
-_SERVED = Execute("gadget.nodes.reconstruct", "reconstruct", EMPTY)
-"""What is behind `<connect>`: a resident server has this node alone."""
 _OWN_MODULE = re.compile(r"gadget\.nodes\.[a-z_]+")
 _HARMLESS = re.compile(r"(?!\.+$)[\w.:+-]*", re.ASCII)
 """No slash, and neither `.` nor `..`."""
@@ -74,7 +72,12 @@ def _find(name: str, default: Sequence[PipelineNode]) -> Sequence[PipelineNode]:
         # FIRE scanners send names such as "default" or "openrecon".
         _log.info("The pipeline '%s' is none of this server, which takes its own.", name)
         return default
-    return read_pipeline(path)
+    try:
+        return read_pipeline(path)
+    except ConfigError as error:
+        # Beside a Gadgetron there is a pipeline of the name "default": of C++ gadgets.
+        _log.warning("This server takes its own pipeline: %s", error)
+        return default
 
 
 def _parse_foreign(text: str) -> list[PipelineNode]:
@@ -139,7 +142,7 @@ def _configured(
 def _settings_model(node: PipelineNode) -> type[BaseModel] | None:
     """Return the class of a node's settings, or nothing for what is no node of this package."""
     if isinstance(node, Connect):
-        node = _SERVED
+        node = SERVED
     if not _OWN_MODULE.fullmatch(node.module):
         return None
     try:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from gadget.errors import ConfigError
@@ -21,18 +21,6 @@ class NodeSettings(BaseModel):
 
 
 Settings = TypeVar("Settings", bound=BaseModel)
-
-
-def _true_or_false(value: object) -> object:
-    if isinstance(value, str):
-        if value.lower() not in ("true", "false"):
-            raise ValueError("Input should be true or false")
-        return value.lower() == "true"
-    return value
-
-
-Switch = Annotated[bool, BeforeValidator(_true_or_false)]
-"""A boolean that is written `true` or `false`, as Gadgetron's are."""
 
 
 def read_settings(

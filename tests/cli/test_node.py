@@ -34,11 +34,15 @@ class Node:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
         self.log = ""
-        while "Ready at" not in self.log:
-            line = process.stderr.readline()
+        self.read_log("Ready at")
+        self.port = int(re.search(r"Ready at .*:(\d+)\.$", self.log, re.M)[1])
+
+    def read_log(self, text: str) -> None:
+        """Return when the log has this text."""
+        while text not in self.log:
+            line = self.process.stderr.readline()
             assert line, f"it ended: {self.log}"
             self.log += line
-        self.port = int(re.search(r"Ready at .*:(\d+)\.$", self.log, re.M)[1])
 
     def connect(self) -> Connection:
         return Connection(socket.create_connection(("127.0.0.1", self.port)), idle_s=60)
@@ -135,7 +139,7 @@ def test_a_second_signal_ends_it_at_once(raw, node):
     send(connection, raw, LONG)
     wait_for_work(server)
     server.process.terminate()
-    time.sleep(0.2)
+    server.read_log("No more connections are accepted")
     assert server.process.poll() is None
     server.process.terminate()
     started = time.monotonic()

@@ -234,6 +234,27 @@ def test_a_crash_keeps_what_was_finished(run, raw, pipeline, tmp_path):
     assert [image.slice for image in read_images(tmp_path / "out.h5")] == [0]
 
 
+def test_a_format_that_cannot_hold_the_images_costs_no_image(run, raw, pipeline, tmp_path):
+    with h5py.File(raw, "r+") as file:
+        lines = file["dataset/data"][:]
+        lines["head"]["phase_dir"] = (0.6, 0.8, 0)  # not perpendicular to the rows
+        file["dataset/data"][:] = lines
+    done = run(
+        *(
+            "replay",
+            raw,
+            "-o",
+            "out.h5",
+            "-c",
+            pipeline("prewhiten", "gather", ("reconstruct", FFT)),
+        ),
+        *("--nifti", "volumes"),
+    )
+    assert done.returncode == 1
+    assert "must be perpendicular" in done.stderr.splitlines()[-1]
+    assert len(read_images(tmp_path / "out.h5")) == 2
+
+
 def test_fewer_images_than_the_data_held_is_no_success(run, raw, pipeline, tmp_path):
     done = run("replay", raw, "-o", "out.h5", "-c", pipeline("loses"))
     assert done.returncode == 1

@@ -11,6 +11,7 @@ import pytest
 
 from gadget.cohort import task as tasks
 from gadget.cohort.exports import Export
+from gadget.errors import DataError
 from gadget.mrd.image_file import read_images
 
 
@@ -51,6 +52,26 @@ def test_an_error_is_an_outcome_and_leaves_nothing(carry_out, recipe, data, tmp_
     assert blocked.failed
     assert "cannot be written" in blocked.summary
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.h5"]
+
+
+def test_images_stay_when_a_format_cannot_hold_them(
+    plan, carry_out, recipe, data, tmp_path, monkeypatch
+):
+    def refuse(*_):
+        raise DataError("no such picture")
+
+    exporting = recipe(exports=(Export("png", tmp_path / "png"),))
+    folder = data("a.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr("gadget.mrd.png.PngWriter.write", refuse)
+        (outcome,) = carry_out(exporting, folder)
+    assert outcome.failed
+    assert "no such picture" in outcome.summary
+    assert len(read_images(tmp_path / "out" / "a.h5")) == 2
+    (task,) = plan(exporting, folder).tasks
+    assert not task.reconstruct
+    (outcome,) = carry_out(exporting, folder)
+    assert (outcome.summary, outcome.failed) == ("exported", False)
 
 
 def test_another_version_is_refused(plan, recipe, data):

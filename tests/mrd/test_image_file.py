@@ -193,3 +193,23 @@ def test_reading_tells_what_is_missing(tmp_path):
         read_images(path)
     with pytest.raises(ConfigError, match="no group 'x'; it has 'raw'"):
         read_images(path, "x")
+
+
+def test_raw_data_are_never_replaced(tmp_path):
+    path = tmp_path / "raw.h5"
+    with h5py.File(path, "w") as file:
+        file["dataset/data"] = np.zeros(3)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="holds raw data in 'dataset'"):
+        ImageWriter(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["raw.h5"]
+
+
+def test_groups_beside_a_nested_one_stay(tmp_path):
+    path = tmp_path / "images.h5"
+    for seed, group in enumerate(("scan/a", "scan/b", "other", "scan/b")):
+        with ImageWriter(path, group) as writer:
+            writer.append(_image(seed))
+    for seed, group in ((0, "scan/a"), (3, "scan/b"), (2, "other")):
+        assert [int(image.meta["number"]) for image in read_images(path, group)] == [seed]

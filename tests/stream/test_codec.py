@@ -91,6 +91,30 @@ def test_int32_images_are_read_with_four_bytes_a_pixel():
     assert len(encode_bytes(received)) == 2 + 198 + 8 + 6 * 8
 
 
+def test_int16_images_are_read_and_can_be_sent_on():
+    image = ismrmrd.Image.from_array(np.zeros((2, 3), np.uint16), transpose=False)
+    body = bytearray(encode_bytes(image)[2:])
+    body[2:4] = UINT16.pack(2)
+    body[-2:] = np.array([-5], "<i2").tobytes()
+    received = decode(Message(MessageId.IMAGE, body))
+    assert received.data[0, 0, 1, 2] == -5
+    assert round_trip(received).data.dtype == np.float32
+
+
+def test_attributes_with_entities_are_not_read(caplog):
+    image = ismrmrd.Image.from_array(np.ones((2, 3), np.float32), transpose=False)
+    body = encode_bytes(image)[2:]
+    text = (
+        b'<!DOCTYPE a [<!ENTITY b "cc">]><ismrmrdMeta><meta><name>n</name><value>&b;</value></meta>'
+        b"</ismrmrdMeta>"
+    )
+    body = body[:198] + UINT64.pack(len(text)) + text + body[198 + 8 :]
+    received = decode(Message(MessageId.IMAGE, bytearray(body)))
+    assert len(received.meta) == 0
+    assert received.data.sum() == 6
+    assert "declare a document type" in caplog.text
+
+
 def test_image_with_foreign_attributes_keeps_its_pixels():
     image = ismrmrd.Image.from_array(np.ones((2, 3), np.float32), transpose=False)
     body = encode_bytes(image)[2:]

@@ -96,6 +96,15 @@ def test_settings_reach_the_node(run, targets, readouts):
         run(targets("picture", steps=0), readouts)
 
 
+def test_an_image_that_cannot_be_taken_is_an_error(run, targets, readouts, monkeypatch):
+    def exhausted(message):
+        raise MemoryError
+
+    monkeypatch.setattr("gadget.stream.host.decode", exhausted)
+    with pytest.raises(StreamError, match=r"node picture sent could not be taken: MemoryError"):
+        run(targets("picture"), readouts)
+
+
 @pytest.mark.parametrize("chain", [("fail_at_third",), ("echo", "fail_at_third", "echo")])
 def test_a_failing_node_gives_its_sentence_and_its_images(run, targets, readouts, caplog, chain):
     with pytest.raises(StreamError, match="ValueError: the third readout is cursed"):

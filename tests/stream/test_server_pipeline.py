@@ -155,3 +155,14 @@ def test_parameters_reach_a_resident_server_but_no_nodes_of_others(caplog):
 def test_a_wrong_value_is_an_error_before_anything_is_started():
     with pytest.raises(ConfigError, match=r"Property 'steps' must be .* got 'many'"):
         choose_pipeline("score_hybrid", {"steps": "many"}, OWN)
+
+
+def test_an_installed_pipeline_that_only_gadgetron_can_run_is_not_taken(
+    tmp_path, monkeypatch, caplog
+):
+    """Beside a Gadgetron there is one of the name that FIRE scanners send."""
+    (tmp_path / "default.xml").write_text(text("<gadget><classname>A</classname></gadget>"))
+    monkeypatch.setattr("gadget.stream.pipeline._folders", lambda: (tmp_path,))
+    assert choose_pipeline("default", {}, OWN) == OWN
+    assert "This server takes its own pipeline" in caplog.text
+    assert "needs a Gadgetron server" in caplog.text

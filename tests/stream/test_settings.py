@@ -9,14 +9,13 @@ from pydantic import Field
 
 from gadget.errors import ConfigError
 from gadget.stream.configuration import parse_properties
-from gadget.stream.settings import NodeSettings, Switch, read_settings
+from gadget.stream.settings import NodeSettings, read_settings
 
 
 class Example(NodeSettings):
     steps: int = Field(30, ge=1, le=2000)
     method: Literal["fast", "paper"] = "fast"
     snr: float = Field(0.16, gt=0)
-    verbose: Switch = False
 
 
 def configuration(*properties: str) -> bytes:
@@ -42,18 +41,11 @@ def test_absent_configuration_means_defaults(text):
     assert read_settings(Example, text) == Example()
 
 
-def test_switches_are_true_or_false():
-    assert read_settings(Example, configuration(short("verbose", "true"))).verbose is True
-    assert read_settings(Example, configuration(short("verbose", "False"))).verbose is False
-    with pytest.raises(ConfigError, match="'verbose' must be true or false, got 'yes'"):
-        read_settings(Example, configuration(short("verbose", "yes")))
-
-
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
         ("step", "5", "Property 'step' is not known: did you mean 'steps'?"),
-        ("qqq", "5", "known are method, snr, steps, verbose"),
+        ("qqq", "5", "known are method, snr, steps"),
         ("steps", "ten", "Property 'steps' must be a valid integer.*got 'ten'"),
         ("steps", "2.5", "Property 'steps' must be a valid integer.*got '2.5'"),
         ("steps", "0", "'steps' must be greater than or equal to 1, got '0'"),
@@ -83,6 +75,8 @@ def test_all_that_is_wrong_is_told_at_once():
             "Expected <property name=",
         ),
         (b"<configuration>", "not well-formed"),
+        (b'<?xml version="1.0" encoding="klingon"?><configuration/>', "not well-formed"),
+        (b'<?xml version="1.0" encoding="utf-7"?><configuration/>', "not well-formed"),
         (b"<settings/>", "got <settings>"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><configuration/>', "document type"),
     ],
