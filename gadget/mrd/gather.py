@@ -51,7 +51,7 @@ class Gatherer:
         self._refused: set[Key] = set()
         self._above = False
         self._seen = 0
-        self._made = 0
+        self._completed: set[Key] = set()
 
     def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
@@ -137,7 +137,7 @@ class Gatherer:
             Not one image line came, or an image had none but unusable lines.
         """
         yield from self.drain()
-        if not self._made:
+        if not self._completed:
             raise DataError(
                 f"No image readout came ({self._seen} calibration readouts did), so there is "
                 "nothing to reconstruct. Is this a noise or adjustment scan?"
@@ -225,12 +225,18 @@ class Gatherer:
     def _complete(self, keys: Iterable[Key]) -> None:
         for key in keys:
             entry = self._open.pop(key)
+            if key in self._completed:
+                log.warning(
+                    "Readouts came after the image of %s was flagged as complete: another image "
+                    "is made of them.",
+                    key.name,
+                )
             if not entry.image_lines:
                 log.warning("No image line came with the calibration lines of %s.", key.name)
                 continue
             calibration = self._find_calibration(key, entry.grid)
             self._ready.append(make_buffer(entry.grid, calibration))
-            self._made += 1
+            self._completed.add(key)
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []

@@ -431,3 +431,12 @@ def test_complete_images_come_before_the_error_of_the_stream(make_scan):
     assert next(buffers).kspace.mask.all()
     with pytest.raises(StreamError, match="torn"):
         next(buffers)
+
+
+def test_an_image_that_is_flagged_twice_is_told_of(make_scan, caplog):
+    scan = make_scan(limits={"average": (0, 0, 0)})
+    readouts = scan.readouts(scan.image())
+    for one in (readouts[3], readouts[7]):
+        _flag(one, "LAST_IN_SLICE")
+    assert len(_gather(scan.header, readouts)) == 2
+    assert "another image is made of them" in caplog.text
