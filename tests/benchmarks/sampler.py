@@ -28,6 +28,8 @@ from gadget.mri.phantom import head_slice
 from gadget.mri.simulation import coil_maps, correlated_noise, smooth_phase
 
 CASES = ((256, 8), (320, 15))
+WAITING = ((128, 8), (256, 8))
+"""Edge and coils of slices that wait, eight of them."""
 REPEATS = 3
 
 
@@ -116,6 +118,22 @@ def main() -> None:
             f"one score of {coils} coil images: {together:.3f} s at once, {apart:.3f} s coil by "
             f"coil and part by part: ratio {apart / together:.2f}"
         )
+    for size, coils in WAITING:
+        print(compare_waiting(Reconstructor(settings, plain), size, coils))
+
+
+def compare_waiting(reconstructor: Reconstructor, size: int, coils: int) -> str:
+    """Reconstruct slices that wait, one by one and as many at once as the device takes."""
+    kspaces = [scan(size, coils)] * 8
+    most = min(len(kspaces), reconstructor.together(kspaces[0]))
+    groups = [kspaces[first : first + most] for first in range(0, len(kspaces), most)]
+    device = reconstructor.device
+    apart = best(lambda: [reconstructor.reconstruct(one) for one in kspaces], device)
+    together = best(lambda: [reconstructor.reconstruct_together(g) for g in groups], device)
+    return (
+        f"8 slices of {size} x {size} x {coils} coils that wait: {apart:.2f} s one by one, "
+        f"{together:.2f} s {most} at once: ratio {apart / together:.2f}"
+    )
 
 
 if __name__ == "__main__":
