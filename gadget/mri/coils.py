@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadget.mri.sense import SamplingOperator, SenseOperator, conjugate_gradient
+from gadget.mri.sense import SamplingOperator, SenseOperator
 
-FIT_ITERATIONS = 10
 IMAGE_ITERATIONS = 15
 IMAGE_WEIGHT = 1e-3
 """Pull to zero of the conventional image, relative to the unit norm of the encoding operator."""
-FIT_PENALTY = 1e-3
+FIT_PENALTY = 1e-4
 """Pull of a fit to the previous one, relative to the image's mean power."""
+LEAST_PENALTY = 1e-30
+"""An image of zeros leaves the previous fit as it is."""
 
 
 def compress(kspace: Tensor, energy: float) -> Tensor:
@@ -87,20 +88,14 @@ class CoilModel:
         """
         to_y, to_x = self.bases(corner=True)
         corner = torch.fft.ifftshift(image)
-        penalty = FIT_PENALTY * float(image.abs().square().sum())
-
-        def to_data(coefficients: Tensor) -> Tensor:
-            return sampling.forward(corner * (to_y @ coefficients @ to_x.mT))
-
-        def from_data(values: Tensor) -> Tensor:
-            return to_y.mT @ (corner.conj() * sampling.adjoint(values)) @ to_x
-
-        def normal(coefficients: Tensor) -> Tensor:
-            return from_data(to_data(coefficients)) + penalty * coefficients
-
-        right = from_data(data) + penalty * self.coefficients
-        solved = conjugate_gradient(normal, right, self.coefficients, FIT_ITERATIONS, dims=(-2, -1))
-        return replace(self, coefficients=solved)
+        gram, right = _normal_equations(corner, to_y, to_x, sampling, data)
+        penalty = max(FIT_PENALTY * float(image.abs().square().sum()), LEAST_PENALTY)
+        gram = gram + penalty * torch.eye(len(gram), device=gram.device)
+        right = right + penalty * self.coefficients.flatten(1)
+        # 64 unknowns: exact costs nothing, and rounding must not decide.
+        exact = torch.complex128
+        solved = torch.linalg.solve(gram.to(exact), right.mT.to(exact)).mT.to(image.dtype)
+        return replace(self, coefficients=solved.reshape(self.coefficients.shape))
 
     def bases(self, *, corner: bool = False) -> tuple[Tensor, Tensor]:
         """Return the polynomials `[y, degree]` and `[x, degree]`.
@@ -129,6 +124,32 @@ def normalise(maps: Tensor) -> Tensor:
     """Scale maps `[coil, y, x]` to ``sum_c |S_c|^2 = 1``."""
     power = maps.abs().square().sum(dim=0, keepdim=True)
     return maps * torch.rsqrt(power.clamp(min=1e-24))
+
+
+def _normal_equations(
+    image: Tensor, to_y: Tensor, to_x: Tensor, sampling: SamplingOperator, data: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the matrix `[degree, degree]` of a fit, which all coils share, and `[coil, degree]`.
+
+    `degree` counts those along y and along x together, x fastest.
+    """
+    if len(sampling.axes) == 2:
+        products = to_y.mT[:, None, :, None] * to_x.mT[None, :, None, :]
+        basis = sampling.forward(image * products).flatten(0, 1)[:, sampling.mask]
+        return basis.conj() @ basis.mT, data[:, sampling.mask] @ basis.mH
+    # Polynomials along an axis that is not transformed commute with the sampling.
+    transposed = sampling.axes == (-1,)
+    if transposed:
+        basis, free, data = sampling.forward(image * to_x.mT[:, None, :]).mT, to_y, data.mT
+    else:
+        basis, free = sampling.forward(image * to_y.mT[:, :, None]), to_x
+    per_line = torch.einsum("ikp,jkp->pij", basis.conj(), basis)
+    gram = torch.einsum("pij,pm,pn->imjn", per_line, free, free)
+    right = torch.einsum("ikp,ckp,pm->cim", basis.conj(), data, free)
+    if transposed:
+        gram, right = gram.permute(1, 0, 3, 2), right.mT
+    count = right[0].numel()
+    return gram.reshape(count, count), right.flatten(1)
 
 
 def _polynomials(size: int, order: int) -> np.ndarray:
