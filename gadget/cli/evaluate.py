@@ -122,14 +122,15 @@ def evaluate(
         ) from error
 
     choice = Choice(model, device, samples, seed)
+    methods = choice.methods(method or default_methods())
     plan = Plan(
         files=find_inputs(inputs or []),
         slices=slices,
         receiver=Receiver(coils, noise, seed),
         patterns=[parse_pattern(text) for text in pattern or PATTERNS],
-        methods=choice.methods(method or default_methods()),
+        methods=methods,
         checks=_checks(check or []),
-        checked=choice.methods(method or CHECKED),
+        checked=methods if method else choice.methods(CHECKED),
     )
     _make(output)
     started = time.monotonic()

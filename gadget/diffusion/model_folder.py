@@ -18,7 +18,7 @@ from gadget.diffusion.devices import multiplies_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
-from gadget.errors import WeightsError, reason
+from gadget.errors import DeviceError, WeightsError, reason
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -144,8 +144,15 @@ def load_prior(name: str, device: torch.device, half_precision: bool | None = No
     if half_precision is None:
         # U-Nets are trained that way; a published network must agree with its authors' code.
         half_precision = isinstance(network, UNet) and multiplies_bfloat16(device)
+    try:
+        denoiser.to(device)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"The memory of {device} is too full for the model {config.name}: make room on it, or "
+            "choose another device."
+        ) from error
     return NetworkPrior(
-        denoiser.to(device),
+        denoiser,
         name=config.name,
         sha256=config.sha256,
         sigma_min=config.sigma_min,

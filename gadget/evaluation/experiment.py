@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError, DeviceError, WeightsError
-from gadget.evaluation.cases import Case
+from gadget.evaluation.cases import Case, Magnitude
 from gadget.evaluation.honesty import Honesty, honesty
 from gadget.evaluation.methods.method import Estimate, Method
 from gadget.evaluation.metrics import Scores, scores
@@ -83,6 +83,27 @@ def run(
                 log.warning("No image by %s: %s", where, error)
                 log.debug("The traceback of that:", exc_info=True)
                 yield Failure(case, pattern, method, f"{type(error).__name__}: {error}")
+
+
+def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
+    """Return the first image that a method offers, none where it fails, which the log says.
+
+    Raises
+    ------
+    ConfigError, DeviceError, WeightsError
+        The method cannot run here at all.
+    """
+    try:
+        image = next(method.reconstruct(kspace)).image
+        if not np.isfinite(image).all():
+            raise DataError(f"{method.label} gave values that are not finite.")
+        return image
+    except (ConfigError, DeviceError, WeightsError):
+        raise
+    except Exception as error:
+        log.warning("No image by %s of %s: %s", method.label, title, error)
+        log.debug("The traceback of that:", exc_info=True)
+        return None
 
 
 def _judged(

@@ -13,6 +13,8 @@ from gadget.errors import ConfigError, DataError, reason
 from gadget.evaluation.cases import Case, Receiver, middle, simulated_case
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
+from gadget.training.readers import magnitude
+from gadget.training.stack import slice_axis
 
 IMAGES, RAW = (".nii", ".nii.gz", ".npy"), (".h5", ".hdf5", ".mrd")
 PHANTOM = "phantom:"
@@ -98,13 +100,13 @@ def _read_nifti(path: Path) -> NDArray[np.float32]:
         here = orientations.io_orientation(image.affine)
         there = orientations.axcodes2ornt(RADIOLOGICAL)
         turned = image.as_reoriented(orientations.ornt_transform(here, there))
-        volume = np.asarray(turned.dataobj, np.float32)
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        volume = magnitude(np.asarray(turned.dataobj))
+    except Exception as error:  # damaged files raise whatever they like
         raise DataError(f"'{path}' is no readable NIfTI file: {reason(error)}.") from error
     if volume.ndim != 3:
         raise DataError(f"'{path}' must hold one 3D volume, got shape {list(volume.shape)}.")
     zooms = np.asarray(turned.header.get_zooms()[:3])
-    across = 2 if zooms.max() < 1.01 * zooms.min() else int(np.argmax(zooms))
+    across = 2 if zooms.max() < 1.01 * zooms.min() else slice_axis(volume.shape, zooms.tolist())
     return np.moveaxis(volume, across, 0)
 
 
@@ -112,11 +114,11 @@ def _read_numpy(path: Path) -> NDArray[Any]:
     """Read images `[slice, y, x]`, or one `[y, x]`; real ones are magnitudes."""
     try:
         images: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
+        images = images.astype(np.complex64 if np.iscomplexobj(images) else np.float32)
+    except Exception as error:  # damaged files raise whatever they like
         raise DataError(f"'{path}' is no readable NumPy file: {reason(error)}.") from error
     if images.ndim not in (2, 3):
         raise DataError(
             f"'{path}' must hold images [slice, y, x] or [y, x], got shape {list(images.shape)}."
         )
-    images = images.reshape(-1, *images.shape[-2:])
-    return images.astype(np.complex64 if np.iscomplexobj(images) else np.float32)
+    return images.reshape(-1, *images.shape[-2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,17 +124,26 @@ def spread(records: Iterable[object], name: str) -> Spread | None:
     return Spread(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None)
 
 
-def _column(groups: Iterable[Sequence[Record]], quantity: Quantity) -> list[Cell]:
+def _column(groups: Collection[Sequence[Record]], quantity: Quantity) -> list[Cell]:
     spreads = [spread(group, quantity.name) for group in groups]
-    means = [one.mean for one in spreads if one]
-    best = quantity.best(means) if quantity.best and len(means) > 1 else None
+    # Who gave up on the hard slices is not the best for that.
+    most = max(map(_good, groups), default=0)
+    means = [
+        one.mean for one, group in zip(spreads, groups, strict=True) if one and _good(group) == most
+    ]
+    compared = sum(one is not None for one in spreads) > 1
+    best = quantity.best(means) if quantity.best and compared and means else None
     return [
         Cell(one.text(quantity.digits, quantity.spread), one.mean == best) if one else Cell("")
         for one in spreads
     ]
 
 
+def _good(group: Sequence[Record]) -> int:
+    return sum(record.psnr is not None for record in group)
+
+
 def _counted(label: str, group: Sequence[Record]) -> str:
     """Say it where a method failed on some slices."""
-    good = sum(record.psnr is not None for record in group)
+    good = _good(group)
     return label if good == len(group) else f"{label} ({good} of {len(group)} slices)"

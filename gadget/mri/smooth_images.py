@@ -76,10 +76,12 @@ def _whitening_of_radii(kspace: Tensor, mask: Tensor) -> Tensor:
     axes = (torch.arange(n, device=mask.device) - n // 2 for n in mask.shape)
     ky, kx = torch.meshgrid(*axes, indexing="ij")
     radius = torch.sqrt((ky**2 + kx**2).float()).round().long().flatten()
-    count = torch.bincount(radius, mask.flatten().float())
-    energy = torch.bincount(radius, kspace.abs().square().sum(dim=0).flatten())
-    power = energy / count.clamp(min=1)
+    # On the CPU: the order of such sums, and so the image, would change from run to run on a GPU.
+    here = radius.cpu()
+    count = torch.bincount(here, mask.flatten().float().cpu()).to(radius.device)
+    energy = torch.bincount(here, kspace.abs().square().sum(dim=0).flatten().cpu())
+    power = energy.to(radius.device) / count.clamp(min=1)
     # What the faintest distance holds is mostly noise, and must not be raised.
-    faintest = power[count > 0].min()
+    faintest = power[power > 0].min() if power.any() else 0
     weights = torch.where(count > 0, power.sqrt() / (power + 3 * faintest).clamp(min=1e-30), 0)
     return weights[radius].reshape(mask.shape)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,12 @@ class Checkpoints:
             if self._newest.exists():
                 self._newest.replace(self._previous)
             partial.replace(self._newest)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # Torch turns a full disk into an error of its own.
+            with suppress(OSError):
+                partial.unlink()
             raise ConfigError(
-                f"The checkpoint {self._newest} cannot be written: {error.strerror}. Make room and "
+                f"The checkpoint {self._newest} cannot be written: {reason(error)}. Make room and "
                 "repeat the command; it goes on from the last checkpoint."
             ) from error
 

@@ -60,6 +60,16 @@ class TrainingConfig(BaseModel):
     """Number format of the network's layers; weights and loss are always float32."""
 
     @model_validator(mode="after")
+    def _check_patch(self) -> TrainingConfig:
+        multiple = self.network.size_multiple
+        if self.patch % multiple:
+            raise ValueError(
+                f"patch must be a multiple of {multiple}, which the network's levels halve it to, "
+                f"got {self.patch}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_noise_levels(self) -> TrainingConfig:
         if self.sigma_min >= self.sigma_max:
             raise ValueError(

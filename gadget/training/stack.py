@@ -35,8 +35,20 @@ def cut(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
     spacing
         Distance of the voxels along each axis [mm].
     """
-    axes = range(3) if isotropic(spacing) else [int(np.argmax(spacing))]
+    axes = range(3) if isotropic(spacing) else [slice_axis(volume.shape, spacing)]
     return [plane for axis in axes for plane in np.moveaxis(volume, axis, 0)]
+
+
+def slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int:
+    """Return the axis across the slices: the short one of a single slice, else the odd one out.
+
+    Slices may be thicker than the pixels are wide, or thinner, where they overlap.
+    """
+    if 1 in shape:
+        return shape.index(1)
+    with np.errstate(divide="ignore"):
+        sizes = np.log(np.asarray(spacing, np.float64))
+    return int(np.argmax(np.abs(sizes - np.median(sizes))))
 
 
 def isotropic(spacing: Sequence[float]) -> bool:

@@ -122,6 +122,11 @@ class Trainer:
                 f"The checkpoint was made by another recipe (different: {', '.join(changed)}); "
                 "restore the recipe or train into another folder."
             )
+        if state["step"] > self.config.steps:
+            raise ConfigError(
+                f"The checkpoint has {state['step']} updates, more than the {self.config.steps} "
+                "that the recipe asks for; ask for more, or train into another folder."
+            )
         self.step = state["step"]
         self.retreats = state.get("retreats", 0)
         self.denoiser.load_state_dict(state["weights"])

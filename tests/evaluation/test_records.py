@@ -69,6 +69,13 @@ def test_the_best_of_every_column_stands_out(methods):
     assert not any(marks[0][4:] + marks[1][4:])
 
 
+def test_who_gave_up_on_a_slice_is_not_the_best(methods):
+    records = [record(methods[0], psnr=50.0), record(methods[0], number=1, note="out of ideas")]
+    records += [record(methods[1], psnr=30.0), record(methods[1], number=1, psnr=20.0)]
+    (section,) = summarise(records, PATTERNS, methods).sections
+    assert [row.cells[0].best for row in section.rows] == [False, True]
+
+
 def test_columns_of_uncertainty_only_where_there_is_one(methods):
     plain, sure = record(methods[0], psnr=30.0), record(methods[1], psnr=1.0, within_one_sigma=0.7)
     assert len(summarise([plain], PATTERNS, methods).headings) == 6

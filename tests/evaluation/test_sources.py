@@ -79,7 +79,9 @@ def test_numpy_images_magnitude_or_complex(tmp_path, phantom):
     [
         ("flat.npy", np.ones(5), r"must hold images \[slice, y, x\] or \[y, x\], got shape \[5\]"),
         ("broken.npy", b"no array", "is no readable NumPy file"),
+        ("text.npy", np.array(["a", "b"]), "is no readable NumPy file"),
         ("broken.nii", b"no image", "is no readable NIfTI file"),
+        ("coloured.nii", np.zeros((4, 4, 4), [(c, "u1") for c in "RGB"]), "no numbers but of type"),
         ("series.nii", np.ones((4, 4, 4, 2)), r"must hold one 3D volume, got shape \[4, 4, 4, 2\]"),
     ],
 )
@@ -93,6 +95,11 @@ def test_files_that_cannot_be_used(tmp_path, name, content, message):
         nibabel.save(nibabel.Nifti1Image(content, np.eye(4)), path)
     with pytest.raises(DataError, match=message):
         next(load_cases(str(path), 1, RECEIVER))
+
+
+def test_phantoms_have_as_many_slices_as_are_asked_for():
+    for name in ("phantom:head", "phantom:fruit"):
+        assert len(list(load_cases(name, 40, RECEIVER, (16, 16)))) == 40
 
 
 def test_phantoms_need_no_file():

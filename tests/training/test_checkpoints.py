@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -109,3 +111,20 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigError, match=r"cannot be written: No space left on device\. Make ro"):
         Checkpoints(tmp_path).save(_state(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_limit_on_the_size_of_files_is_told(tmp_path):
+    """Torch's own writer notices it, and raises no error of the system."""
+    script = (
+        "import resource, sys, torch\n"
+        "from pathlib import Path\n"
+        "from gadget.training.checkpoints import Checkpoints\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))\n"
+        "Checkpoints(Path(sys.argv[1])).save({'weights': torch.zeros(5000)})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert "ConfigError: The checkpoint" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())

@@ -45,6 +45,7 @@ def test_a_recipe_is_read(recipe):
             r"precision: Input should be 'float32' or",
         ),
         ('name = "a"\nsteps = 1\npatch = 8', r"patch: .*greater than or equal to 16"),
+        ('name = "a"\nsteps = 1\npatch = 100', r"patch must be a multiple of 16.*got 100"),
         (
             'name = "a"\nsteps = 1\nsigma_min = 3\nsigma_max = 2',
             r"sigma_min must be below sigma_max, got 3\.0 and 2\.0\.$",

@@ -13,6 +13,7 @@ import pytest
 from gadget.errors import DataError
 from gadget.mri.scale import image_scale
 from gadget.training.images import find_files, load_volumes
+from gadget.training.stack import slice_axis
 
 
 @pytest.fixture
@@ -71,6 +72,21 @@ def test_every_volume_of_a_4d_nifti_has_its_own_scale(tmp_path, head, name):
     assert [one.shape for one in volume] == [(72, 80)] * 6
     for first, second in zip(volume[:3], volume[3:], strict=True):
         np.testing.assert_allclose(first, second, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "across"),
+    [
+        ((128, 128, 40), (1, 1, 3), 2),
+        ((128, 128, 40), (1, 1, 0.6), 2),
+        ((40, 128, 128), (0.6, 1, 1.05), 0),
+        ((128, 1, 128), (1, 0.5, 1), 1),
+        ((128, 128, 40), (1, 1, 0), 2),
+        ((128, 100, 30), (0.9, 1, 4), 2),
+    ],
+)
+def test_the_axis_across_the_slices_is_the_odd_one_out(shape, spacing, across):
+    assert slice_axis(shape, spacing) == across
 
 
 def test_axes_of_one_point_do_not_count(tmp_path, head):

@@ -50,6 +50,13 @@ def test_more_steps_are_the_same_recipe(make_trainer):
     assert longer.config.steps == 20
 
 
+def test_fewer_steps_than_there_were_are_an_error(make_trainer, volumes):
+    trainer = make_trainer()
+    _train(trainer, volumes, 3)
+    with pytest.raises(ConfigError, match="has 3 updates, more than the 2 that the recipe asks"):
+        make_trainer(steps=2).restore(trainer.state())
+
+
 @pytest.mark.parametrize(
     ("changed", "named"), [({"batch": 3}, "batch"), ({"seed": 1, "patch": 32}, "seed, patch")]
 )

@@ -34,6 +34,11 @@ class UNetConfig(BaseModel):
     embedding: int = Field(128, ge=8)
     """Length of the noise level's embedding."""
 
+    @property
+    def size_multiple(self) -> int:
+        """What both sizes of an image must be multiples of [pixels]."""
+        return self.patch * int(2 ** (len(self.widths) - 1))
+
 
 class NoiseEmbedding(nn.Module):
     """Map the logarithm of the noise level `[batch]` to features `[batch, length]`."""
@@ -89,7 +94,7 @@ class UNet(nn.Module):
         super().__init__()
         widths, blocks = config.widths, config.blocks
         self.patch = config.patch
-        self.size_multiple = config.patch * 2 ** (len(widths) - 1)
+        self.size_multiple = config.size_multiple
         channels = 2 * config.patch**2
 
         def level(channels_in: int, channels_out: int) -> nn.ModuleList:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from gadget.evaluation.cases import Case
+from gadget.evaluation.experiment import first_image
 from gadget.evaluation.honesty import foreground
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.summary import Spread, spread
@@ -127,10 +128,13 @@ def lesion_pairs(
     ill = case.brightened(change)
     for pattern, acceleration in zip(lesion_patterns(), ACCELERATIONS, strict=True):
         for method in methods:
-            image, without = (
-                one.shown(next(method.reconstruct(one.undersampled(pattern, seed))).image)
+            found = [
+                first_image(one.title, method, one.undersampled(pattern, seed))
                 for one in (ill, case)
-            )
+            ]
+            image, without = (case.shown(one) if one is not None else None for one in found)
+            if image is None or without is None:
+                continue
             pair = LesionPair(case, acceleration, method, ill.truth, image, without)
             yield pair, [_record(pair, spot) for spot in spots]
 

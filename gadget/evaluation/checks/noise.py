@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.evaluation.experiment import first_image
 from gadget.evaluation.methods.method import Method
 from gadget.mri.kspace import KSpace
 from gadget.mri.sampling import Pattern
@@ -75,7 +76,9 @@ def noise_results(
             data = (complete * mask).astype(np.complex64)
             kspace = KSpace(data[:, None], mask[None].astype(np.float32))
             for method in methods:
-                image = next(method.reconstruct(kspace)).image
+                image = first_image(content, method, kspace)
+                if image is None:
+                    continue
                 record = NoiseRecord(
                     content=content,
                     pattern=pattern.name,

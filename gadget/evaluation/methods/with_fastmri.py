@@ -39,9 +39,8 @@ class UNet:
         `fastmri` is not installed, the weights do not fit, or there is no such device.
     """
 
-    name, label = "unet", "U-Net (fastMRI)"
-
     def __init__(self, weights: str, device: str) -> None:
+        self.name, self.label = f"unet:{weights}", f"U-Net (fastMRI, {Path(weights).stem})"
         state = _read(weights, "unet.")
         models = _models()
         self._device = select_device(device)
@@ -70,9 +69,8 @@ class VarNet:
         `fastmri` is not installed, the weights do not fit, or there is no such device.
     """
 
-    name, label = "varnet", "E2E-VarNet (fastMRI)"
-
     def __init__(self, weights: str, device: str) -> None:
+        self.name, self.label = f"varnet:{weights}", f"E2E-VarNet (fastMRI, {Path(weights).stem})"
         state = _read(weights, "varnet.")
         models = _models()
         self._device = select_device(device)

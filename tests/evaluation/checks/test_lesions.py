@@ -138,3 +138,18 @@ def test_kinds_that_found_no_place_are_left_out():
     empty = LesionRecord("a", 0, 4, "m", 9, 9, 3, 0.0, None, -0.21)
     (row,) = lesion_rows([laid, empty])
     assert (row.recovered.mean, row.missed, row.invented) == (0.9, 0, 1)
+
+
+@pytest.mark.parametrize("value", [np.nan, None])
+def test_a_method_that_fails_is_left_out(head, caplog, value):
+    def fail(image):
+        if value is None:
+            raise ValueError("no network today")
+        return image * value
+
+    broken = Knowing(head.truth, head.truth, fail)
+    sound = Knowing(head.truth, head.truth)
+    sound.name = "sound"
+    pairs = list(lesion_pairs(head, [broken, sound], 0))
+    assert [pair.method.name for pair, _ in pairs] == ["sound"] * len(ACCELERATIONS)
+    assert "No image by knowing of head" in caplog.text

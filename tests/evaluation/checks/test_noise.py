@@ -65,3 +65,16 @@ def test_methods_see_white_noise(fixed):
     assert len(loud) == 1
     assert np.linalg.norm((spike - noise)[:, loud]) == pytest.approx(SPIKE, rel=1e-4)
     assert np.abs(ifftc(seen[0].data)).max() < 6
+
+
+@pytest.mark.parametrize("error", [True, False])
+def test_a_method_that_fails_is_left_out(fixed, caplog, error):
+    def fail(image):
+        if error:
+            raise ValueError("no network today")
+        return image * np.nan
+
+    methods = [fixed("broken", fail), fixed("sound", lambda image: image)]
+    found = list(noise_results(PATTERNS, methods, coils=4, size=(64, 64), seed=0))
+    assert {one.record.method for one in found} == {"sound"}
+    assert ("no network today" if error else "not finite") in caplog.text
