@@ -120,10 +120,7 @@ def import_model(
     )
     folder = (output or Path()) / name
     weights = {f"network.{key}": value for key, value in published.weights.items()}
-    try:
-        save_model(folder, config, weights, torch.float32)
-    except OSError as error:
-        raise ConfigError(f"'{folder}' cannot be written: {error.strerror}.") from error
+    save_model(folder, config, weights, torch.float32)
     network = published.network
     say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
 

@@ -18,7 +18,7 @@ from gadget.diffusion.devices import multiplies_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
-from gadget.errors import DeviceError, WeightsError, reason
+from gadget.errors import ConfigError, DeviceError, WeightsError, reason
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -171,16 +171,25 @@ def save_model(
     weights: dict[str, Tensor],
     precision: torch.dtype = torch.float16,
 ) -> None:
-    """Write weights and the config that belongs to them; its sha256 is filled in."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write weights and the config that belongs to them; its sha256 is filled in.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be written.
+    """
     partial = folder / (WEIGHTS + ".partial")
     # Not with `save_file`, whose files nobody but their owner may read.
     content = save({k: v.to(precision).contiguous().cpu() for k, v in weights.items()})
-    partial.write_bytes(content)
     checked = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
-    partial.replace(folder / WEIGHTS)
-    partial.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
-    partial.replace(folder / CONFIG)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(folder / WEIGHTS)
+        partial.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
+        partial.replace(folder / CONFIG)
+    except OSError as error:
+        raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error
 
 
 def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:

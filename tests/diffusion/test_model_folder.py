@@ -22,7 +22,7 @@ from gadget.diffusion.model_folder import (
 )
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
-from gadget.errors import WeightsError
+from gadget.errors import ConfigError, DeviceError, WeightsError
 
 CPU = torch.device("cpu")
 
@@ -186,6 +186,21 @@ def test_impossible_configs_are_errors(model, values, named):
     _change(model, **values)
     with pytest.raises(WeightsError, match=rf"not a usable model config: {named}: .*\(got .*\)\.$"):
         load_prior(str(model), CPU)
+
+
+def test_a_device_without_room_for_the_model_is_an_error(model, monkeypatch):
+    def full(module, *_, **__):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    with pytest.raises(DeviceError, match="The memory of cpu is too full for the model tiny"):
+        load_prior(str(model), CPU)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(model, tiny_network):
+    (model / "file").touch()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        save_model(model / "file", read_config(model), {})
 
 
 def test_a_config_without_a_key_is_an_error(model):
