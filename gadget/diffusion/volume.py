@@ -35,17 +35,25 @@ class Volume:
     device
         Where to compute.
     noise_std
-        Of a sample, E|n|^2; estimated if not given.
+        Of the complex noise in a sample; estimated if not given.
+    samples
+        Solutions that every plane will have.
     upright
         Whether planes keep their orientation, which is not always the fastest.
     """
 
     def __init__(
-        self, kspace: KSpace, device: torch.device, noise_std: float | None, upright: bool
+        self,
+        kspace: KSpace,
+        device: torch.device,
+        noise_std: float | None,
+        samples: int,
+        upright: bool,
     ) -> None:
-        self.image = np.zeros(kspace.data.shape[1:], np.complex64)
+        shape = kspace.data.shape[1:]
+        self.image = np.zeros(shape, np.complex64)
         """`[z, y, x]`, as far as the planes are solved."""
-        self.std: np.ndarray | None = None
+        self.std = np.zeros(shape, np.float32) if samples > 1 else None
         """Standard deviation of the magnitude over several samples `[z, y, x]`."""
         self._noise_std = noise_std or estimate_noise_std(kspace)
         # One compression for the whole buffer: neighbouring planes stay consistent.
@@ -79,9 +87,7 @@ class Volume:
         `spread` is that of the posterior over that of the samples.
         """
         self.image[where] = samples.mean(axis=0)
-        if len(samples) > 1:
-            if self.std is None:
-                self.std = np.zeros(self.image.shape, np.float32)
+        if self.std is not None:
             self.std[where] = spread * np.std(np.abs(samples), axis=0, ddof=1)
 
     def _problem(self, plane: planes.Plane, calibration: planes.Plane | None) -> PlaneProblem:

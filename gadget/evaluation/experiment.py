@@ -39,6 +39,10 @@ class Result:
     """Of the predicted standard deviation."""
 
 
+CANNOT_RUN = (ConfigError, DeviceError, WeightsError)
+"""What is wrong with a method at every slice."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A method that gave no image."""
@@ -76,12 +80,10 @@ def run(
                     for estimate in method.reconstruct(kspace)
                 ]
                 yield max(images, key=lambda result: result.scores.psnr)
-            except (ConfigError, DeviceError, WeightsError):
+            except CANNOT_RUN:
                 raise
-            except Exception as error:
-                where = f"{method.label} on {case.title}, {pattern.label}"
-                log.warning("No image by %s: %s", where, error)
-                log.debug("The traceback of that:", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - methods fail as they like
+                _tell(method, f"{case.title}, {pattern.label}", error)
                 yield Failure(case, pattern, method, f"{type(error).__name__}: {error}")
 
 
@@ -94,24 +96,29 @@ def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
         The method cannot run here at all.
     """
     try:
-        image = next(method.reconstruct(kspace)).image
-        if not np.isfinite(image).all():
-            raise DataError(f"{method.label} gave values that are not finite.")
-        return image
-    except (ConfigError, DeviceError, WeightsError):
+        return _finite(method, next(method.reconstruct(kspace)).image)
+    except CANNOT_RUN:
         raise
-    except Exception as error:
-        log.warning("No image by %s of %s: %s", method.label, title, error)
-        log.debug("The traceback of that:", exc_info=True)
+    except Exception as error:  # noqa: BLE001 - methods fail as they like
+        _tell(method, title, error)
         return None
+
+
+def _tell(method: Method, where: str, error: Exception) -> None:
+    log.warning("No image by %s on %s: %s", method.label, where, error)
+    log.debug("The traceback of that:", exc_info=error)
+
+
+def _finite(method: Method, image: Magnitude) -> Magnitude:
+    if not np.isfinite(image).all():
+        raise DataError(f"{method.label} gave values that are not finite.")
+    return image
 
 
 def _judged(
     case: Case, pattern: Pattern, method: Method, kspace: KSpace, estimate: Estimate
 ) -> Result:
-    image = case.shown(estimate.image)
-    if not np.isfinite(image).all():
-        raise DataError(f"{method.label} gave values that are not finite.")
+    image = _finite(method, case.shown(estimate.image))
     std = case.shown(estimate.std) if estimate.std is not None else None
     return Result(
         case=case,

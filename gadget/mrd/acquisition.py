@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import ismrmrd
@@ -23,6 +24,12 @@ class Key(NamedTuple):
     def name(self) -> str:
         """The key in words."""
         return ", ".join(f"{field} {value}" for field, value in self._asdict().items())
+
+    def likeness(self, other: Key) -> tuple[int, float]:
+        """Return how well the coils of another image, better of an earlier one, describe these."""
+        same = sum(a == b for a, b in zip(self, other, strict=True))
+        age = self.repetition - other.repetition
+        return same, -age if age >= 0 else -math.inf
 
 
 def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
+from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
 from gadget.mrd.grid import LineGrid, line_position, readout_center, readout_width
 from gadget.mrd.header import Encoding, Header
@@ -21,10 +22,6 @@ from gadget.mrd.recon_data import (
     header_at,
 )
 from gadget.mri.kspace import KSpace
-
-ImageKey = tuple[int, ...]
-_SLICE = 1
-"""Place of the slice in it."""
 
 
 def to_recon_data(buffer: Buffer) -> ReconData:
@@ -86,7 +83,7 @@ def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
         for at in np.ndindex(bit.data.data.shape[:3]):
             yield _gathered(bit, at, header)
         return
-    grids: dict[ImageKey, LineGrid] = {}
+    grids: dict[Key, LineGrid] = {}
     for at in np.ndindex(bit.data.data.shape[:3]):
         if (bit.data.headers[at]["number_of_samples"] > 0).any():
             _lay_image(bit, at, header, grids)
@@ -138,12 +135,12 @@ def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
 
 
 def _lay_image(
-    bit: ReconBit, at: tuple[int, ...], header: Header, grids: dict[ImageKey, LineGrid]
+    bit: ReconBit, at: tuple[int, ...], header: Header, grids: dict[Key, LineGrid]
 ) -> None:
     """Lay the lines of one of Gadgetron's buffers on the grid of the image they belong to."""
     reference = central_header(bit.data.headers[at])
     encoding = header.encoding(reference.encoding_space_ref)
-    key = _image_key(reference)
+    key = key_of(reference)
     grid = grids.get(key)
     if grid is None:
         grid = grids[key] = _new_grid(encoding, bit.data, at, reference)
@@ -206,10 +203,10 @@ def _new_grid(
     return LineGrid(encoding, buffer.data[at].shape[0], width)
 
 
-def _references(bit: ReconBit, header: Header) -> dict[ImageKey, KSpace]:
+def _references(bit: ReconBit, header: Header) -> dict[Key, KSpace]:
     """Return the reference lines that are no image lines, by the image they were measured for."""
     buffer = bit.reference
-    found: dict[ImageKey, KSpace] = {}
+    found: dict[Key, KSpace] = {}
     if buffer is None or not buffer.data.size:
         return found
     _check(buffer)
@@ -219,25 +216,16 @@ def _references(bit: ReconBit, header: Header) -> dict[ImageKey, KSpace]:
             continue
         first = header_at(buffer.headers[at], (int(lines[0][0]), int(lines[0][1])))
         encoding = header.encoding(first.encoding_space_ref)
-        if encoding.merges_calibration or _image_key(first) in found:
+        if encoding.merges_calibration or key_of(first) in found:
             continue
         grid = _new_grid(encoding, buffer, at, first)
         _lay(buffer, at, grid)
         data, weight, _ = grid.to_dense()
-        found[_image_key(first)] = KSpace(data, weight)
+        found[key_of(first)] = KSpace(data, weight)
     return found
 
 
-def _likest(references: dict[ImageKey, KSpace], key: ImageKey) -> KSpace | None:
+def _likest(references: dict[Key, KSpace], key: Key) -> KSpace | None:
     """Return the reference lines that come closest to describing the coils of an image."""
-
-    def likeness(other: ImageKey) -> int:
-        return sum(a == b for a, b in zip(other, key, strict=True))
-
-    same_slice = [other for other in references if other[_SLICE] == key[_SLICE]]
-    return references[max(same_slice, key=likeness)] if same_slice else None
-
-
-def _image_key(header: ismrmrd.AcquisitionHeader) -> ImageKey:
-    idx = header.idx
-    return header.encoding_space_ref, idx.slice, idx.contrast, idx.phase, idx.set, idx.repetition
+    same_slice = [other for other in references if other.slice == key.slice]
+    return references[max(same_slice, key=key.likeness)] if same_slice else None

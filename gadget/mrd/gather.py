@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -253,7 +252,7 @@ class Gatherer:
         ]
         if not candidates:
             return None
-        best = max(candidates, key=lambda other: _likeness(other, key))
+        best = max(candidates, key=key.likeness)
         data, weight, _ = self._calibration[best].to_dense(keep=True)
         if data.shape[-1] != min(grid.width, grid.encoding.recon_readout):
             log.warning("The calibration lines of %s have another readout; not used.", key.name)
@@ -308,12 +307,6 @@ def _partitions_complete(grid: LineGrid, bits: int) -> bool:
     limit = grid.encoding.limits.get("kspace_encoding_step_2")
     expected = nz if limit is None else limit.maximum - limit.minimum + 1
     return grid.partitions >= expected
-
-
-def _likeness(one: Key, other: Key) -> tuple[int, float]:
-    same = sum(a == b for a, b in zip(one, other, strict=True))
-    age = other.repetition - one.repetition
-    return same, -age if age >= 0 else -math.inf
 
 
 def _finite(samples: NDArray[np.complex64]) -> bool:

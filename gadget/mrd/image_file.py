@@ -164,8 +164,17 @@ class ImageWriter:
                     f"'{self.path}' holds raw data in '{self.group}'; choose another file for the "
                     "images, or another group."
                 )
-            with self._room(self.path.stat().st_size):
-                _copy_all_but(self.group.split("/"), existing, self._file)
+            self._copy_all_but(self.group.split("/"), existing, self._file)
+
+    def _copy_all_but(self, left_out: list[str], source: h5py.Group, target: h5py.Group) -> None:
+        """Copy a group without the one below it that the path `left_out` leads to."""
+        first, *rest = left_out
+        for name in source:
+            if name != first:
+                with self._room(self.path.stat().st_size):
+                    source.copy(name, target)
+            elif rest and isinstance(source[name], h5py.Group):
+                self._copy_all_but(rest, source[name], target.require_group(name))
 
     def _write_header(self, xml: bytes) -> None:
         with self._room(len(xml)):
@@ -226,16 +235,6 @@ class ImageWriter:
         self._file.close()
         os.close(self._reserve)
         self._part.unlink(missing_ok=True)
-
-
-def _copy_all_but(left_out: list[str], source: h5py.Group, target: h5py.Group) -> None:
-    """Copy a group without the one below it that the path `left_out` leads to."""
-    first, *rest = left_out
-    for name in source:
-        if name != first:
-            source.copy(name, target)
-        elif rest and isinstance(source[name], h5py.Group):
-            _copy_all_but(rest, source[name], target.create_group(name))
 
 
 def read_images(path: Path | str, group: str | None = None) -> list[ismrmrd.Image]:

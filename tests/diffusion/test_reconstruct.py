@@ -503,3 +503,10 @@ def test_what_fails_together_is_told_and_not_hidden(measure):
     kspaces = [measure((24, 24), seed=seed).kspace for seed in range(2)]
     with pytest.raises(ReconError, match="not finite"):
         _reconstructor("fast", SmoothPrior(value=np.nan)).reconstruct_together(kspaces)
+
+
+def test_a_buffer_of_zeros_has_a_deviation_of_zeros(measure):
+    kspace = _scaled(measure((24, 24)).kspace, 0)
+    result = _reconstructor("fast", samples=2).reconstruct(kspace)
+    assert (result.method, result.std is not None) == ("fast", True)
+    assert not result.std.any()

@@ -80,25 +80,21 @@ def test_pixels_that_gadgetron_cannot_read_are_refused(dtype):
         encode(image)
 
 
-def test_int32_images_are_read_with_four_bytes_a_pixel():
-    image = ismrmrd.Image.from_array(np.zeros((2, 3), np.uint32), transpose=False)
+@pytest.mark.parametrize(
+    ("code", "stored", "like", "widened"),
+    [(2, "<i2", np.uint16, np.float32), (4, "<i4", np.uint32, np.float64)],
+)
+def test_images_of_signed_integers_are_read_and_can_be_sent_on(code, stored, like, widened):
+    image = ismrmrd.Image.from_array(np.zeros((2, 3), like), transpose=False)
     body = bytearray(encode_bytes(image)[2:])
-    body[2:4] = UINT16.pack(4)
-    body[-4:] = np.array([-5], "<i4").tobytes()
+    body[2:4] = UINT16.pack(code)
+    last = np.array([-5], stored).tobytes()
+    body[-len(last) :] = last
     received = decode(Message(MessageId.IMAGE, body))
     assert received.data.shape == (1, 1, 2, 3)
     assert received.data[0, 0, 1, 2] == -5
-    assert len(encode_bytes(received)) == 2 + 198 + 8 + 6 * 8
-
-
-def test_int16_images_are_read_and_can_be_sent_on():
-    image = ismrmrd.Image.from_array(np.zeros((2, 3), np.uint16), transpose=False)
-    body = bytearray(encode_bytes(image)[2:])
-    body[2:4] = UINT16.pack(2)
-    body[-2:] = np.array([-5], "<i2").tobytes()
-    received = decode(Message(MessageId.IMAGE, body))
-    assert received.data[0, 0, 1, 2] == -5
-    assert round_trip(received).data.dtype == np.float32
+    assert len(encode_bytes(received)) == 2 + 198 + 8 + 6 * np.dtype(widened).itemsize
+    assert round_trip(received).data.dtype == widened
 
 
 def test_attributes_with_entities_are_not_read(caplog):

@@ -109,6 +109,14 @@ def wait_until(condition, seconds: float = 20.0) -> None:
         time.sleep(0.005)
 
 
+def send_behind_the_first(scan, slices, served, prior, waiting: int) -> None:
+    """Send slices; return when the first is alone in its first evaluation and others wait."""
+    scan.send(slices[0])
+    wait_until(lambda: prior.evaluations == 1)
+    scan.send(*slices[1:])
+    wait_until(lambda: served.status().waiting == waiting)
+
+
 def open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
@@ -268,10 +276,7 @@ def test_defaults_hold_where_a_connection_names_nothing(start, slices):
 def test_a_short_scan_does_not_wait_for_a_long_one(start, prior, slices):
     served = start(depth=6)
     long = served.scan()
-    long.send(slices[0])
-    wait_until(lambda: prior.evaluations == 1)
-    long.send(*slices[1:])
-    wait_until(lambda: served.status().waiting == 5)
+    send_behind_the_first(long, slices, served, prior, waiting=5)
     short = served.scan()
     short.send(slices[0])
     wait_until(lambda: served.status().waiting == 6)
@@ -279,7 +284,8 @@ def test_a_short_scan_does_not_wait_for_a_long_one(start, prior, slices):
     (image,) = short.finish()
     assert image.slice == 0
     assert [long.next().slice for _ in range(6)] == list(range(6))
-    assert served.status().reconstructions < 10
+    # One place in the queue may have been free before the others began.
+    assert served.status().reconstructions in (7, 8)
     prior.let_through()
     assert [image.slice for image in long.finish()] == list(range(6, 10))
 
@@ -287,10 +293,7 @@ def test_a_short_scan_does_not_wait_for_a_long_one(start, prior, slices):
 def test_slices_that_wait_go_through_the_prior_together(start, prior, slices):
     served = start(depth=6)
     scan = served.scan()
-    scan.send(slices[0])
-    wait_until(lambda: prior.evaluations == 1)
-    scan.send(*slices[1:])
-    wait_until(lambda: served.status().waiting == 5)
+    send_behind_the_first(scan, slices, served, prior, waiting=5)
     prior.let_through()
     images = scan.finish()
     assert [image.slice for image in images] == list(range(10))
@@ -338,10 +341,7 @@ def test_a_scan_that_fails_leaves_no_work_behind(start, prior, slices, monkeypat
     served = start()
     threads = threading.active_count()
     scan = served.scan(steps=5)
-    scan.send(slices[0])
-    wait_until(lambda: prior.evaluations == 1)
-    scan.send(*slices[1:4])
-    wait_until(lambda: served.status().waiting == 3)
+    send_behind_the_first(scan, slices[:4], served, prior, waiting=3)
     prior.let_through(5)
     wait_until(lambda: (served.status().waiting, prior.evaluations) == (0, 6))
     prior.let_through()

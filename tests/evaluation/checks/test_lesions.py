@@ -152,4 +152,4 @@ def test_a_method_that_fails_is_left_out(head, caplog, value):
     sound.name = "sound"
     pairs = list(lesion_pairs(head, [broken, sound], 0))
     assert [pair.method.name for pair, _ in pairs] == ["sound"] * len(ACCELERATIONS)
-    assert "No image by knowing of head" in caplog.text
+    assert "No image by knowing on head" in caplog.text
