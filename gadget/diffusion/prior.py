@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gadget.mri.cuda_graphs import Replayed
+
 log = logging.getLogger(__name__)
 
 MANY = 2**31
@@ -133,6 +135,7 @@ class NetworkPrior:
         self._multiple = size_multiple
         self._half_precision = half_precision
         self._batch = MANY
+        self._evaluated = Replayed(self._evaluate)
 
     @property
     def device(self) -> torch.device:
@@ -148,7 +151,7 @@ class NetworkPrior:
                 parts = zip(
                     torch.split(x, self._batch), torch.split(levels, self._batch), strict=True
                 )
-                return torch.cat([self._evaluate(part, level) for part, level in parts])
+                return torch.cat([self._evaluated(part, level) for part, level in parts])
             except torch.OutOfMemoryError:
                 largest = min(self._batch, len(x))
                 if largest == 1:

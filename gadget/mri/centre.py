@@ -10,6 +10,7 @@ def centre_extent(mask: Tensor) -> tuple[int, int]:
 
     The block grows evenly along both axes; where one axis ends, the other grows on.
     """
+    mask = mask.cpu()  # Many questions, each of which would wait for a GPU.
     centre = [n // 2 for n in mask.shape]
 
     def measured(height: int, width: int) -> bool:

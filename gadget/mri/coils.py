@@ -45,7 +45,10 @@ def compress(kspace: Tensor, energy: float) -> Tensor:
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
     share = torch.cumsum(values, 0) / values.sum().clamp(min=1e-300)
     count = min(len(values), int((share < energy).sum()) + 1)
-    return vectors[:, :count].mH.to(kspace.dtype)
+    rows = vectors[:, :count].mH
+    # The phase of an eigenvector is open, and libraries differ: its largest entry is real here.
+    largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
+    return (rows * torch.exp(-1j * largest.angle())).to(kspace.dtype)
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ class CoilModel:
         """
         order, like = self.coefficients.shape[-1], self.coefficients
         to_y, to_x = (
-            torch.from_numpy(_polynomials(n, order)).to(like.device, like.dtype) for n in self.shape
+            torch.from_numpy(_polynomials(n, order)).to(like.device, like.dtype, non_blocking=True)
+            for n in self.shape
         )
         return (
             (torch.fft.ifftshift(to_y, 0), torch.fft.ifftshift(to_x, 0)) if corner else (to_y, to_x)

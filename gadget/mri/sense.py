@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from gadget.mri.cuda_graphs import repeat
+
 
 def varying_axes(mask: Tensor) -> tuple[int, ...]:
     """Return the axes (-2 and/or -1) along which a sampling mask `[ky, kx]` changes.
@@ -18,6 +20,7 @@ def varying_axes(mask: Tensor) -> tuple[int, ...]:
     Along any other axis the Fourier transform commutes with the mask, so it cancels in every
     normal equation and need not be computed.
     """
+    mask = mask.cpu()
     axes = [-2] if bool((mask != mask[:1]).any()) else []
     axes += [-1] if bool((mask != mask[:, :1]).any()) else []
     return tuple(axes)
@@ -137,20 +140,24 @@ def conjugate_gradient(
     def inner(a: Tensor, b: Tensor) -> Tensor:
         return torch.sum(a.conj() * b, dim=dims, keepdim=True).real
 
-    x = start
+    x = start.clone()
     residual = right - normal(x)
-    direction = residual
+    direction = residual.clone()
     energy = inner(residual, residual)
     floor = 1e-12 * inner(right, right)
-    for _ in range(iterations):
-        if bool((energy <= floor).all()):
-            break
+
+    def iterate() -> None:
         image = normal(direction)
         step = energy / inner(direction, image).clamp(min=1e-30)
-        x = x + step * direction
-        residual = residual - step * image
-        previous, energy = energy, inner(residual, residual)
-        direction = residual + (energy / previous.clamp(min=1e-30)) * direction
+        # A system that is solved stays so: its energies are rounding errors.
+        step = torch.where(energy > floor, step, 0.0)
+        x.add_(step * direction)
+        residual.sub_(step * image)
+        now = inner(residual, residual)
+        direction.mul_(now / energy.clamp(min=1e-30)).add_(residual)
+        energy.copy_(now)
+
+    repeat(iterate, iterations, x.device, finished=lambda: bool((energy <= floor).all()))
     return x
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -11,12 +13,15 @@ from gadget.diffusion.model_folder import find_model, read_config, read_weights
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError
+from gadget.mri.cuda_graphs import Replayed
 from gadget.training.checkpoints import State
 from gadget.training.config import TrainingConfig
 from gadget.training.examples import Example
 from gadget.training.ranks import Ranks
 
 GRADIENT_NORM = 1.0
+ORDINARY_UPDATES = 3
+"""Updates before one is recorded: the first ones make the optimiser's memory."""
 
 
 class Trainer:
@@ -56,14 +61,36 @@ class Trainer:
         self.denoiser.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: v.clone() for k, v in self.denoiser.state_dict().items()}
         self.optimizer = torch.optim.Adam(
-            self.denoiser.parameters(), lr=config.learning_rate, betas=(0.9, 0.99)
+            self.denoiser.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, 0.99),
+            **self._of_graphs,
         )
         self._model = self.ranks.join(self.denoiser)
+        self._pace = torch.zeros(2, device=device)
+        """Learning rate, and how far the average moves towards the weights."""
+        self._updated = self._fresh_update()
 
     def update(self, batch: Example) -> Tensor:
         """Make one step; return the weighted loss of this process's share of the batch."""
+        rate = learning_rate(self.config, self.step)
+        self.step += 1
+        following = min(1.0, 1 / (self.config.ema_share * self.step))
+        self._pace.copy_(torch.tensor([rate, following]), non_blocking=True)
+        return self._updated(*batch.to(self.device))
+
+    @property
+    def _of_graphs(self) -> dict[str, bool]:
+        """What lets a CUDA graph hold a step of Adam, for it and for the groups of its state."""
+        on_gpu = self.device.type == "cuda"
+        return {"capturable": on_gpu, "fused": on_gpu}
+
+    def _fresh_update(self) -> Callable[..., Tensor]:
+        """Return `_update`, as one launch where it can be: a GPU waits for Python otherwise."""
+        return Replayed(self._update, ORDINARY_UPDATES) if self.ranks.size == 1 else self._update
+
+    def _update(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         config = self.config
-        clean, noise, sigma = batch.to(self.device)
         noisy = (clean + sigma[:, None, None, None] * noise).to(memory_format=torch.channels_last)
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
@@ -71,21 +98,19 @@ class Trainer:
             denoised = self._model(noisy, sigma)
         loss = weighted_loss(denoised, clean, sigma, config.sigma_data).mean()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
+            group["lr"] = self._pace[0]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
         self.optimizer.step()
-        self.step += 1
         self._follow()
         return loss.detach()
 
     @torch.no_grad()
     def _follow(self) -> None:
         """Move the average towards the weights, over a fixed share of the training so far."""
-        decay = 1 - 1 / max(1.0, self.config.ema_share * self.step)
         for name, value in self.denoiser.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+            self.average[name].lerp_(value, self._pace[1])
 
     @torch.no_grad()
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -131,7 +156,10 @@ class Trainer:
         self.retreats = state.get("retreats", 0)
         self.denoiser.load_state_dict(state["weights"])
         self.average = state["average"]
+        for group in state["optimizer"]["param_groups"]:
+            group.update(self._of_graphs)
         self.optimizer.load_state_dict(state["optimizer"])
+        self._updated = self._fresh_update()
 
 
 def _different(config: TrainingConfig, made_by: str) -> list[str]:

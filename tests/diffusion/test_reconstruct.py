@@ -244,14 +244,28 @@ def test_methods_have_no_deadline_where_nothing_quicker_is_left(measure, method)
 
 @pytest.mark.gpu
 def test_a_device_that_is_out_of_memory_leaves_the_work_to_the_cpu(measure):
+    reconstructor = Reconstructor(SamplerSettings(device="cuda", steps=3))
+    reconstructor.reconstruct(measure((64, 64)).kspace)
+    torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(1e-6)
     try:
-        settings = SamplerSettings(device="cuda", steps=3)
-        result = Reconstructor(settings).reconstruct(measure((256, 256)).kspace)
+        result = reconstructor.reconstruct(measure((256, 256)).kspace)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert (result.method, result.fallback) == ("fast", None)
     assert result.details["device"].startswith("cpu")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["sense", "fast"])
+def test_a_gpu_gives_the_image_that_a_cpu_gives(measure, method):
+    scan = measure((96, 80))
+    there, again, here = (
+        Reconstructor(SamplerSettings(method=method, device=device)).reconstruct(scan.kspace).image
+        for device in ("cuda", "cuda", "cpu")
+    )
+    np.testing.assert_array_equal(there, again)
+    assert np.linalg.norm(there - here) < 0.02 * np.linalg.norm(here)
 
 
 @pytest.mark.parametrize("method", ["sense", "fft"])

@@ -179,3 +179,16 @@ def test_combination_inverts_normalised_maps():
     maps, image = _maps((8, 6)), _random(2, 8, 6)
     coil_images = maps * image[:, None]
     torch.testing.assert_close(combine(coil_images, maps), image, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.gpu
+def test_a_gpu_solves_as_a_cpu_does():
+    mask = _mask("ky", (48, 40)).cpu()
+    operator = SenseOperator(SamplingOperator(mask), _maps((48, 40)))
+    adjoint = operator.adjoint(_random(COILS, 48, 40))
+    there = SenseOperator(SamplingOperator(mask.cuda()), _maps((48, 40)).cuda())
+    for iterations in (2, 20, 20):
+        zero = torch.zeros_like(adjoint)
+        expected = operator.regularised_inverse(adjoint, zero, 0.01, iterations)
+        solved = there.regularised_inverse(adjoint.cuda(), zero.cuda(), 0.01, iterations)
+        torch.testing.assert_close(solved.cpu(), expected, rtol=1e-4, atol=1e-4)

@@ -151,3 +151,28 @@ def test_the_learning_rate_rises_stays_and_falls(make_config):
     np.testing.assert_allclose(rates[70:], np.linspace(1, 0, 31), atol=1e-12)
     config = make_config(steps=10, cooldown=0, warmup=1)
     assert learning_rate(config, 9) == pytest.approx(2e-3)
+
+
+@pytest.mark.gpu
+def test_recorded_updates_are_those_of_ordinary_ones(make_config, volumes, monkeypatch):
+    config, cuda = make_config(steps=12, precision="float32"), torch.device("cuda")
+    recorded = Trainer(config, cuda)
+    _train(recorded, volumes, 12)
+    monkeypatch.setattr("gadget.training.trainer.ORDINARY_UPDATES", 100)
+    ordinary = Trainer(config, cuda)
+    _train(ordinary, volumes, 12)
+    for name, value in ordinary.average.items():
+        torch.testing.assert_close(recorded.average[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+def test_a_training_goes_on_on_another_device(make_config, volumes, devices):
+    first, second = (Trainer(make_config(steps=16), torch.device(name)) for name in devices)
+    _train(first, volumes, 8)
+    state = first.state()
+    state["average"] = {name: value.to(second.device) for name, value in first.average.items()}
+    second.restore(state)
+    _train(second, volumes, 8)
+    assert second.step == 16
+    assert second.is_finite()

@@ -1,0 +1,180 @@
+"""CUDA graphs: the kernels of a function, recorded once and then launched together.
+
+A reconstruction is thousands of small kernels, and to launch one of them from Python takes longer
+than it runs. Other devices work as if there were no graphs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+WORTH_RECORDING = 4
+"""Fewer repetitions are over before they are recorded."""
+MOST_GRAPHS = 4
+"""Shapes of arguments that a function is recorded for; the least recently used gives way."""
+
+Signature: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
+
+
+class Recorder:
+    """Records one graph after the other, all in one pool of memory.
+
+    Graphs that share a pool overwrite each other's intermediate results, so that only one may run
+    at a time.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._last: torch.cuda.CUDAGraph | None = None
+
+    def record(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        """Do `work`, then record it; return nothing if it cannot be recorded.
+
+        What is done for the first time may build plans and take memory that no graph can hold.
+        """
+        current = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            try:
+                work()
+                return self._capture(work)
+            finally:
+                current.wait_stream(self._stream)
+
+    def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        # `torch.cuda.graph` would empty the cache of memory, which takes longer than it saves.
+        graph = torch.cuda.CUDAGraph()
+        pool = self._last.pool() if self._last is not None else None
+        try:
+            # Other threads go on taking memory meanwhile, for batches to come.
+            graph.capture_begin(pool, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        except RuntimeError as error:
+            log.warning("This goes on without a CUDA graph, which is slower: %s", error)
+            # The pool still waits for the end of the recording: the next begins another.
+            self._last = None
+            return None
+        # A pool lives as long as one of its graphs.
+        self._last = graph
+        return graph
+
+
+class Replayed:
+    """A function of tensors that is recorded when arguments of a shape come again.
+
+    Parameters
+    ----------
+    function
+        What it computes depends on its arguments and on tensors that are changed in place only;
+        nothing in it waits for the device.
+    ordinary_calls
+        How often a shape is computed in the ordinary way.
+    """
+
+    def __init__(self, function: Callable[..., Tensor], ordinary_calls: int = 1) -> None:
+        self._function = function
+        self._ordinary_calls = ordinary_calls
+        self._calls: dict[Signature, int] = {}
+        self._recorded: OrderedDict[Signature, _Recorded | None] = OrderedDict()
+        self._recorder: Recorder | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, *arguments: Tensor) -> Tensor:
+        """Return what the function returns."""
+        if not arguments[0].is_cuda:
+            return self._function(*arguments)
+        signature = tuple((a.shape, a.dtype) for a in arguments)
+        with self._lock:
+            if signature in self._recorded:
+                self._recorded.move_to_end(signature)
+                recorded = self._recorded[signature]
+                return recorded(arguments) if recorded else self._function(*arguments)
+            calls = self._calls[signature] = self._calls.get(signature, 0) + 1
+            if calls <= self._ordinary_calls:
+                return self._function(*arguments)
+            return self._record(signature, arguments)
+
+    def _record(self, signature: Signature, arguments: tuple[Tensor, ...]) -> Tensor:
+        self._recorder = self._recorder or Recorder(arguments[0].device)
+        held = tuple(argument.clone() for argument in arguments)
+        results: list[Tensor] = []
+        graph = self._recorder.record(lambda: results.append(self._function(*held)))
+        recorded = _Recorded(graph, held, results[1]) if graph is not None else None
+        self._recorded[signature] = recorded
+        if len(self._recorded) > MOST_GRAPHS:
+            oldest, _ = self._recorded.popitem(last=False)
+            del self._calls[oldest]
+        return results[0]
+
+
+class _Recorded:
+    """A recorded call."""
+
+    def __init__(
+        self, graph: torch.cuda.CUDAGraph, arguments: tuple[Tensor, ...], result: Tensor
+    ) -> None:
+        self._graph = graph
+        self._arguments = arguments
+        self._result = result
+
+    def __call__(self, arguments: tuple[Tensor, ...]) -> Tensor:
+        for held, argument in zip(self._arguments, arguments, strict=True):
+            held.copy_(argument)
+        self._graph.replay()
+        return self._result.clone()
+
+
+def repeat(
+    step: Callable[[], None], times: int, device: torch.device, finished: Callable[[], bool]
+) -> None:
+    """Take a step many times.
+
+    Parameters
+    ----------
+    step
+        Changes tensors on `device` in place, each time by the same operations.
+    times
+        How often, at most.
+    device
+        Where the tensors are.
+    finished
+        Whether further steps change nothing. A GPU is not asked: to wait for its answer takes
+        longer than a step.
+    """
+    if device.type != "cuda":
+        for _ in range(times):
+            if finished():
+                return
+            step()
+        return
+    if times < WORTH_RECORDING:
+        for _ in range(times):
+            step()
+        return
+    graph = _recorder(device).record(step)
+    again = graph.replay if graph is not None else step
+    for _ in range(times - 1):
+        again()
+
+
+_of_thread = threading.local()
+
+
+def _recorder(device: torch.device) -> Recorder:
+    """Return this thread's recorder: its graphs run one after the other."""
+    recorders: dict[torch.device, Recorder] = _of_thread.__dict__.setdefault("recorders", {})
+    if device not in recorders:
+        recorders[device] = Recorder(device)
+    return recorders[device]
