@@ -13,7 +13,8 @@ from torch import Tensor
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri import planes
 from gadget.mri.calibration import calibrate
-from gadget.mri.coils import compress, conventional_image
+from gadget.mri.coils import compress
+from gadget.mri.conventional import conventional_image
 from gadget.mri.kspace import KSpace
 from gadget.mri.noise import estimate_noise_std
 from gadget.mri.scale import image_scale

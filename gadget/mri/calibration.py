@@ -6,12 +6,15 @@ small matrix, where an iteration costs a tenth of what it costs on the whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from gadget.mri.centre import centre_extent
-from gadget.mri.coils import CoilModel, compress, conventional_image, normalise
-from gadget.mri.joint_fit import fit_jointly
+from gadget.mri.coils import CoilModel, compress, normalise
+from gadget.mri.conventional import conventional_image, natural_image
+from gadget.mri.joint_fit import Search, fit_jointly
 from gadget.mri.sense import SamplingOperator, combine
 from gadget.mri.smooth_images import locally_dominant, low_resolution
 
@@ -23,8 +26,10 @@ MARGIN = 8
 """Points along the edge of that part that are not compared: those beyond it reach them."""
 FIRST_ORDER = 3
 """Polynomial coefficients of the first estimate, along an axis."""
-ORDER = 8
-"""Polynomial coefficients along an axis."""
+WITH_CENTRE = Search(order=8, steps=10, iterations=40, natural=False)
+"""Where the centre is complete, the first estimate is close."""
+WITHOUT_CENTRE = Search(order=6, steps=20, iterations=160, natural=True)
+"""Elsewhere the large shapes of the image and the structure are found together or not at all."""
 
 
 def calibrate(
@@ -48,9 +53,13 @@ def calibrate(
     if not compared.any():
         part, compared = (slice(None), slice(None)), mask
     small = kspace[:, part[0], part[1]] * compared
-    model = fit_jointly(small, compared, _first_estimate(small, mask[part]))
-    model = model.on((mask.shape[0], mask.shape[1]))
-    return model, conventional_image(sampling, model.maps, data)
+    extents = zip(centre_extent(mask), mask.shape, strict=True)
+    complete = all(extent >= min(MIN_CENTRE, size) for extent, size in extents)
+    first = _first_estimate(small, mask[part], complete)
+    model = fit_jointly(small, compared, first, WITH_CENTRE if complete else WITHOUT_CENTRE)
+    model = replace(model, shape=(mask.shape[0], mask.shape[1]), final=not complete)
+    image = conventional_image if complete else natural_image
+    return model, image(sampling, model.maps, data)
 
 
 def _middle(size: int) -> slice:
@@ -72,9 +81,8 @@ def _compared(mask: Tensor) -> Tensor:
     return compared
 
 
-def _first_estimate(kspace: Tensor, mask: Tensor) -> CoilModel:
+def _first_estimate(kspace: Tensor, mask: Tensor, complete: bool) -> CoilModel:
     """Fit polynomials of few degrees to smooth coil images, whatever those can be had from."""
-    complete = min(centre_extent(mask)) >= MIN_CENTRE
     smooth = (low_resolution if complete else locally_dominant)(kspace, mask)
     # Combined, an image has the phase of its strongest virtual coil.
     strongest = torch.tensordot(compress(smooth, 0.0)[0], smooth, dims=1)
@@ -82,5 +90,4 @@ def _first_estimate(kspace: Tensor, mask: Tensor) -> CoilModel:
     shape = (mask.shape[0], mask.shape[1])
     flat = CoilModel(smooth.new_zeros(len(smooth), FIRST_ORDER, FIRST_ORDER), shape)
     everywhere = SamplingOperator(torch.ones_like(mask))
-    fitted = flat.refitted(image, everywhere, torch.fft.ifftshift(smooth, (-2, -1)))
-    return fitted.raised(ORDER)
+    return flat.refitted(image, everywhere, torch.fft.ifftshift(smooth, (-2, -1)))

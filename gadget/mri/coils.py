@@ -1,4 +1,4 @@
-"""Coil structure: compression, smooth maps, and the image that belongs to them.
+"""Coil structure: compression and smooth maps.
 
 Maps are `[coil, y, x]` with ``sum_c |S_c|^2 = 1``: the combined image then carries the
 root-sum-of-squares brightness of the coil images, and no pixel is amplified.
@@ -15,11 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gadget.mri.sense import SamplingOperator, SenseOperator
+from gadget.mri.sense import SamplingOperator
 
-IMAGE_ITERATIONS = 15
-IMAGE_WEIGHT = 1e-3
-"""Pull to zero of the conventional image, relative to the unit norm of the encoding operator."""
 FIT_PENALTY = 1e-4
 """Pull of a fit to the previous one, relative to the image's mean power."""
 LEAST_PENALTY = 1e-30
@@ -57,16 +54,15 @@ class CoilModel:
 
     coefficients: Tensor
     shape: tuple[int, int]
+    final: bool = False
+    """Whether no fit to an image betters it: without the centre of k-space, what is wrong with the
+    image is wrong with the structure that fits it."""
 
     @property
     def maps(self) -> Tensor:
         """The normalised maps `[coil, y, x]`."""
         to_y, to_x = self.bases()
         return normalise(to_y @ self.coefficients @ to_x.mT)
-
-    def on(self, shape: tuple[int, int]) -> CoilModel:
-        """The same structure over the same field of view, on another matrix."""
-        return replace(self, shape=shape)
 
     def raised(self, order: int) -> CoilModel:
         """The same structure with room for more detail."""
@@ -114,14 +110,6 @@ class CoilModel:
         return (
             (torch.fft.ifftshift(to_y, 0), torch.fft.ifftshift(to_x, 0)) if corner else (to_y, to_x)
         )
-
-
-def conventional_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
-    """Return the CG-SENSE image `[y, x]`."""
-    operator = SenseOperator(sampling, maps)
-    adjoint = operator.adjoint(data)
-    zero = torch.zeros_like(adjoint)
-    return operator.regularised_inverse(adjoint, zero, IMAGE_WEIGHT, IMAGE_ITERATIONS)
 
 
 def normalise(maps: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gadget.mri.coils import conventional_image
+from gadget.mri.conventional import conventional_image
+from gadget.mri.natural_images import natural_amplitudes
 from gadget.mri.sense import SamplingOperator, SenseOperator
 
 SEED = 0
@@ -14,10 +15,9 @@ SEED = 0
 def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> float:
     """Return the root mean square error of the conventional image `[y, x]`.
 
-    A random image of the same energy, with the amplitudes ~ 1/k that natural images have (Field,
-    Relations between the statistics of natural images and the response properties of cortical
-    cells, J Opt Soc Am A 1987, doi:10.1364/JOSAA.4.002379), is measured without noise and
-    reconstructed in the same way: what is lost is what the measurement does not determine.
+    A random image of the same energy, with the spectrum of natural images, is measured without
+    noise and reconstructed in the same way: what is lost is what the measurement does not
+    determine.
 
     Parameters
     ----------
@@ -36,6 +36,4 @@ def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> f
 def _natural_image(shape: tuple[int, int]) -> Tensor:
     generator = torch.Generator().manual_seed(SEED)
     noise = torch.view_as_complex(torch.randn(*shape, 2, generator=generator))
-    ky, kx = (torch.fft.fftfreq(n, 1 / n) for n in shape)
-    amplitude = torch.rsqrt(1 + ky[:, None] ** 2 + kx**2)
-    return torch.fft.ifft2(noise * amplitude, norm="ortho")
+    return torch.fft.ifft2(noise * natural_amplitudes(shape), norm="ortho")

@@ -7,28 +7,45 @@ made of polynomials, whose higher degrees are what the regularisation holds back
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from gadget.mri.coils import CoilModel, conventional_image
+from gadget.mri.coils import CoilModel
+from gadget.mri.conventional import conventional_image
+from gadget.mri.natural_images import natural_amplitudes
 from gadget.mri.sense import SamplingOperator, conjugate_gradient
 
-STEPS = 10
-"""Gauss-Newton steps."""
-ITERATIONS = 40
-"""Conjugate-gradient iterations of a step, at most."""
 WEIGHT = 1 / 180
 """Regularisation of the first step, relative to the data's mean power; it is halved at each."""
 DEGREE_WEIGHT = 0.3
 """How fast the regularisation of coefficients rises with their degree."""
 
 
-def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel) -> CoilModel:
+@dataclass(frozen=True)
+class Search:
+    """How image and coil structure are looked for."""
+
+    order: int
+    """Polynomial coefficients along an axis."""
+    steps: int
+    """Gauss-Newton steps."""
+    iterations: int
+    """Conjugate-gradient iterations of a step, at most."""
+    natural: bool
+    """Whether the image is expected to have the spectrum of natural images, or a flat one. Where
+    lines near the centre of k-space are missing, the least image would be one without its large
+    shapes, and the structure would make up for them."""
+
+
+def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) -> CoilModel:
     """Return the coil structure that explains a measurement together with some image.
 
-    Minimises ``sum_c |M F (S_c m) - y_c|^2 + weight (|m|^2 + |W^-1 s|^2)`` over the image m and the
-    coefficients s of the structure S, beginning at `start`. The pull is to zero and not to `start`,
-    which is wrong where an object touches the edge of the field of view.
+    Minimises ``sum_c |M F (S_c m) - y_c|^2 + weight (|V^-1 F m|^2 + |W^-1 s|^2)`` over the image m
+    and the coefficients s of the structure S, beginning at `start`; V are the amplitudes that are
+    expected of an image. The pull is to zero and not to `start`, which is wrong where an object
+    touches the edge of the field of view.
 
     Parameters
     ----------
@@ -36,20 +53,25 @@ def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel) -> CoilModel:
         Centred k-space `[coil, ky, kx]`, zero where not measured, and its measured points
         `[ky, kx]`.
     start
-        A first estimate, with room for as much detail as is to be found.
+        A first estimate.
+    search
+        How to go on from there.
     """
-    fit = _JointFit(kspace, mask, start)
+    fit = _JointFit(kspace, mask, start.raised(search.order), search)
     weight = WEIGHT
-    for _ in range(STEPS):
+    for _ in range(search.steps):
         fit.step(weight)
         weight /= 2
     return fit.model
 
 
 class _JointFit:
-    """The unknowns as one vector `[pixel + coil x degree x degree]`, as they are known so far."""
+    """The unknowns as one vector, as they are known so far.
 
-    def __init__(self, kspace: Tensor, mask: Tensor, start: CoilModel) -> None:
+    ``V^-1 F m`` and ``W^-1 s``: `[ky x kx + coil x degree x degree]`.
+    """
+
+    def __init__(self, kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) -> None:
         pixels = mask.numel()
         power = kspace.abs().square().sum().clamp(min=1e-30)
         self._sampling = SamplingOperator(mask)
@@ -60,12 +82,16 @@ class _JointFit:
         size = torch.hypot(degree[:, None].float(), degree.float())
         # All unknowns then change the data by about as much.
         self._scale = pixels**-0.5 / (1 + DEGREE_WEIGHT * size)
+        self._iterations = search.iterations
+        flat = torch.ones(start.shape, device=mask.device)
+        self._amplitudes = natural_amplitudes(start.shape, mask.device) if search.natural else flat
         image = conventional_image(self._sampling, start.maps, self._data)
-        image, coefficients = torch.fft.ifftshift(image), start.coefficients / self._scale
+        spectrum = _transformed(torch.fft.ifftshift(image)) / self._amplitudes
+        coefficients = start.coefficients / self._scale
         # What the image gains the coefficients lose: the same data, regularised evenly.
-        energies = (image.abs().square().sum(), coefficients.abs().square().sum().clamp(min=1e-30))
-        balance = (energies[1] / energies[0].clamp(min=1e-30)) ** 0.25
-        self._unknowns = _joined(image * balance, coefficients / balance)
+        energies = [x.abs().square().sum().clamp(min=1e-30) for x in (spectrum, coefficients)]
+        balance = (energies[1] / energies[0]) ** 0.25
+        self._unknowns = _joined(spectrum * balance, coefficients / balance)
 
     @property
     def model(self) -> CoilModel:
@@ -87,14 +113,15 @@ class _JointFit:
             coil_images = sampling.adjoint(data)
             of_image = (maps.conj() * coil_images).sum(dim=0)
             of_coefficients = self._to_y.mT @ (image.conj() * coil_images) @ self._to_x
-            return _joined(of_image, of_coefficients * self._scale)
+            of_spectrum = _transformed(of_image) * self._amplitudes
+            return _joined(of_spectrum, of_coefficients * self._scale)
 
         residual = self._data - sampling.forward(maps * image)
         change = conjugate_gradient(
             lambda x: adjoint(derivative(x)) + weight * x,
             adjoint(residual) - weight * self._unknowns,
             torch.zeros_like(self._unknowns),
-            ITERATIONS,
+            self._iterations,
             dims=(0,),
         )
         self._unknowns = self._unknowns + change
@@ -103,10 +130,16 @@ class _JointFit:
         return self._to_y @ (coefficients * self._scale) @ self._to_x.mT
 
     def _split(self, unknowns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the image `[y, x]` and the scaled coefficients."""
         shape = self._start.shape
-        image, coefficients = unknowns.tensor_split([shape[0] * shape[1]])
-        return image.reshape(shape), coefficients.reshape(self._start.coefficients.shape)
+        spectrum, coefficients = unknowns.tensor_split([shape[0] * shape[1]])
+        image = torch.fft.ifft2(spectrum.reshape(shape) * self._amplitudes, norm="ortho")
+        return image, coefficients.reshape(self._start.coefficients.shape)
 
 
-def _joined(image: Tensor, coefficients: Tensor) -> Tensor:
-    return torch.cat([image.flatten(), coefficients.flatten()])
+def _transformed(image: Tensor) -> Tensor:
+    return torch.fft.fft2(image, norm="ortho")
+
+
+def _joined(spectrum: Tensor, coefficients: Tensor) -> Tensor:
+    return torch.cat([spectrum.flatten(), coefficients.flatten()])

@@ -8,7 +8,8 @@ import torch
 
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.diffusion.samplers.problem import Problem
-from gadget.mri.coils import CoilModel, conventional_image
+from gadget.mri.coils import CoilModel
+from gadget.mri.conventional import conventional_image
 from gadget.mri.fourier import fftc
 from gadget.mri.patterns import random_lines, uniform_lines
 from gadget.mri.sense import SamplingOperator

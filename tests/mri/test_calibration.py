@@ -75,6 +75,18 @@ def test_irregular_lines_need_no_centre(measure, seed):
     assert np.median(scan.map_error(coils.maps.numpy())) < 0.005
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_missing_around_the_centre_is_not_made_up_for_by_the_coils(measure, seed):
+    lines = np.zeros(96, bool)
+    lines[np.random.default_rng(seed).choice(96, 30, replace=False)] = True
+    lines[46:51] = False
+    mask = np.broadcast_to(lines[:, None], (96, 96))
+    scan = measure((96, 96), coils=8, mask=mask, noise=0.005)
+    coils, *_ = _calibrated(scan)
+    assert coils.final
+    assert np.median(scan.map_error(coils.maps.numpy())) < 6e-4
+
+
 def test_the_image_explains_the_data_down_to_the_noise(measure):
     scan = measure(noise=0.05, acceleration=2)
     coils, image, sampling, data = _calibrated(scan)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.mri.coils import conventional_image
+from gadget.mri.conventional import conventional_image
 from gadget.mri.expected_error import expected_error
 from gadget.mri.phantom import head_slice
 from gadget.mri.sense import SamplingOperator, SenseOperator

@@ -147,7 +147,8 @@ class _Chain:
             self.images, image = self.images / factor, image / factor
             self._data = self._data / factor
             self.noise = max(self.noise / factor, LEAST_NOISE)
-        self._learn(self._coils.refitted(image, self._sampling, self._data))
+        coils = self._coils
+        self._learn(coils if coils.final else coils.refitted(image, self._sampling, self._data))
 
     def _learn(self, coils: CoilModel) -> None:
         self._coils = coils
