@@ -13,6 +13,7 @@ from gadget.diffusion.samplers import fast
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import complex_noise
+from gadget.mri.coils import CoilModel
 from gadget.mri.expected_error import expected_error
 
 
@@ -205,6 +206,19 @@ def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
     )
     right = case.distance(_fast(case).images[0].numpy())
     assert case.distance(_fast(case, problem=wrong).images[0].numpy() / factor) < 1.2 * right
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_fast_refits_the_coils_unless_they_are_final(gaussian, monkeypatch, final):
+    fits = []
+    refitted = CoilModel.refitted
+    monkeypatch.setattr(
+        CoilModel, "refitted", lambda *arguments: fits.append(arguments) or refitted(*arguments)
+    )
+    case = gaussian()
+    coils = replace(case.problem.coils, final=final)
+    _fast(case, steps=9, problem=replace(case.problem, coils=coils))
+    assert len(fits) == (0 if final else 4)
 
 
 def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
