@@ -23,6 +23,8 @@ from gadget.stream.warm_up import warm_up
 FINISH_SECONDS = 600.0
 SHORTAGE_SECONDS = 0.5
 """Pause when a connection could not be accepted for want of file descriptors or threads."""
+WAKE_SECONDS = 1.0
+"""A signal that comes just before a wait does not end it: Python handles it at the next."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ class ResidentServer:
             self._listener.setblocking(False)
             selector.register(self._listener, selectors.EVENT_READ)
             selector.register(self._ear, selectors.EVENT_READ)
-            while all(key.fileobj is not self._ear for key, _ in selector.select()):
+            while all(key.fileobj is not self._ear for key, _ in selector.select(WAKE_SECONDS)):
                 self._accept()
             while self._accept():  # whoever was connected before the signal is served
                 pass
