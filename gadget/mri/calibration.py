@@ -53,9 +53,10 @@ def calibrate(
     if not compared.any():
         part, compared = (slice(None), slice(None)), mask
     small = kspace[:, part[0], part[1]] * compared
-    extents = zip(centre_extent(mask), mask.shape, strict=True)
+    near = mask[part]
+    extents = zip(centre_extent(near), near.shape, strict=True)
     complete = all(extent >= min(MIN_CENTRE, size) for extent, size in extents)
-    first = _first_estimate(small, mask[part], complete)
+    first = _first_estimate(small, near, complete)
     model = fit_jointly(small, compared, first, WITH_CENTRE if complete else WITHOUT_CENTRE)
     model = replace(model, shape=(mask.shape[0], mask.shape[1]), final=not complete)
     image = conventional_image if complete else natural_image

@@ -134,7 +134,8 @@ def conjugate_gradient(
 ) -> Tensor:
     """Solve ``normal(x) = right`` for a Hermitian positive definite `normal`.
 
-    `dims` are the axes of one system; any other axis holds independent systems.
+    `dims` are the axes of one system; any other axis holds independent systems. A GPU is told of
+    `normal` once and repeats it: it must not wait for the device, nor change what it is made of.
     """
 
     def inner(a: Tensor, b: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ FINISH_SECONDS = 600.0
 SHORTAGE_SECONDS = 0.5
 """Pause when a connection could not be accepted for want of file descriptors or threads."""
 WAKE_SECONDS = 1.0
-"""A signal that comes just before a wait does not end it: Python handles it at the next."""
+"""Longest wait for a connection: a signal that comes just before one is handled after it."""
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ Few noise levels, started from the conventional image at a level that its expect
 to the measured data by the proximal step of the receiver's noise model (Chung et al., Decomposed
 diffusion sampler, ICLR 2024), and noise of the next level is added (Zhu et al., Denoising diffusion
 models for plug-and-play image restoration, CVPR workshops 2023). Every other level, coil structure
-and intensity scale are found anew from the better image.
+(unless it is final) and intensity scale are found anew from the better image.
 """
 
 from __future__ import annotations
