@@ -9,11 +9,16 @@ from gadget.stream.node import Session, node
 @node("gadget.nodes.settings:PrewhitenSettings", takes=(MessageId.ACQUISITION,))
 def prewhiten(session: Session) -> None:
     """Whiten every readout with the covariance of the noise readouts before it."""
+    from threadpoolctl import threadpool_limits
+
     from gadget.mrd.whiten import Prewhitener
 
     whitener = Prewhitener(session.header)
-    for acquisition in session:
-        for white in whitener.add(acquisition):
+    # A readout is too little to share: the second thread would only spin, and keep a processor
+    # from the nodes that follow.
+    with threadpool_limits(1, "blas"):
+        for acquisition in session:
+            for white in whitener.add(acquisition):
+                session.send(white)
+        for white in whitener.finish():
             session.send(white)
-    for white in whitener.finish():
-        session.send(white)

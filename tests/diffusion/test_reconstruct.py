@@ -258,8 +258,11 @@ def test_a_device_that_is_out_of_memory_leaves_the_work_to_the_cpu(measure):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["sense", "fast"])
-def test_a_gpu_gives_the_image_that_a_cpu_gives(measure, method):
-    scan = measure((96, 80))
+@pytest.mark.parametrize("centre", [True, False])
+def test_a_gpu_gives_the_image_that_a_cpu_gives(measure, method, centre):
+    lines = np.random.default_rng(0).random(96) < 0.4
+    lines[44:52] = centre
+    scan = measure((96, 80), mask=np.broadcast_to(lines[:, None], (96, 80)))
     there, again, here = (
         Reconstructor(SamplerSettings(method=method, device=device)).reconstruct(scan.kspace).image
         for device in ("cuda", "cuda", "cpu")

@@ -6,14 +6,18 @@ import gzip
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import ismrmrd
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gadget.diffusion.model_folder import read_config
 from gadget.errors import ConfigError, StreamError
+from gadget.mrd.header import parse_header
 from gadget.mri.fourier import fftc
+from gadget.nodes.prewhiten import prewhiten
 from gadget.nodes.settings import ReconstructSettings
 from gadget.stream.address import Address
 from gadget.stream.codec import decode_all, encode_bytes
@@ -168,6 +172,21 @@ def test_nodes_do_the_same_when_gadgetron_starts_them(run, scan, monkeypatch):
 def test_a_fourier_transform_needs_little(run, scan, without, package):
     without(package)
     assert len(run(_chain(method="fft"), XML, scan[1])) == 2
+
+
+def test_whitening_leaves_the_other_processors_to_the_other_nodes():
+    class Session:
+        header = parse_header(XML)
+        threads: ClassVar[set[int]] = set()
+
+        def __iter__(self):
+            pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
+            self.threads.update(pool["num_threads"] for pool in pools)
+            return iter(())
+
+    with threadpool_limits(2, "blas"):
+        prewhiten.function(Session())
+    assert Session.threads == {1}
 
 
 def test_a_broken_package_is_an_error_and_no_fallback(run, scan, without):
