@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from gadget.mrd.image_file import read_images
-from gadget.mrd.simulate import write_simulation
-from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.simulation.simulate import write_simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
 pytestmark = pytest.mark.gadgetron
 

@@ -12,16 +12,16 @@ import pytest
 from gadget.mrd import flags
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
-from gadget.mrd.raw_file import RawFile
-from gadget.mrd.simulate import write_simulation
-from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.simulation.simulate import write_simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan
 from gadget.mri.noise import estimate_noise_std
 from gadget.nodes.documentation import NODES, TABLE, rewrite, settings_of, settings_table
-from gadget.stream.codec import decode, decode_all
 from gadget.stream.configuration import parse_xml
+from gadget.stream.host.pipeline import read_pipeline
 from gadget.stream.node import resolve
-from gadget.stream.pipeline import read_pipeline
 from gadget.stream.settings import read_settings
+from gadget.stream.wire.codec import decode, decode_all
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "pipelines"

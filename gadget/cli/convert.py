@@ -59,7 +59,7 @@ def convert(
 
 
 def _header_of_raw(path: Path) -> bytes:
-    from gadget.mrd.raw_file import RawFile
+    from gadget.mrd.raw.raw_file import RawFile
 
     with RawFile(path) as raw:
         return raw.header_xml
@@ -73,9 +73,9 @@ def _header(path: Path, group: str | None) -> bytes | None:
     ConfigError
         Groups of images have different ones.
     """
-    from gadget.mrd.ismrmrd_source import image_groups
-    from gadget.mrd.raw_file import open_hdf5
-    from gadget.mrd.raw_source import read_text
+    from gadget.mrd.raw.ismrmrd_source import image_groups
+    from gadget.mrd.raw.raw_file import open_hdf5
+    from gadget.mrd.raw.raw_source import read_text
 
     with open_hdf5(path) as file:
         beside = [group] if group is not None else image_groups(file)

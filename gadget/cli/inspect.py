@@ -11,7 +11,7 @@ import typer
 from gadget.cli.console import console, results, say
 
 if TYPE_CHECKING:
-    from gadget.mrd.inspection_facts import EncodingFacts, FileFacts, NoiseFacts, SpaceFacts
+    from gadget.mrd.inspection.facts import EncodingFacts, FileFacts, NoiseFacts, SpaceFacts
 
 HEIGHT = 8
 """Of the picture in the terminal, in lines."""
@@ -37,8 +37,8 @@ def inspect(
     Example: score-gadget inspect raw.h5
     """
     from gadget.errors import DataError
-    from gadget.mrd.inspection import inspect_file
-    from gadget.mrd.inspection_picture import draw, save_picture
+    from gadget.mrd.inspection.inspect_file import inspect_file
+    from gadget.mrd.inspection.picture import draw, save_picture
 
     with console.status(f"reading {file}"):
         found = inspect_file(file, group)

@@ -107,7 +107,7 @@ def models() -> Iterator[Finding]:
 
 def nodes() -> Iterator[Finding]:
     """Check that nodes start the way Gadgetron and the embedded host start them."""
-    from gadget.stream.pipeline import find_pipeline, read_pipeline
+    from gadget.stream.host.pipeline import find_pipeline, read_pipeline
 
     try:
         path = find_pipeline(PIPELINE)
@@ -128,7 +128,7 @@ def nodes() -> Iterator[Finding]:
 
 def server() -> Iterator[Finding]:
     """Tell whether there is a Gadgetron here, and whether it finds the pipelines and the nodes."""
-    from gadget.stream.pipeline import find_pipeline
+    from gadget.stream.host.pipeline import find_pipeline
 
     binary = shutil.which("gadgetron")
     if binary is None:

@@ -14,7 +14,7 @@ from gadget.errors import ConfigError, StreamError
 
 if TYPE_CHECKING:
     from gadget.stream.node import Node
-    from gadget.stream.resident import ResidentServer
+    from gadget.stream.resident.resident_server import ResidentServer
 
 DEFAULT_BIND = "127.0.0.1:18000"
 
@@ -61,7 +61,7 @@ def node(
     context.obj = bind
     if context.invoked_subcommand is not None:
         return
-    from gadget.stream.address import Address, listen, parse_address
+    from gadget.stream.wire.address import Address, listen, parse_address
 
     address = parse_address(bind)
     defaults = _read_properties(properties or [])
@@ -69,8 +69,8 @@ def node(
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
     warn_if_open(address)
-    from gadget.stream.engine import Engine
-    from gadget.stream.resident import ResidentServer
+    from gadget.stream.resident.engine import Engine
+    from gadget.stream.resident.resident_server import ResidentServer
 
     engine = Engine(model, device)
     server = ResidentServer(listener, engine, _served(), depth=queue, defaults=defaults)
@@ -94,8 +94,8 @@ def status(
 
     Example: score-gadget node status --address 127.0.0.1:18000
     """
-    from gadget.stream.address import parse_address
-    from gadget.stream.status import ask
+    from gadget.stream.resident.status import ask
+    from gadget.stream.wire.address import parse_address
 
     told = ask(parse_address(address or context.obj))
     say(told.identity)
@@ -118,8 +118,8 @@ def _read_properties(texts: list[str]) -> dict[str, str]:
 
 
 def _served() -> Node:
+    from gadget.stream.host.pipeline import SERVED
     from gadget.stream.node import resolve
-    from gadget.stream.pipeline import SERVED
 
     node: Node = resolve(f"{SERVED.module}:{SERVED.target}")
     return node

@@ -86,7 +86,7 @@ def replay(
     """
     from gadget.cohort.exports import Export, Kind
     from gadget.cohort.recipe import Recipe, prepare_pipeline
-    from gadget.stream.address import parse_address
+    from gadget.stream.wire.address import parse_address
 
     if server is not None:
         parse_address(server)

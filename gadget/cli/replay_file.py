@@ -12,7 +12,7 @@ from gadget.cohort.exports import open_writers
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.image_file import ImageWriter
-from gadget.mrd.raw_file import RawFile
+from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.tally import Tally
 
 if TYPE_CHECKING:

@@ -36,9 +36,9 @@ def serve(
 
     Example: score-gadget serve --bind 0.0.0.0 --port 9002 --config score_hybrid.xml
     """
-    from gadget.stream.address import Address, listen
-    from gadget.stream.pipeline import find_pipeline, read_pipeline
-    from gadget.stream.server import ScanServer
+    from gadget.stream.host.pipeline import find_pipeline, read_pipeline
+    from gadget.stream.server.scan_server import ScanServer
+    from gadget.stream.wire.address import Address, listen
 
     log_as_a_server()
     pipeline = read_pipeline(find_pipeline(config))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from gadget.cli.console import console
-from gadget.stream.address import Address
+from gadget.stream.wire.address import Address
 
 KILLED = 128
 

@@ -34,8 +34,8 @@ def simulate(
 
     Example: score-gadget simulate raw.h5 --coils 16 --acceleration 6
     """
-    from gadget.mrd.simulate import write_simulation
-    from gadget.mrd.simulated_scan import SimulatedScan
+    from gadget.mrd.simulation.simulate import write_simulation
+    from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
     scan = SimulatedScan(matrix, coils, slices, acceleration, centre_fraction, noise, seed)
     write_simulation(output, scan)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from gadget.mrd.export import FolderWriter
+    from gadget.mrd.export.writers import FolderWriter
 
 
 Kind: TypeAlias = Literal["png", "nifti", "dicom"]
@@ -62,7 +62,7 @@ def exported(export: Export, stem: str) -> bool:
 
 
 def _let_one_warn(writers: Sequence[FolderWriter]) -> None:
-    from gadget.mrd.export import SeriesWriter
+    from gadget.mrd.export.writers import SeriesWriter
 
     for writer in [one for one in writers if isinstance(one, SeriesWriter)][1:]:
         writer.warns = False
@@ -71,13 +71,13 @@ def _let_one_warn(writers: Sequence[FolderWriter]) -> None:
 def _open(export: Export, header_xml: bytes | None, stem: Path) -> FolderWriter:
     folder = export.folder / stem.parent
     if export.kind == "png":
-        from gadget.mrd.png import PngWriter
+        from gadget.mrd.export.png import PngWriter
 
         return PngWriter(folder, stem.name)
     if export.kind == "nifti":
-        from gadget.mrd.nifti import NiftiWriter
+        from gadget.mrd.export.nifti import NiftiWriter
 
         return NiftiWriter(folder, stem.name, header_xml)
-    from gadget.mrd.dicom import DicomWriter
+    from gadget.mrd.export.dicom import DicomWriter
 
     return DicomWriter(folder, stem.name, header_xml)

@@ -17,7 +17,7 @@ from gadget.cohort.events import Event, Outcome
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.cohort.worker import Order
-from gadget.stream import launch
+from gadget.stream.host import launch
 
 TERMINATE_SECONDS = 15.0
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from gadget.errors import ConfigError
 from gadget.stream.configuration import parse_xml, serialize
+from gadget.stream.host.pipeline import OWN_NODES, SERVED
 from gadget.stream.node import resolve
-from gadget.stream.pipeline import OWN_NODES, SERVED
 from gadget.stream.settings import read_settings
 
 

@@ -10,7 +10,7 @@ from gadget.cohort.exports import Export
 from gadget.cohort.node_settings import override, own_settings
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ConfigError, WeightsError
-from gadget.stream.pipeline import find_pipeline, parse_pipeline
+from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from gadget import __version__
 from gadget.cohort.recipe import Recipe, model_checksums
 from gadget.errors import ConfigError, DataError
-from gadget.mrd.raw_file import open_hdf5
+from gadget.mrd.raw.raw_file import open_hdf5
 
 ATTRIBUTE = "score_gadget"
 """Attribute of the group of the images."""

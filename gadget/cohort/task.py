@@ -20,11 +20,11 @@ from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
 from gadget.errors import ConfigError, DataError, ReconError, reason
 from gadget.mrd.image_file import ImageWriter, read_images
-from gadget.mrd.raw_file import RawFile, open_hdf5
+from gadget.mrd.raw.raw_file import RawFile, open_hdf5
 from gadget.mrd.tally import Tally
 from gadget.stream.client import run_on_server
-from gadget.stream.host import run_pipeline
-from gadget.stream.pipeline import parse_pipeline
+from gadget.stream.host.pipeline import parse_pipeline
+from gadget.stream.host.run import run_pipeline
 from gadget.stream.progress import Progress
 
 log = logging.getLogger(__name__)

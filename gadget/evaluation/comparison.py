@@ -16,8 +16,8 @@ from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.image_file import read_images
 from gadget.mrd.meta import STD_ROLE
-from gadget.mrd.raw_file import RawFile
-from gadget.mrd.simulate import TRUTH_GROUP
+from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.fourier import ifftc
 from gadget.mri.resample import to_recon_space
 

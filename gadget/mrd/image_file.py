@@ -16,8 +16,8 @@ import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
-from gadget.mrd.ismrmrd_source import is_image_series
-from gadget.mrd.raw_file import open_hdf5
+from gadget.mrd.raw.ismrmrd_source import is_image_series
+from gadget.mrd.raw.raw_file import open_hdf5
 
 log = logging.getLogger(__name__)
 

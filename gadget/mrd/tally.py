@@ -10,7 +10,7 @@ from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.meta import STD_ROLE
-from gadget.mrd.raw_file import ACQUISITION_ID
+from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
 
 

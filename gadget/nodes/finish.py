@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gadget.stream.messages import MessageId
 from gadget.stream.node import Session, node
+from gadget.stream.wire.messages import MessageId
 
 
 @node("gadget.nodes.settings:FinishSettings", takes=(MessageId.IMAGE,))

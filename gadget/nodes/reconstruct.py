@@ -12,8 +12,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gadget.errors import ReconError
-from gadget.stream.messages import MessageId
 from gadget.stream.node import Session, node
+from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
     from gadget.mrd.buffer import Buffer

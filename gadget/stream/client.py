@@ -11,11 +11,11 @@ from contextlib import suppress
 import ismrmrd
 
 from gadget.errors import ConfigError, StreamError
-from gadget.stream.address import connect, parse_address
-from gadget.stream.codec import decode
-from gadget.stream.connection import IDLE_SECONDS, Connection, PeerVanished
-from gadget.stream.framing import FILENAME_BYTES
-from gadget.stream.messages import UINT16, UINT32, UINT64, Message, MessageId
+from gadget.stream.wire.address import connect, parse_address
+from gadget.stream.wire.codec import decode
+from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
+from gadget.stream.wire.framing import FILENAME_BYTES
+from gadget.stream.wire.messages import UINT16, UINT32, UINT64, Message, MessageId
 
 PATIENCE_SECONDS = 10.0
 """How long a server is tried that does not answer."""

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable
 
 from gadget.errors import StreamError
-from gadget.stream.connection import Connection, PeerVanished
-from gadget.stream.messages import UINT32, UINT64, Message, MessageId
+from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.messages import UINT32, UINT64, Message, MessageId
 
 DEFAULT_LIMIT_BYTES = 2**29
 POLL_SECONDS = 0.2

@@ -15,18 +15,18 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gadget.errors import ConfigError, ReconError, StreamError
-from gadget.stream.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
 from gadget.stream.inbox import Inbox
-from gadget.stream.messages import MessageId
 from gadget.stream.progress import Value
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
+from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
     from gadget.diffusion.reconstruct import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
     from gadget.mrd.buffer import Buffer
     from gadget.mrd.header import Header
-    from gadget.stream.codec import Item
+    from gadget.stream.wire.codec import Item
 
 DRAIN_SECONDS = 300.0
 """How long a node that failed waits for the end of its input before it says so."""
@@ -84,7 +84,7 @@ class Session:
         return parse_header(self._setup[1])
 
     def __iter__(self) -> Iterator[Item]:
-        from gadget.stream.codec import decode
+        from gadget.stream.wire.codec import decode
 
         while (message := self._inbox.get()) is not None:
             if message.id in self._node.takes:
@@ -97,7 +97,7 @@ class Session:
 
         Raises `StreamError` for an object that cannot travel, and when the other end is gone.
         """
-        from gadget.stream.codec import encode
+        from gadget.stream.wire.codec import encode
 
         self.check()
         self._connection.write(encode(item))

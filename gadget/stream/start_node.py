@@ -12,8 +12,8 @@ import os
 import socket
 import sys
 
-from gadget.stream.connection import Connection
 from gadget.stream.node import Node, resolve
+from gadget.stream.wire.connection import Connection
 
 CONNECT_SECONDS = 30.0
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)s [ext. %(process)d {target}] %(message)s"

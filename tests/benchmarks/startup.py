@@ -24,17 +24,17 @@ from typing import NamedTuple
 
 from gadget.diffusion.prior import NetworkPrior
 from gadget.diffusion.reconstruct import Reconstructor
-from gadget.mrd.raw_file import RawFile
-from gadget.mrd.simulate import write_simulation
-from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.simulation.simulate import write_simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan
 from gadget.nodes.reconstruct import reconstruct
-from gadget.stream.address import Address, listen
-from gadget.stream.engine import Engine
-from gadget.stream.messages import MessageId
-from gadget.stream.pipeline import Connect, Execute
-from gadget.stream.process import NodeProcess
-from gadget.stream.remote import RemoteNode
-from gadget.stream.resident import ResidentServer
+from gadget.stream.host.pipeline import Connect, Execute
+from gadget.stream.host.process import NodeProcess
+from gadget.stream.host.remote import RemoteNode
+from gadget.stream.resident.engine import Engine
+from gadget.stream.resident.resident_server import ResidentServer
+from gadget.stream.wire.address import Address, listen
+from gadget.stream.wire.messages import MessageId
 
 CLOCK = "STARTUP_CLOCK"
 """Environment variable that names the file of the times, by the clock that all processes share."""

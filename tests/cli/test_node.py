@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from gadget.mrd.image_file import read_images
-from gadget.mrd.raw_file import RawFile
-from gadget.stream.address import Address
-from gadget.stream.codec import decode
-from gadget.stream.connection import Connection
-from gadget.stream.messages import MessageId
-from gadget.stream.pipeline import find_pipeline
-from gadget.stream.status import ask
+from gadget.mrd.raw.raw_file import RawFile
+from gadget.stream.host.pipeline import find_pipeline
+from gadget.stream.resident.status import ask
+from gadget.stream.wire.address import Address
+from gadget.stream.wire.codec import decode
+from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.messages import MessageId
 
 CLOSE = struct.pack("<H", MessageId.CLOSE)
 MODEL = '<property name="model" value="{}"/>'

@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from gadget.mrd.raw_file import RawFile
+from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.client import run_on_server
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from gadget.cohort.plan import make_plan
 from gadget.cohort.recipe import Recipe
-from gadget.mrd.simulate import write_simulation
-from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.simulation.simulate import write_simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
 TARGETS = Path(__file__).parent / "targets"
 SCAN = SimulatedScan(matrix=32, coils=1, slices=2, acceleration=4)

@@ -6,7 +6,7 @@ import pytest
 
 from gadget.cohort.node_settings import override, own_settings
 from gadget.errors import ConfigError
-from gadget.stream.pipeline import find_pipeline, parse_pipeline
+from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
 
 
 def pipeline(properties: str, place='<execute name="{0}" target="{1}" type="python"/>') -> bytes:

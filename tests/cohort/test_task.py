@@ -63,7 +63,7 @@ def test_images_stay_when_a_format_cannot_hold_them(
     exporting = recipe(exports=(Export("png", tmp_path / "png"),))
     folder = data("a.h5")
     with monkeypatch.context() as patch:
-        patch.setattr("gadget.mrd.png.PngWriter.write", refuse)
+        patch.setattr("gadget.mrd.export.png.PngWriter.write", refuse)
         (outcome,) = carry_out(exporting, folder)
     assert outcome.failed
     assert "no such picture" in outcome.summary

@@ -10,9 +10,9 @@ import pytest
 
 from gadget.nodes.openrecon import metadata
 from gadget.nodes.settings import ReconstructSettings
-from gadget.stream.pipeline import read_pipeline
-from gadget.stream.server_pipeline import choose_pipeline
-from gadget.stream.server_setup import parse_parameters
+from gadget.stream.host.pipeline import read_pipeline
+from gadget.stream.server.pipeline import choose_pipeline
+from gadget.stream.server.setup import parse_parameters
 from gadget.stream.settings import read_settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "docker" / "openrecon"

@@ -9,8 +9,8 @@ from gadget.errors import ConfigError, DataError
 from gadget.evaluation.comparison import compare
 from gadget.evaluation.figure import save_figure
 from gadget.mrd.image_file import ImageWriter, read_images
-from gadget.mrd.simulate import write_simulation
-from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.simulation.simulate import write_simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gadget.mrd.simulate import write_simulation
-from gadget.mrd.simulated_scan import SimulatedScan
+from gadget.mrd.simulation.simulate import write_simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
 TARGETS = Path(__file__).parent / "targets"
 COMMAND = [sys.executable, "-c", "from gadget.cli.main import main; main()"]

@@ -11,9 +11,9 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from gadget.stream.codec import encode_bytes
-from gadget.stream.host import run_pipeline
-from gadget.stream.pipeline import Execute
+from gadget.stream.host.pipeline import Execute
+from gadget.stream.host.run import run_pipeline
+from gadget.stream.wire.codec import encode_bytes
 
 SLICES = 2000
 WARM = 100

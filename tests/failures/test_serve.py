@@ -7,12 +7,12 @@ import sys
 import textwrap
 from pathlib import Path
 
-from gadget.mrd.raw_file import RawFile
+from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.client import run_on_server
 
 CLIENT = """
     import sys, time
-    from gadget.mrd.raw_file import RawFile
+    from gadget.mrd.raw.raw_file import RawFile
     from gadget.stream.client import run_on_server
 
     with RawFile(sys.argv[2]) as raw:

@@ -12,7 +12,7 @@ from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype
 
 from gadget.mrd.header import Header, parse_header
 from gadget.mri.fourier import fftc
-from gadget.stream.codec import decode, decode_all
+from gadget.stream.wire.codec import decode, decode_all
 
 LAST_IN_SLICE = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)

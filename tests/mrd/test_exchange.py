@@ -15,7 +15,7 @@ from gadget.mrd.recon_data import (
     SamplingDescription,
 )
 from gadget.mri.fourier import fftc
-from gadget.stream.codec import decode, decode_all, encode_bytes
+from gadget.stream.wire.codec import decode, decode_all, encode_bytes
 
 
 def _gather(header, readouts):

@@ -19,13 +19,13 @@ from gadget.mrd.header import parse_header
 from gadget.mri.fourier import fftc
 from gadget.nodes.prewhiten import prewhiten
 from gadget.nodes.settings import ReconstructSettings
-from gadget.stream.address import Address
-from gadget.stream.codec import decode_all, encode_bytes
 from gadget.stream.configuration import parse_xml
-from gadget.stream.host import run_pipeline
-from gadget.stream.messages import UINT16
-from gadget.stream.pipeline import Execute, find_pipeline, read_pipeline
+from gadget.stream.host.pipeline import Execute, find_pipeline, read_pipeline
+from gadget.stream.host.run import run_pipeline
 from gadget.stream.settings import read_settings
+from gadget.stream.wire.address import Address
+from gadget.stream.wire.codec import decode_all, encode_bytes
+from gadget.stream.wire.messages import UINT16
 
 SIZE = 32
 XML = f"""<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">

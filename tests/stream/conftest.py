@@ -9,8 +9,8 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from gadget.stream.connection import Connection
-from gadget.stream.pipeline import Execute
+from gadget.stream.host.pipeline import Execute
+from gadget.stream.wire.connection import Connection
 
 TARGETS = Path(__file__).parent / "targets"
 HEADER = (

@@ -13,9 +13,9 @@ import pytest
 
 from gadget.errors import ConfigError, DataError, StreamError
 from gadget.stream.client import run_on_server
-from gadget.stream.codec import encode_bytes
-from gadget.stream.connection import Connection
-from gadget.stream.messages import MessageId
+from gadget.stream.wire.codec import encode_bytes
+from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.messages import MessageId
 
 CLOSE = struct.pack("<H", 4)
 

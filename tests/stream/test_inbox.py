@@ -10,9 +10,9 @@ import time
 import pytest
 
 from gadget.errors import StreamError
-from gadget.stream.codec import encode_bytes
-from gadget.stream.connection import PeerVanished
 from gadget.stream.inbox import Inbox
+from gadget.stream.wire.codec import encode_bytes
+from gadget.stream.wire.connection import PeerVanished
 
 CLOSE = struct.pack("<H", 4)
 

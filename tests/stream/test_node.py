@@ -13,10 +13,10 @@ import time
 import pytest
 
 from gadget.errors import StreamError
-from gadget.stream.codec import decode, decode_all, encode_bytes
-from gadget.stream.connection import Connection
-from gadget.stream.messages import UINT64, MessageId
 from gadget.stream.node import Session, node
+from gadget.stream.wire.codec import decode, decode_all, encode_bytes
+from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.messages import UINT64, MessageId
 
 CLOSE = struct.pack("<H", 4)
 

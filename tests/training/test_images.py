@@ -318,8 +318,8 @@ def test_phase_images_and_maps_of_a_deviation_are_no_magnitude(tmp_path, head, c
 
 
 def test_images_of_our_own_files_are_read(tmp_path, head):
-    from gadget.mrd.simulate import write_simulation
-    from gadget.mrd.simulated_scan import SimulatedScan
+    from gadget.mrd.simulation.simulate import write_simulation
+    from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
     write_simulation(tmp_path / "raw.h5", SimulatedScan(matrix=64, coils=2, slices=2))
     (volume,) = _volumes(tmp_path)

@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gadget.stream.messages import MessageId
 from gadget.stream.node import Session, node
+from gadget.stream.wire.messages import MessageId
 
 SETTINGS = "gadget.nodes.settings:GatherSettings"
 NOISE = 1 << 18

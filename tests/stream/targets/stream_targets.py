@@ -7,8 +7,8 @@ import signal
 import time
 from pathlib import Path
 
-from gadget.stream.messages import MessageId
 from gadget.stream.node import Session, node
+from gadget.stream.wire.messages import MessageId
 
 TEST_SETTINGS = "stream_target_settings:TestSettings"
 
@@ -99,8 +99,8 @@ def careless(connection) -> None:
 
 def record(connection) -> None:
     """Write what arrives to the file that `RECORD_FILE` names, byte for byte."""
-    from gadget.stream.connection import take_over
-    from gadget.stream.messages import UINT16
+    from gadget.stream.wire.connection import take_over
+    from gadget.stream.wire.messages import UINT16
 
     setup = connection.raw_bytes.config, connection.raw_bytes.header
     ours = take_over(connection)

@@ -1,0 +1,222 @@
+"""Files of images beside ISMRMRD: what PNG, NIfTI and DICOM have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError, DataError, reason
+from gadget.mrd.export.stacks import Stack
+from gadget.mrd.geometry import Geometry, encoding_sign, geometry_of
+
+log = logging.getLogger(__name__)
+
+Self = TypeVar("Self", bound="FolderWriter")
+
+DISCLAIMER = "research software, not for diagnostic use"
+VOLUME_COUNTERS = ("average", "repetition", "set", "phase", "contrast")
+"""What tells the volumes of a series apart; they are ordered by these, the last one fastest."""
+
+
+class FolderWriter(ABC):
+    """Writes images to files in a folder, a context manager.
+
+    Parameters
+    ----------
+    folder
+        Folder of the files; made if it is not there. Files of the same name are replaced.
+    stem
+        First part of the names of all files.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, stem: str = "") -> None:
+        self.folder = folder
+        self._stem = f"{stem}_" if stem else ""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+
+    @abstractmethod
+    def write(self, image: ismrmrd.Image) -> None:
+        """Take an image.
+
+        Raises
+        ------
+        DataError
+            The image cannot be written.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Write what is left.
+
+        Raises
+        ------
+        DataError
+            Images cannot be written.
+        """
+
+    def name(self, series: int) -> str:
+        """Return what the names of all files of a series begin with."""
+        return f"{self._stem}series_{series}"
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except DataError as late:
+            if error is None:
+                raise
+            log.error("%s", late)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An image on its way to a file."""
+
+    pixels: NDArray[Any]
+    """`[coil, z, y, x]`"""
+    header: ismrmrd.ImageHeader
+    meta: dict[str, Any]
+    geometry: Geometry
+
+
+class SeriesWriter(FolderWriter):
+    """Collects images and writes them series by series when it is closed.
+
+    Parameters
+    ----------
+    folder, stem
+        As for `FolderWriter`.
+    header_xml
+        XML header of the raw data, where there is one.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made.
+    DataError
+        The header is not one.
+    """
+
+    warns = True
+    """Whether it warns of places that are made up: of several writers of the same images, one."""
+
+    def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
+        self._sign = encoding_sign(header_xml)
+        super().__init__(folder, stem)
+        self._series: dict[int, list[Exported]] = {}
+
+    def write(self, image: ismrmrd.Image) -> None:
+        """Keep an image until the writer is closed.
+
+        Raises
+        ------
+        DataError
+            The directions in its header make no sense.
+        """
+        header, meta = image.getHead(), metadata(image)
+        found = Exported(image.data, header, meta, geometry_of(header, meta, self._sign))
+        self._series.setdefault(int(header.image_series_index), []).append(found)
+
+    def close(self) -> None:
+        """Write all series.
+
+        Raises
+        ------
+        DataError
+            Images cannot be written.
+        """
+        series, self._series = self._series, {}
+        for number, images in series.items():
+            if self.warns and not all(image.geometry.located for image in images):
+                log.warning(
+                    "Series %d does not tell how it lies in the patient (read_dir, phase_dir or "
+                    "field_of_view are 0): its place in the files is made up.",
+                    number,
+                )
+            self._write_series(number, images)
+
+    @abstractmethod
+    def _write_series(self, series: int, images: list[Exported]) -> None: ...
+
+
+def volume_numbers(images: Sequence[Exported], stack: Stack) -> dict[int, int]:
+    """Return the images of a stack, each with the number of the volume that it belongs to."""
+    keys: dict[int, tuple[int, ...]] = {}
+    for place in stack.members:
+        seen: Counter[tuple[int, ...]] = Counter()
+        for number in place:
+            header = images[number].header
+            counters = tuple(int(getattr(header, name)) for name in VOLUME_COUNTERS)
+            # Images that their counters do not tell apart are volumes in the order they came.
+            keys[number] = (*counters, seen[counters])
+            seen[counters] += 1
+    order = {key: volume for volume, key in enumerate(sorted(set(keys.values())))}
+    return {number: order[key] for number, key in keys.items()}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what was written there takes the place of `path` at the end.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written.
+    """
+    part = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def metadata(image: ismrmrd.Image) -> dict[str, Any]:
+    """Return the metadata of an image; nothing where they are not in the form of ISMRMRD."""
+    text = image.attribute_string
+    try:
+        return dict(ismrmrd.Meta.deserialize(text)) if text else {}
+    except Exception:  # noqa: BLE001 - what other programs write is not parsed with one error
+        log.debug("Attributes of an image that are no metadata: %r", text[:200])
+        return {}
+
+
+def combined(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return one real image `[z, y, x]` of the pixels `[coil, z, y, x]`.
+
+    Complex pixels become magnitudes, several coils their root sum of squares.
+    """
+    if np.iscomplexobj(pixels):
+        pixels = np.abs(pixels)
+    if len(pixels) > 1:
+        return np.sqrt((pixels.astype(np.float32) ** 2).sum(axis=0))
+    return pixels[0]

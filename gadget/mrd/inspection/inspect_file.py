@@ -1,0 +1,184 @@
+"""What a file of raw data holds, and what a pipeline makes of it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.mrd.header import Header, Space, children, parse_header, parse_xml, text
+from gadget.mrd.inspection.facts import (
+    EncodingFacts,
+    FileFacts,
+    NoiseFacts,
+    PipelineFacts,
+    SpaceFacts,
+)
+from gadget.mrd.inspection.oddities import oddities
+from gadget.mrd.inspection.plan import Plan
+from gadget.mrd.inspection.survey import COUNTERS, Group, Survey
+from gadget.mrd.raw.raw_file import RawFile
+
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Facts on a file, and for each encoding space the points that its first image has."""
+
+    facts: FileFacts
+    masks: dict[int, NDArray[np.bool_]]
+    """Measured points `[kz, ky, kx]` by encoding space."""
+
+
+def inspect_file(path: Path, group: str | None = None) -> Inspection:
+    """Read a file block by block and say what it holds.
+
+    Parameters
+    ----------
+    path
+        HDF5 file of raw data.
+    group
+        Group of the measurement, as for `RawFile`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file or group.
+    DataError
+        The file cannot be read, or its header is none.
+    """
+    with RawFile(path, group) as raw:
+        header, problem = read_header(raw.header_xml)
+        survey, plan = Survey(), Plan(header, problem)
+        for heads, _, samples in raw.readouts(BLOCK):
+            with np.errstate(invalid="ignore"):  # damaged samples are counted below
+                sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
+            finite = np.isfinite(sums)
+            survey.add(heads, finite, sums == 0)
+            plan.add(heads, finite)
+        plan.finish()
+        facts = _file_facts(raw, header, survey, plan)
+    return Inspection(facts, {number: one.first for number, one in plan.sampling.items()})
+
+
+def read_header(xml: bytes) -> tuple[Header, str | None]:
+    """Return the header, and why a pipeline refuses it, which scans that are not Cartesian are.
+
+    Raises
+    ------
+    DataError
+        The header is none, or describes no possible encoding.
+    """
+    root = parse_xml(xml)
+    names = []
+    for encoding in children(root, "encoding"):
+        names.append((text(encoding, "trajectory") or "cartesian").lower())
+        for node in children(encoding, "trajectory"):
+            node.text = "cartesian"
+    header = parse_header(ElementTree.tostring(root))
+    try:
+        parse_header(xml)
+        problem = None
+    except DataError as error:
+        problem = str(error)
+    encodings = zip(header.encodings, names, strict=True)
+    return replace(
+        header, encodings=tuple(replace(one, trajectory=name) for one, name in encodings)
+    ), problem
+
+
+def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> FileFacts:
+    root = parse_xml(raw.header_xml)
+    system, measurement = "acquisitionSystemInformation", "measurementInformation"
+    hertz = _number(text(root, "experimentalConditions", "H1resonanceFrequency_Hz"))
+    noise = survey.noise
+    groups = {
+        number: survey.encodings.get(number, Group()) for number in range(len(header.encodings))
+    }
+    encodings = [_encoding_facts(number, header, one, plan) for number, one in groups.items()]
+    pipeline = PipelineFacts(
+        images=sum(one.images for one in plan.series),
+        series=plan.series,
+        kspace_bytes=plan.kspace_bytes,
+        problem=plan.problem,
+    )
+    return FileFacts(
+        path=_unicode(str(raw.path)),
+        format=raw.format,
+        group=_unicode(raw.group),
+        file_bytes=raw.path.stat().st_size,
+        vendor=text(root, system, "systemVendor"),
+        model=text(root, system, "systemModel"),
+        field_strength_t=_number(text(root, system, "systemFieldStrength_T")),
+        h1_frequency_mhz=hertz / 1e6 if hertz else None,
+        protocol=header.protocol_name,
+        series_description=header.series_description,
+        measurement_id=header.measurement_id,
+        patient_position=text(root, measurement, "patientPosition"),
+        readouts=survey.readouts,
+        kinds={kind: count for kind, count in survey.kinds.items() if count},
+        waveforms=raw.number_of_waveforms,
+        noise=NoiseFacts(
+            readouts=noise.readouts,
+            coils=sorted(noise.values["active_channels"]),
+            samples=sorted(noise.values["number_of_samples"]),
+            dwell_us=sorted(noise.dwell_us),
+        )
+        if noise.readouts
+        else None,
+        encodings=encodings,
+        pipeline=pipeline,
+        oddities=oddities(encodings, survey, plan.sampling, plan.told),
+    )
+
+
+def _encoding_facts(number: int, header: Header, group: Group, plan: Plan) -> EncodingFacts:
+    encoding = header.encodings[number]
+    sampling = plan.sampling.get(number)
+    samples = max(group.values["number_of_samples"], default=encoding.encoded.matrix[0])
+    removed = samples <= encoding.recon_readout
+    oversampling = 1.0 if removed else encoding.encoded.matrix[0] / encoding.recon_readout
+    return EncodingFacts(
+        encoding=number,
+        trajectory=encoding.trajectory,
+        encoded=_space_facts(encoding.encoded),
+        recon=_space_facts(encoding.recon),
+        limits={
+            name: (limit.minimum, limit.maximum, limit.center)
+            for name, limit in encoding.limits.items()
+        },
+        declared_acceleration=encoding.acceleration,
+        calibration_mode=encoding.calibration_mode,
+        image_readouts=group.image,
+        calibration_readouts=group.calibration,
+        shared_readouts=group.shared,
+        reversed_readouts=group.reversed,
+        counters={name: len(group.values[name]) for name in COUNTERS},
+        coils=sorted(group.values["active_channels"]),
+        samples=sorted(group.values["number_of_samples"]),
+        dwell_us=sorted(group.dwell_us),
+        readout_oversampling=round(oversampling, 3),
+        echo=round(group.echo, 3),
+        sampling=sampling.facts() if sampling is not None else None,
+    )
+
+
+def _space_facts(space: Space) -> SpaceFacts:
+    return SpaceFacts(matrix=space.matrix, field_of_view_mm=space.field_of_view_mm)
+
+
+def _unicode(name: str) -> str:
+    """Return the name of a file or group, which may hold any bytes, as a text that can be sent."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        return float(value) if value else None
+    except ValueError:
+        return None

@@ -1,0 +1,114 @@
+"""What a pipeline makes of readouts, found out by its own gatherer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+from gadget.mrd.acquisition import Key
+from gadget.mrd.buffer import Buffer
+from gadget.mrd.gather import Gatherer
+from gadget.mrd.header import Header, Space
+from gadget.mrd.inspection.facts import SeriesFacts
+from gadget.mrd.inspection.sampling import Sampling
+from gadget.mrd.results import image_space
+
+NOT_FINITE = np.full((1, 1), np.nan, np.complex64)
+"""In place of the samples of a readout that holds such."""
+
+
+class Plan:
+    """Lets the pipeline's own gatherer put readouts together, without their samples.
+
+    Parameters
+    ----------
+    header
+        The header, its encodings taken for Cartesian.
+    problem
+        Why a pipeline refuses it, if it does.
+    """
+
+    def __init__(self, header: Header, problem: str | None) -> None:
+        self.problem = problem
+        self.sampling: dict[int, Sampling] = {}
+        self.series: list[SeriesFacts] = []
+        self.kspace_bytes = 0
+        self.told: list[str] = []
+        """What the gatherer warned of."""
+        self._gatherer = Gatherer(header)
+        self._coils: dict[int, int] = {}
+        self._spaces: dict[int, Space] = {}
+
+    def add(self, heads: NDArray[np.void], finite: NDArray[np.bool_]) -> None:
+        """Take readouts by their headers; it matters whether their samples are finite."""
+        if self.problem is not None:
+            return
+        with _heard(self.told):
+            for head, usable in zip(heads, finite.tolist(), strict=True):
+                header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
+                self._coils.setdefault(header.encoding_space_ref, header.active_channels)
+                # Without coils all is the same but for the memory.
+                header.active_channels = header.trajectory_dimensions = 0
+                data = None if usable else NOT_FINITE
+                try:
+                    self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
+                except DataError as error:
+                    self.problem = str(error)
+                    return
+
+    def finish(self) -> None:
+        """Take what is left at the end of the file."""
+        with _heard(self.told):
+            try:
+                self._take(self._gatherer.finish())
+            except DataError as error:
+                self.problem = self.problem or str(error)
+        for encoding, sampling in sorted(self.sampling.items()):
+            space = self._spaces[encoding]
+            self.series.append(
+                SeriesFacts(
+                    series=encoding,
+                    images=sampling.images,
+                    matrix=space.matrix,
+                    field_of_view_mm=space.field_of_view_mm,
+                )
+            )
+
+    def _take(self, buffers: Iterable[Buffer]) -> None:
+        for buffer in buffers:
+            head = buffer.reference
+            encoding = int(head.encoding_space_ref)
+            if encoding not in self.sampling:
+                self.sampling[encoding] = Sampling(buffer)
+                partitions = buffer.kspace.weight.shape[0]
+                self._spaces[encoding] = image_space(buffer.encoding.recon, partitions)
+            key = Key(encoding, *(int(getattr(head.idx, name)) for name in Key._fields[1:]))
+            self.sampling[encoding].add(buffer, key)
+            count = buffer.kspace.weight.size * self._coils[encoding]
+            self.kspace_bytes = max(self.kspace_bytes, count * np.dtype(np.complex64).itemsize)
+
+
+@contextmanager
+def _heard(told: list[str]) -> Iterator[None]:
+    """Note what the gatherer logs instead of logging it."""
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if (message := record.getMessage()) not in told:
+                told.append(message)
+
+    log = logging.getLogger(Gatherer.__module__)
+    ear, propagates = Ear(), log.propagate
+    log.addHandler(ear)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(ear)
+        log.propagate = propagates

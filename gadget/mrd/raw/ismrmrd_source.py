@@ -1,0 +1,167 @@
+"""Raw data as ISMRMRD's own library lays them out in HDF5 files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from ismrmrd.hdf5 import waveform_header_dtype
+from numpy.typing import NDArray
+
+from gadget.errors import DataError, reason
+from gadget.mrd.raw.raw_source import Readouts, read_text
+from gadget.mrd.recon_data import HEADER_DTYPE
+
+WAVEFORM_DTYPE: np.dtype[Any] = np.dtype(waveform_header_dtype)
+
+
+class IsmrmrdSource:
+    """A group with `xml`, `data` and perhaps `waveforms`.
+
+    Parameters
+    ----------
+    file
+        Open file.
+    group
+        Name of the group.
+    path
+        Name of the file, for errors.
+
+    Raises
+    ------
+    DataError
+        There is no header.
+    """
+
+    format = "ISMRMRD"
+
+    def __init__(self, file: h5py.File, group: str, path: Path) -> None:
+        self.group = group
+        self._path = path
+        self.header_xml = read_text(file[group].get("xml"))
+        if not self.header_xml:
+            raise DataError(
+                f"'{path}' has no header: '{group}/xml' is missing or empty, so nothing is known "
+                "about the measurement. Convert the raw data again."
+            )
+        self._acquisitions = _dataset(file[group], "data")
+        self._waveforms = _dataset(file[group], "waveforms")
+        self.number_of_acquisitions = 0 if self._acquisitions is None else len(self._acquisitions)
+        self.number_of_waveforms = 0 if self._waveforms is None else len(self._waveforms)
+
+    def readouts(self, block: int) -> Iterator[Readouts]:
+        """Yield `block` readouts at a time."""
+        for start in range(0, self.number_of_acquisitions, block):
+            rows = self._read(self._acquisitions, start, block)
+            heads = packed(rows["head"], HEADER_DTYPE, self._path)
+            self._check_lengths(heads, rows, start)
+            yield Readouts(heads, rows["traj"], rows["data"])
+
+    def waveforms(self, block: int) -> Iterator[tuple[int, bytes]]:
+        """Yield time stamp and bytes of each waveform."""
+        for start in range(0, self.number_of_waveforms, block):
+            rows = self._read(self._waveforms, start, block)
+            heads = packed(rows["head"], WAVEFORM_DTYPE, self._path)
+            counts = heads["channels"].astype(int) * heads["number_of_samples"]
+            for count, head, row in zip(counts, heads, rows, strict=True):
+                if len(row["data"]) != count:
+                    raise DataError(
+                        f"A waveform in '{self._path}' announces {count} values and holds "
+                        f"{len(row['data'])}. The file is damaged."
+                    )
+                values = np.asarray(row["data"], "<u4").tobytes()
+                yield int(head["time_stamp"]), head.tobytes() + values
+
+    def _read(self, source: h5py.Dataset, start: int, count: int) -> NDArray[np.void]:
+        try:
+            rows: NDArray[np.void] = source[start : start + count]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"'{self._path}' cannot be read from readout {start} on: {reason(error)}. "
+                "The file is damaged or cut short."
+            ) from error
+        return rows
+
+    def _check_lengths(self, heads: NDArray[np.void], rows: NDArray[np.void], start: int) -> None:
+        samples = heads["number_of_samples"].astype(int)
+        for name, expected in (
+            ("data", 2 * samples * heads["active_channels"]),
+            ("traj", samples * heads["trajectory_dimensions"]),
+        ):
+            lengths = np.array([len(row) for row in rows[name]])
+            wrong = np.flatnonzero(lengths != expected)
+            if wrong.size:
+                at = int(wrong[0])
+                raise DataError(
+                    f"Readout {start + at} in '{self._path}' announces {expected[at]} numbers in "
+                    f"'{name}' and holds {lengths[at]}. The file is damaged."
+                )
+
+
+def raw_groups(file: h5py.File) -> list[str]:
+    """Return the names of all groups that hold raw data.
+
+    A header without readouts is what is left of raw data, unless it is that of images.
+    """
+    return _groups(
+        file,
+        lambda group: _is_raw(group.get("data")) or ("xml" in group and not _holds_images(group)),
+    )
+
+
+def image_groups(file: h5py.File) -> list[str]:
+    """Return the names of all groups that hold series of images."""
+    return _groups(file, _holds_images)
+
+
+def packed(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray[np.void]:
+    """Copy headers field by field: files pad and order them as the compiler that wrote them.
+
+    Raises
+    ------
+    DataError
+        A field is missing.
+    """
+    result = np.zeros(heads.shape, dtype)
+    names = heads.dtype.names or ()
+    for name in dtype.names or ():
+        if name not in names:
+            raise DataError(
+                f"The headers in '{path}' have no field '{name}': the file was written by another "
+                "version of ISMRMRD. Convert it again."
+            )
+        inner = result.dtype[name]
+        result[name] = packed(heads[name], inner, path) if inner.names else heads[name]
+    return result
+
+
+def is_image_series(item: h5py.HLObject | None) -> bool:
+    """Say whether that is a group with a series of images."""
+    return isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item)
+
+
+def _groups(file: h5py.File, suits: Callable[[h5py.Group], bool]) -> list[str]:
+    found: list[str] = []
+
+    def visit(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Group) and suits(item):
+            found.append(name)
+
+    file.visititems(visit)
+    return found
+
+
+def _holds_images(group: h5py.Group) -> bool:
+    return any(map(is_image_series, group.values()))
+
+
+def _is_raw(item: h5py.HLObject | None) -> bool:
+    return isinstance(item, h5py.Dataset) and "head" in (item.dtype.names or ())
+
+
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    found = group.get(name)
+    return found if _is_raw(found) else None

@@ -1,0 +1,205 @@
+"""Raw data in HDF5 files, read fast and without touching the file."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError, DataError, reason
+from gadget.mrd.raw.fastmri_source import KSPACE, FastMriSource, is_fastmri
+from gadget.mrd.raw.ismrmrd_source import IsmrmrdSource, image_groups, raw_groups
+from gadget.mrd.raw.raw_source import RawSource, Readouts
+
+ACQUISITION_ID = struct.pack("<H", 1008)
+WAVEFORM_ID = struct.pack("<H", 1026)
+DEFAULT_GROUP = "dataset"
+BLOCK = 256
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What HDF5 raises for files that are damaged inside."""
+
+Message = tuple[int, bytes]
+"""Time stamp and bytes of a message."""
+
+
+class RawFile:
+    """One measurement in an HDF5 file of ISMRMRD or of the fastMRI dataset, a context manager.
+
+    Parameters
+    ----------
+    path
+        HDF5 file.
+    group
+        Group that holds the measurement; by default `dataset`, or the only one there is.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file or no such group.
+    DataError
+        The file is not HDF5, or holds no raw data, or raw data without header or readouts.
+    """
+
+    def __init__(self, path: Path | str, group: str | None = None) -> None:
+        self.path = Path(path)
+        self._file = open_hdf5(self.path)
+        try:
+            self._source = _source(self._file, self.path, group)
+            if not self.number_of_acquisitions:
+                raise DataError(
+                    f"'{self.path}' holds a header but not one readout in '{self.group}', so there "
+                    "is nothing to reconstruct. Convert the raw data again."
+                )
+        except BaseException as error:
+            self._file.close()
+            if isinstance(error, DAMAGE):
+                raise DataError(
+                    f"'{self.path}' is damaged: {str(error).strip(chr(39))}. Copy or convert the "
+                    "raw data again."
+                ) from error
+            raise
+
+    @property
+    def format(self) -> str:
+        """Name of the file's format."""
+        return self._source.format
+
+    @property
+    def group(self) -> str:
+        """Where in the file the measurement is."""
+        return self._source.group
+
+    @property
+    def header_xml(self) -> bytes:
+        """The XML header."""
+        return self._source.header_xml
+
+    @property
+    def number_of_acquisitions(self) -> int:
+        """Number of readouts, noise scans and all."""
+        return self._source.number_of_acquisitions
+
+    @property
+    def number_of_waveforms(self) -> int:
+        """Number of physiological waveforms."""
+        return self._source.number_of_waveforms
+
+    def messages(self, block: int = BLOCK) -> Iterator[bytes]:
+        """Yield every message (id, header, samples) as Gadgetron's client sends it.
+
+        A waveform goes before the first readout that is later than it; those that are left follow
+        the last readout.
+
+        Parameters
+        ----------
+        block
+            Readouts that are read from the file at once.
+        """
+        waveforms = self._source.waveforms(block)
+        waiting = next(waveforms, None)
+        for stamp, message in self._acquisition_messages(block):
+            while waiting is not None and waiting[0] < stamp:
+                yield WAVEFORM_ID + waiting[1]
+                waiting = next(waveforms, None)
+            yield message
+        if waiting is not None:
+            yield from (WAVEFORM_ID + waveform for _, waveform in chain([waiting], waveforms))
+
+    def acquisitions(self, block: int = BLOCK) -> Iterator[ismrmrd.Acquisition]:
+        """Yield every readout."""
+        for heads, trajectories, samples in self.readouts(block):
+            for head, traj, data in zip(heads, trajectories, samples, strict=True):
+                header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
+                shape = header.active_channels, header.number_of_samples
+                yield ismrmrd.Acquisition(
+                    header,
+                    np.array(data, np.float32).view(np.complex64).reshape(shape),
+                    np.array(traj, np.float32).reshape(shape[1], header.trajectory_dimensions),
+                )
+
+    def readouts(self, block: int = BLOCK) -> Iterator[Readouts]:
+        """Yield headers and samples, many readouts at once."""
+        return self._source.readouts(block)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> RawFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _acquisition_messages(self, block: int) -> Iterator[Message]:
+        for heads, trajectories, samples in self.readouts(block):
+            stamps = heads["acquisition_time_stamp"].tolist()
+            for stamp, head, traj, data in zip(stamps, heads, trajectories, samples, strict=True):
+                yield (
+                    stamp,
+                    b"".join((ACQUISITION_ID, head.tobytes(), _floats(traj), _floats(data))),
+                )
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or it may not be read.
+    DataError
+        It is not an HDF5 file.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ConfigError(f"'{path}' {what}; an ISMRMRD file in HDF5 format is needed.")
+    try:
+        with path.open("rb"):
+            pass
+        return h5py.File(path, "r")
+    except PermissionError as error:
+        raise ConfigError(f"'{path}' may not be read: {error.strerror}.") from error
+    except OSError as error:
+        raise DataError(
+            f"'{path}' is not a readable HDF5 file ({reason(error)}). ISMRMRD raw data are needed."
+        ) from error
+
+
+def _source(file: h5py.File, path: Path, wanted: str | None) -> RawSource:
+    found = raw_groups(file) or ([KSPACE] if is_fastmri(file) else [])
+    if not found:
+        held = ", ".join(f"'{name}'" for name in file) or "nothing"
+        images = ", ".join(f"'{name}'" for name in image_groups(file))
+        held = f"images, in {images}" if images else held
+        raise DataError(
+            f"'{path}' is HDF5 but holds no raw data: a group with 'xml' and 'data' is needed, "
+            "usually 'dataset', or the 'kspace' and 'ismrmrd_header' of a fastMRI file; it holds "
+            f"{held}."
+        )
+    names = ", ".join(f"'{name}'" for name in found)
+    if wanted is None and len(found) > 1 and DEFAULT_GROUP not in found:
+        raise ConfigError(f"'{path}' has raw data in {names}; choose one of these groups.")
+    default = DEFAULT_GROUP if DEFAULT_GROUP in found else found[0]
+    group = default if wanted is None else wanted.strip("/")
+    if group not in found:
+        raise ConfigError(f"'{path}' has no raw data in '{wanted}'; it has some in {names}.")
+    if group == KSPACE and is_fastmri(file):
+        return FastMriSource(file, path)
+    return IsmrmrdSource(file, group, path)
+
+
+def _floats(values: NDArray[np.float32]) -> memoryview:
+    return np.asarray(values, "<f4").data

@@ -1,0 +1,140 @@
+"""Raw data of a scan that never took place, written the way a scanner's converter does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import ConfigError, reason
+from gadget.mrd.image_file import ImageWriter
+from gadget.mrd.images import make_image
+from gadget.mrd.meta import PREFIX
+from gadget.mrd.simulation.simulated_scan import (
+    DWELL_US,
+    FIELD_OF_VIEW_MM,
+    HIGHEST_MM,
+    LOWEST_MM,
+    NOISE_BANDWIDTH,
+    NOISE_DWELL_US,
+    OVERSAMPLING,
+    SimulatedScan,
+    bits,
+    line_flags,
+    line_header,
+    readout_header,
+    xml_header,
+)
+from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.patterns import random_lines
+from gadget.mri.phantom import head_slice
+from gadget.mri.resample import centred_resize
+from gadget.mri.simulation import coil_maps, correlated_noise, noise_covariance, smooth_phase
+
+TRUTH_GROUP = "truth"
+"""Group of the images that a complete scan without noise would give, beside the raw data."""
+NOISE_READOUTS = 8
+
+
+def write_simulation(path: Path, scan: SimulatedScan) -> None:
+    """Write raw data and, beside them, the truth in the group `truth`.
+
+    The truth `[slice, y, x]` is the magnitude of what a complete scan without noise gives after
+    whitening (root sum of squares over coils), so its unit is the standard deviation of the noise.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be written, or the scan is impossible.
+    """
+    rng = np.random.default_rng(scan.seed)
+    covariance = noise_covariance(scan.coils, rng)
+    mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
+    kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
+    part = path.with_name(f".{path.name}.{os.getpid()}.simulated")
+    try:
+        dataset = ismrmrd.Dataset(str(part), "dataset", True)
+        try:
+            dataset.write_xml_header(xml_header(scan))
+            for readout in _readouts(scan, kspace, mask, covariance, rng):
+                dataset.append_acquisition(readout)
+        finally:
+            dataset.close()
+        with ImageWriter(part, TRUTH_GROUP) as truth:
+            for image in _truth(scan, kspace, covariance):
+                truth.append(image)
+        part.replace(path)
+    except OSError as error:
+        raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDArray[np.complex64]:
+    """Return the complete k-space `[coil, ky, kx]` of a slice, free of noise.
+
+    The object is drawn finer than the scan resolves it, as nature does.
+    """
+    fine = OVERSAMPLING * scan.matrix
+    z_mm = scan.slice_offsets[number] + (HIGHEST_MM + LOWEST_MM) / 2
+    head = head_slice((fine, fine), FIELD_OF_VIEW_MM, z_mm, scan.seed)
+    signal = head * smooth_phase((fine, fine), rng)
+    kspace = np.empty((scan.coils, scan.matrix, OVERSAMPLING * scan.matrix), np.complex64)
+    for coil, sensitivity in enumerate(coil_maps(scan.coils, (fine, fine))):
+        wide = centred_resize(signal * sensitivity, -1, OVERSAMPLING * fine)
+        resolved = centred_resize(fftc(wide), -2, scan.matrix)
+        # Orthonormal transforms of two sizes: pixels keep their brightness.
+        kspace[coil] = centred_resize(resolved, -1, OVERSAMPLING * scan.matrix) / OVERSAMPLING
+    return kspace
+
+
+def _truth(
+    scan: SimulatedScan, kspace: list[NDArray[np.complex64]], covariance: NDArray[np.complex128]
+) -> Iterator[ismrmrd.Image]:
+    whitening = np.linalg.inv(np.linalg.cholesky(covariance * scan.noise**2))
+    for number, complete in enumerate(kspace):
+        coil_images = centred_resize(ifftc(complete), -1, scan.matrix)
+        white = np.tensordot(whitening, coil_images, 1)
+        magnitude = np.sqrt((np.abs(white) ** 2).sum(0)).astype(np.float32)
+        yield make_image(
+            magnitude[None],
+            line_header(scan, number, scan.matrix // 2),
+            scan.recon_space,
+            image_index=number + 1,
+            series_index=0,
+            image_type=ismrmrd.IMTYPE_MAGNITUDE,
+            meta={"DataRole": "Image", "ImageComment": "complete scan without noise"}
+            | {f"{PREFIX}seed": scan.seed, f"{PREFIX}noise": scan.noise},
+        )
+
+
+def _readouts(
+    scan: SimulatedScan,
+    kspace: list[NDArray[np.complex64]],
+    mask: NDArray[np.bool_],
+    covariance: NDArray[np.complex128],
+    rng: np.random.Generator,
+) -> Iterator[ismrmrd.Acquisition]:
+    """Yield the noise scan, then line after line, the slices interleaved."""
+    samples = OVERSAMPLING * scan.matrix
+    covariance = covariance * scan.noise**2
+    # A wider bandwidth, a shorter dwell time, lets more noise in.
+    louder = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
+    counter = 0
+    for _ in range(NOISE_READOUTS):
+        head = readout_header(scan, counter, NOISE_DWELL_US)
+        head.flags = bits(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        yield ismrmrd.Acquisition(head, correlated_noise(covariance * louder, samples, rng))
+        counter += 1
+    lines = np.flatnonzero(mask)
+    for ky in lines:
+        for number in range(scan.slices):
+            head = line_header(scan, number, int(ky), counter)
+            head.flags = line_flags(int(ky), lines, number, scan)
+            noise = correlated_noise(covariance, samples, rng)
+            yield ismrmrd.Acquisition(head, kspace[number][:, ky] + noise)
+            counter += 1

@@ -1,0 +1,53 @@
+"""A node of a pipeline that is a server elsewhere, connected to the way Gadgetron 4.7 does."""
+
+from __future__ import annotations
+
+from gadget.errors import StreamError
+from gadget.stream.host.pipeline import Connect
+from gadget.stream.wire.address import connect
+from gadget.stream.wire.connection import Connection
+
+PATIENCE_SECONDS = 20.0
+"""How long Gadgetron tries: a server that restarts meanwhile is not missed."""
+
+
+class RemoteNode:
+    """A server, which is neither started nor stopped here.
+
+    Parameters
+    ----------
+    entry
+        Where it is.
+    patience_s
+        How long it is tried [s].
+    """
+
+    def __init__(self, entry: Connect, patience_s: float) -> None:
+        self.name = f"at {entry.address}"
+        self._address = entry.address
+        self._patience_s = patience_s
+
+    def connect(self) -> Connection:
+        """Return a connection to the server; raises `StreamError` if it does not answer."""
+        try:
+            return Connection(connect(self._address, self._patience_s))
+        except StreamError as error:
+            raise StreamError(
+                f"{error} Start the node there with `score-gadget node --bind {self._address}`, or "
+                "correct <connect> in the pipeline."
+            ) from error
+
+    def wait(self, seconds: float = 0.0) -> int:
+        """Return 0: how a server ends is not this pipeline's concern."""
+        return 0
+
+    def ending(self) -> str:
+        """Say in words how the connection has ended."""
+        return "broke the connection"
+
+    def words(self) -> str:
+        """Return nothing: the log of a server is where it runs."""
+        return ""
+
+    def stop(self) -> None:
+        """Leave the server as it is."""

@@ -1,0 +1,273 @@
+"""The embedded host: runs a pipeline of external nodes the way a Gadgetron server does."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeAlias
+
+import ismrmrd
+
+from gadget.errors import ConfigError, ReconError, StreamError
+from gadget.mrd.schema import sanitize_header
+from gadget.stream.host.pipeline import Execute, PipelineNode
+from gadget.stream.host.process import NodeProcess
+from gadget.stream.host.remote import PATIENCE_SECONDS, RemoteNode
+from gadget.stream.progress import Progress
+from gadget.stream.wire.codec import decode
+from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.messages import UINT64, Message, MessageId
+
+WAITING_EVENTS = 64
+POLL_SECONDS = 0.2
+CRASH_SECONDS = 5.0
+FEEDER_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class _Node(Protocol):
+    """A node that runs: a process of this host's, or a server."""
+
+    name: str
+
+    def connect(self) -> Connection: ...
+    def wait(self, seconds: float = ...) -> int | None: ...
+    def ending(self) -> str: ...
+    def words(self) -> str: ...
+    def stop(self) -> None: ...
+
+
+class Abandoned(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
+    """Nobody waits for the images any more; raised by the messages of a run, it ends at once."""
+
+
+class _Ended:
+    """The stream of one node has ended."""
+
+
+_Event: TypeAlias = ismrmrd.Image | Progress | _Ended | Abandoned
+
+
+def run_pipeline(
+    pipeline: Sequence[PipelineNode],
+    header: bytes,
+    messages: Iterable[bytes],
+    on_image: Callable[[ismrmrd.Image], None],
+    on_progress: Callable[[Progress], None] | None = None,
+    *,
+    patience_s: float = PATIENCE_SECONDS,
+) -> None:
+    """Send data through the nodes of a pipeline and hand on the images that come out.
+
+    No node that it started outlives the call, however it ends.
+
+    Parameters
+    ----------
+    pipeline
+        The nodes in their order.
+    header
+        The ISMRMRD XML header.
+    messages
+        Whole messages as bytes, one or more at a time; read in another thread. What they raise is
+        raised after the images before it, but for `Abandoned`, which ends the run at once.
+    on_image
+        Called for each image, in order, in the calling thread.
+    on_progress
+        Called for each progress line of a node, in the calling thread.
+    patience_s
+        How long nodes that are servers are tried [s].
+
+    Raises
+    ------
+    StreamError
+        A node failed: its own sentence; or it crashed, hung or did not start. Images that it
+        finished before have been handed on.
+    Exception
+        Whatever `messages` or a callback raises.
+    """
+    if not pipeline:
+        raise ConfigError("The pipeline has no nodes: nothing would be reconstructed.")
+    host = _Host(pipeline, on_image, on_progress, patience_s)
+    host.run(sanitize_header(header), messages)
+
+
+class _Host:
+    """One run of a pipeline."""
+
+    def __init__(
+        self,
+        pipeline: Sequence[PipelineNode],
+        on_image: Callable[[ismrmrd.Image], None],
+        on_progress: Callable[[Progress], None] | None,
+        patience_s: float,
+    ) -> None:
+        self._pipeline = pipeline
+        self._patience_s = patience_s
+        self._on_image = on_image
+        self._on_progress = on_progress
+        self._events: queue.Queue[_Event] = queue.Queue(WAITING_EVENTS)
+        self._stopped = threading.Event()
+        self._nodes: list[_Node] = []
+        self._connections: list[Connection] = []
+        self._told: list[Exception] = []
+        self._seen: list[StreamError] = []
+        self._dropped: set[MessageId] = set()
+
+    def run(self, header: bytes, messages: Iterable[bytes]) -> None:
+        """Run the pipeline to its end."""
+        feeder = _same_named_thread(self._feed, messages)
+        try:
+            for entry in self._pipeline:
+                self._nodes.append(self._start(entry))
+            for node, entry in zip(self._nodes, self._pipeline, strict=True):
+                self._connections.append(node.connect())
+                self._connections[-1].write_setup(entry.configuration, header)
+            feeder.start()
+            self._start_links()
+            self._dispatch()
+            self._check_exit()
+        finally:
+            self._stop()
+            if feeder.is_alive():
+                feeder.join(FEEDER_SECONDS)
+
+    def _start(self, entry: PipelineNode) -> _Node:
+        if isinstance(entry, Execute):
+            return NodeProcess(entry, self._tell_progress)
+        return RemoteNode(entry, self._patience_s)
+
+    def _start_links(self) -> None:
+        targets = itertools.zip_longest(self._nodes, self._connections, self._connections[1:])
+        for arguments in targets:
+            _same_named_thread(self._link, *arguments).start()
+
+    def _dispatch(self) -> None:
+        """Hand on what comes until all streams have ended, or the last one after a failure."""
+        open_streams = len(self._nodes)
+        while open_streams:
+            event = self._events.get()
+            if isinstance(event, _Ended):
+                open_streams -= 1
+                if event is _LAST and (self._told or self._seen):
+                    break
+            elif isinstance(event, Abandoned):
+                raise event
+            elif isinstance(event, Progress):
+                if self._on_progress is not None:
+                    self._on_progress(event)
+            else:
+                self._on_image(event)
+        self._raise_first()
+
+    def _raise_first(self) -> None:
+        # What a node says itself is nearer to the cause than how its neighbours see it end.
+        errors = [*self._told, *self._seen]
+        for other in errors[1:]:
+            _log.error("%s", other)
+        if errors:
+            raise errors[0]
+
+    def _check_exit(self) -> None:
+        """Raise if a node closed its stream as if all were well, and yet failed."""
+        for node in self._nodes:
+            status = node.wait()
+            if status is None:
+                _log.warning("The node %s did not end after its work: it is stopped.", node.name)
+            elif status != 0:
+                raise StreamError(
+                    f"The node {node.name} {node.ending()} after it closed its stream: "
+                    f"images may be missing.{node.words()}"
+                )
+
+    def _feed(self, messages: Iterable[bytes]) -> None:
+        target = self._connections[0]
+        with suppress(StreamError):  # a node that is gone is reported where its output is read
+            try:
+                for block in messages:
+                    target.write([block])
+            except PeerVanished:
+                raise
+            except Abandoned as error:
+                self._post(error)
+            except Exception as error:  # noqa: BLE001 - raised again in the calling thread
+                self._told.append(error)
+            target.write_close()
+
+    def _link(self, node: _Node, source: Connection, target: Connection | None) -> None:
+        """Carry what one node sends to the next one, or to the caller."""
+        try:
+            while (message := source.read()).id is not MessageId.CLOSE:
+                if message.id is MessageId.ERROR:
+                    text = bytes(message.payload[UINT64.size :]).decode("utf-8", "replace")
+                    self._told.append(StreamError(text))
+                elif target is None:
+                    self._take(node, message)
+                else:
+                    with suppress(PeerVanished):
+                        target.write_message(message)
+        except PeerVanished:
+            node.wait(CRASH_SECONDS)
+            self._seen.append(
+                StreamError(
+                    f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}"
+                )
+            )
+        except ReconError as error:
+            self._seen.append(StreamError(f"The node {node.name} sent nonsense: {error}"))
+        except Exception as error:  # noqa: BLE001 - raised again in the calling thread
+            # Without a word, its images would be missing and all seem well.
+            _log.exception("What the node %s sent could not be taken.", node.name)
+            self._seen.append(
+                StreamError(f"What the node {node.name} sent could not be taken: {error!r}.")
+            )
+        finally:
+            if target is None:
+                self._post(_LAST)
+            else:
+                # What the next node already has still becomes images.
+                with suppress(StreamError):
+                    target.write_close()
+                self._post(_Ended())
+
+    def _take(self, node: _Node, message: Message) -> None:
+        """Take what the last node sends: images are for the caller."""
+        if message.id is MessageId.IMAGE:
+            self._post(decode(message))
+        elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
+            self._dropped.add(message.id)
+            _log.warning(
+                "The last node, %s, sends %s, which is no image: dropped.",
+                node.name,
+                message.id.name,
+            )
+
+    def _tell_progress(self, progress: Progress) -> None:
+        with suppress(queue.Full):
+            self._events.put_nowait(progress)
+
+    def _post(self, event: _Event) -> None:
+        while not self._stopped.is_set():
+            with suppress(queue.Full):
+                self._events.put(event, timeout=POLL_SECONDS)
+                return
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        for node in self._nodes:
+            node.stop()
+        for connection in self._connections:
+            connection.close()
+
+
+_LAST = _Ended()
+
+
+def _same_named_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    """Return a thread of this one's name: a log is told by it which scan a line is about."""
+    name = threading.current_thread().name
+    return threading.Thread(target=target, args=arguments, name=name, daemon=True)

@@ -1,0 +1,112 @@
+"""What all connections of a resident server share: models in memory and the devices' workers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+
+import torch
+
+from gadget.diffusion.devices import select_device
+from gadget.diffusion.model_folder import available_models, load_prior
+from gadget.diffusion.prior import Prior
+from gadget.diffusion.reconstruct import Reconstructor
+from gadget.diffusion.settings import SamplerSettings
+from gadget.errors import ConfigError
+from gadget.stream.resident.worker import FairWorker
+
+KEPT_MODELS = 3
+"""Models in memory beside the server's own."""
+
+_log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Loads each model once, and gives every device one worker.
+
+    Parameters
+    ----------
+    model
+        Name or folder of the server's own model, which is loaded at once and stays.
+    device
+        Where it goes, as in the settings of a reconstruction.
+
+    Raises
+    ------
+    DeviceError, WeightsError
+        There is no such device, or no such model.
+    """
+
+    def __init__(self, model: str, device: str) -> None:
+        self.model = model
+        self.device = _place(device)
+        self.prior = load_prior(model, self.device)
+        self._lock = threading.Lock()
+        self._others: OrderedDict[tuple[str, torch.device], Prior] = OrderedDict()
+        self._workers = {self.device: FairWorker(f"worker of {self.device}")}
+
+    @property
+    def waiting(self) -> int:
+        """Buffers that wait for a device."""
+        # Without the lock, which is held while a model is loaded: nobody waits for that.
+        return sum(worker.waiting for worker in tuple(self._workers.values()))
+
+    def provide(self, settings: SamplerSettings) -> tuple[Reconstructor, FairWorker]:
+        """Return what reconstructs with these settings, and the worker that it must run in.
+
+        The device `auto` is the server's own.
+
+        Raises
+        ------
+        ConfigError
+            The model is none of the installed ones. A connection cannot make the server read any
+            other folder.
+        DeviceError, WeightsError
+            There is no such device, or the model is damaged.
+        """
+        device = self.device if settings.device == "auto" else _place(settings.device)
+        model = self.model if settings.model == self.prior.name else settings.model
+        settings = settings.model_copy(update={"device": str(device), "model": model})
+        with self._lock:
+            worker = self._workers.get(device) or FairWorker(f"worker of {device}")
+            self._workers[device] = worker
+            return Reconstructor(settings, self._prior(model, device)), worker
+
+    def _prior(self, model: str, device: torch.device) -> Prior:
+        if (model, device) == (self.model, self.device):
+            return self.prior
+        prior = self._others.pop((model, device), None) or self._load(model, device)
+        self._others[model, device] = prior
+        while len(self._others) > KEPT_MODELS:
+            self._others.popitem(last=False)
+        return prior
+
+    def _load(self, model: str, device: torch.device) -> Prior:
+        installed = {folder.name for folder in available_models()}
+        if model not in installed | {self.model}:
+            raise ConfigError(
+                f"This server has no model '{model}': name one of "
+                f"{', '.join(sorted(installed | {self.prior.name}))}, or leave the property "
+                "'model' out."
+            )
+        started = time.monotonic()
+        prior = load_prior(model, device)
+        _log.info("Model %s loaded to %s in %.1f s.", model, device, time.monotonic() - started)
+        return prior
+
+    def close(self) -> None:
+        """End the workers, which must have nothing left to do."""
+        for worker in self._workers.values():
+            worker.close()
+
+
+def _place(name: str) -> torch.device:
+    """Return a device under the one name that it has here."""
+    device = select_device(name)
+    if device.type != "cuda":
+        return torch.device(device.type)
+    return torch.device(
+        "cuda", torch.cuda.current_device() if device.index is None else device.index
+    )

@@ -1,0 +1,88 @@
+"""What a session runs in within a resident server."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import CancelledError, Future
+from functools import partial
+
+from gadget.diffusion.reconstruct import Reconstruction
+from gadget.diffusion.settings import SamplerSettings
+from gadget.errors import StreamError
+from gadget.mrd.buffer import Buffer
+from gadget.stream.node import Session
+from gadget.stream.progress import Value
+from gadget.stream.resident.counts import Counts
+from gadget.stream.resident.engine import Engine
+from gadget.stream.resident.look_ahead import LookAhead
+from gadget.stream.resident.together import Together
+from gadget.stream.resident.worker import FairWorker
+from gadget.stream.runtime import Runtime, report_sampling
+
+
+class ResidentRuntime(Runtime):
+    """A session gathers in a thread of its own, and a worker reconstructs for all sessions in turn.
+
+    Parameters
+    ----------
+    engine
+        Models and workers.
+    depth
+        Buffers of the session that may wait, be reconstructed or be sent at once.
+    counts
+        Where its reconstructions are counted.
+    defaults
+        Settings that hold where the connection's own do not name them.
+    """
+
+    def __init__(
+        self, engine: Engine, depth: int, counts: Counts, defaults: Mapping[str, str]
+    ) -> None:
+        self.defaults = defaults
+        self._engine = engine
+        self._depth = depth
+        self._counts = counts
+        self._worker: FairWorker | None = None
+        self._over = False
+
+    def reconstruct(
+        self, session: Session, settings: SamplerSettings, buffers: Iterable[Buffer]
+    ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
+        """Yield each buffer and what it was reconstructed to, in their order."""
+        reconstructor, worker = self._engine.provide(settings)
+        self._worker = worker
+        together = Together(reconstructor)
+
+        def work(number: int) -> Reconstruction:
+            if self._over:
+                raise StreamError("The session is over.")
+            session.check()
+            return together.result(number, partial(report_sampling, session, number))
+
+        def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction]:
+            number, buffer = numbered
+            together.add(number, buffer.kspace)
+            return worker.submit(self, partial(work, number))
+
+        ahead = LookAhead(enumerate(buffers, start=1), submit, self._depth)
+        try:
+            for (_, buffer), result in ahead:
+                self._counts.add(result.fallback)
+                yield buffer, result
+        except CancelledError:
+            session.check()
+            raise
+        finally:
+            self._over = True
+            ahead.close()
+            worker.drop(self)
+
+    def tell(self, text: str, fields: dict[str, Value]) -> None:
+        """Tell nobody: the log of a server has a line for each reconstruction."""
+        if self._over:
+            raise StreamError("The session is over.")
+
+    def vanished(self) -> None:
+        """Take what the session has queued out of the queue."""
+        if self._worker is not None:
+            self._worker.drop(self)

@@ -1,0 +1,135 @@
+"""The resident server: what a pipeline's `<connect address= port=>` reaches."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import gadget
+from gadget.stream.node import Node
+from gadget.stream.resident.counts import Counts
+from gadget.stream.resident.engine import Engine
+from gadget.stream.resident.resident_runtime import ResidentRuntime
+from gadget.stream.resident.scans import Scans
+from gadget.stream.resident.status import Status
+from gadget.stream.resident.warm_up import warm_up
+from gadget.stream.wire.address import Address
+from gadget.stream.wire.connection import STALL_SECONDS, Connection
+
+FINISH_SECONDS = 600.0
+SHORTAGE_SECONDS = 0.5
+"""Pause when a connection could not be accepted for want of file descriptors or threads."""
+WAKE_SECONDS = 1.0
+"""Longest wait for a connection: a signal that comes just before one is handled after it."""
+
+_log = logging.getLogger(__name__)
+
+
+class ResidentServer:
+    """Serves a node to any number of connections at once.
+
+    Parameters
+    ----------
+    listener
+        Where connections come from; the server closes it.
+    engine
+        Models and workers; the server closes it.
+    node
+        What is served.
+    depth
+        Buffers of one connection that may wait, be reconstructed or be sent at once.
+    defaults
+        Settings that hold where a connection's own do not name them; the model is the engine's own.
+    stall_s
+        Longest silence within a message [s].
+    finish_s
+        How long scans may go on after `stop` [s].
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        engine: Engine,
+        node: Node,
+        *,
+        depth: int,
+        defaults: Mapping[str, str] = MappingProxyType({}),
+        stall_s: float = STALL_SECONDS,
+        finish_s: float = FINISH_SECONDS,
+    ) -> None:
+        self._listener = listener
+        self._engine = engine
+        self._node = node
+        self._depth = depth
+        self._defaults = {"model": engine.model, **defaults}
+        self._finish_s = finish_s
+        self._counts = Counts()
+        self._scans = Scans(self._run, self.status, stall_s)
+        self._started = time.monotonic()
+        self._bell, self._ear = socket.socketpair()
+
+    def warm_up(self) -> None:
+        """Reconstruct a small scan, so that the first real one is not slower than the others."""
+        warm_up(lambda sock: self._scans.open(sock, "warm-up"))
+        self._counts = Counts()
+
+    def serve(self) -> None:
+        """Accept connections until `stop` is called, then finish what has begun.
+
+        Raises `StreamError` if that does not end in time.
+        """
+        with self._listener, self._bell, self._ear, selectors.DefaultSelector() as selector:
+            self._listener.setblocking(False)
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._ear, selectors.EVENT_READ)
+            while all(key.fileobj is not self._ear for key, _ in selector.select(WAKE_SECONDS)):
+                self._accept()
+            while self._accept():  # whoever was connected before the signal is served
+                pass
+        _log.info(
+            "No more connections are accepted; scans that are still open: %d.", self._scans.begun
+        )
+        self._scans.finish(self._finish_s)
+        self._engine.close()
+
+    def stop(self) -> None:
+        """Make `serve` end; a handler of signals may call it."""
+        self._bell.send(b"\0")
+
+    def status(self) -> Status:
+        """Tell how the server is."""
+        prior = self._engine.prior
+        return Status(
+            version=gadget.__version__,
+            model=prior.name,
+            sha256=prior.sha256,
+            device=str(self._engine.device),
+            uptime_s=time.monotonic() - self._started,
+            scans=self._scans.begun,
+            waiting=self._engine.waiting,
+            reconstructions=self._counts.reconstructions,
+            fallbacks=self._counts.fallbacks,
+            failures=self._counts.failures,
+        )
+
+    def _accept(self) -> bool:
+        """Accept a connection that waits; return whether there was one."""
+        try:
+            sock, peer = self._listener.accept()
+            self._scans.open(sock, f"scan of {Address(*peer[:2])}")
+        except BlockingIOError:
+            return False
+        except (OSError, RuntimeError) as error:
+            _log.error("A connection could not be accepted (%s).", error)
+            time.sleep(SHORTAGE_SECONDS)
+            return False
+        return True
+
+    def _run(self, connection: Connection, setup: tuple[bytes, bytes]) -> None:
+        runtime = ResidentRuntime(self._engine, self._depth, self._counts, self._defaults)
+        if not self._node.run(connection, setup, runtime):
+            self._counts.add_failure()

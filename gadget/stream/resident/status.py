@@ -1,0 +1,98 @@
+"""How a resident server is, asked and answered in the frames of Gadgetron's info queries.
+
+QUERY (6) is a reserved uint64, an identifier, and a text; RESPONSE (7) the identifier and a text.
+Gadgetron sends neither to a node. The first message of a connection is QUERY instead of CONFIG, so
+an answer waits for no reconstruction.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+from pydantic import BaseModel, ValidationError
+
+from gadget.errors import StreamError
+from gadget.stream.wire.address import Address, connect
+from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.messages import UINT16, UINT64, Message, MessageId
+
+QUERY = b"score-gadget::status"
+ANSWER_SECONDS = 10.0
+"""Longest wait for an answer."""
+FAREWELL_SECONDS = 2.0
+
+
+class Status(BaseModel):
+    """What a resident server tells of itself."""
+
+    version: str
+    model: str
+    sha256: str
+    device: str
+    uptime_s: float
+    scans: int
+    """Scans that have begun and have not ended."""
+    waiting: int
+    """Buffers in the queue."""
+    reconstructions: int
+    fallbacks: int
+    """Reconstructions by a simpler method than was asked for."""
+    failures: int
+    """Scans that ended with an error."""
+
+    @property
+    def identity(self) -> str:
+        """What the server is, in a line."""
+        return (
+            f"score-gadget {self.version}, model {self.model} (sha256 {self.sha256[:12]}) on "
+            f"{self.device}."
+        )
+
+    @property
+    def work(self) -> str:
+        """What it does and has done, in a line."""
+        uptime = timedelta(seconds=round(self.uptime_s))
+        return (
+            f"Up {uptime}, scans open {self.scans}, buffers waiting {self.waiting}, "
+            f"reconstructions {self.reconstructions}, by fallback {self.fallbacks}, failed scans "
+            f"{self.failures}."
+        )
+
+
+def answer(connection: Connection, query: Message, status: Status) -> None:
+    """Answer a query and end the connection."""
+    identifier = query.payload[UINT64.size : 2 * UINT64.size]
+    text = b"This server answers the query %s alone." % QUERY
+    if query.payload[3 * UINT64.size :] == QUERY:
+        text = status.model_dump_json().encode()
+    head = UINT16.pack(MessageId.RESPONSE)
+    connection.write([head, identifier, UINT64.pack(len(text)), text], wait_s=FAREWELL_SECONDS)
+    connection.write_close()
+    connection.finish_writing()
+    connection.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
+
+
+def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:
+    """Return the status of the resident server at an address.
+
+    Raises `StreamError` if nobody answers within the time [s], or no resident server does.
+    """
+    connection = Connection(connect(address, 0), idle_s=patience_s, stall_s=patience_s)
+    # An answer that trickles in byte by byte is none either.
+    end = threading.Timer(patience_s, connection.close)
+    end.start()
+    try:
+        head = UINT16.pack(MessageId.QUERY) + bytes(2 * UINT64.size)
+        connection.write([head, UINT64.pack(len(QUERY)), QUERY], wait_s=patience_s)
+        message = connection.read()
+        return Status.model_validate_json(bytes(message.payload[2 * UINT64.size :]))
+    except StreamError as error:
+        raise StreamError(f"The server at {address} gives no answer. {error}") from error
+    except ValidationError as error:
+        raise StreamError(
+            f"What listens at {address} is no resident server of this version of score-gadget."
+        ) from error
+    finally:
+        end.cancel()
+        connection.close()

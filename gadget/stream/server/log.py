@@ -1,0 +1,57 @@
+"""The log of a scan, told to the client of the server as TEXT messages."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gadget.errors import StreamError
+from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.messages import UINT16, UINT32, MessageId
+
+SLOW_SECONDS = 600.0
+"""Longest time in which a client takes nothing of a message."""
+LOGGER = "gadget"
+
+
+class _TextHandler(logging.Handler):
+    """Sends what the threads of one name log."""
+
+    def __init__(self, connection: Connection, thread_name: str) -> None:
+        super().__init__(logging.INFO)
+        self._connection = connection
+        self._thread_name = thread_name
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.threadName == self._thread_name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            write_text(self._connection, record.levelname, record.getMessage())
+        except StreamError:
+            # Perhaps in the middle of the line: nothing after it could be read.
+            self._connection.close()
+
+
+@contextmanager
+def told(connection: Connection) -> Iterator[None]:
+    """Send the log of this thread, and of those of its name, to a client."""
+    handler = _TextHandler(connection, threading.current_thread().name)
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def write_text(connection: Connection, level: str, text: str) -> None:
+    """Send a line as FIRE does: the level in eight characters, the text, and NUL.
+
+    Raises `StreamError` if the client does not take it.
+    """
+    line = f"{level:<8} {text}\n\0".encode("utf-8", "replace")
+    head = UINT16.pack(MessageId.TEXT) + UINT32.pack(len(line))
+    connection.write([head, line], wait_s=SLOW_SECONDS)

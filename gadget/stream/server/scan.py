@@ -1,0 +1,109 @@
+"""One scan of one client of the server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+import ismrmrd
+
+from gadget.errors import ReconError, StreamError
+from gadget.stream.host.pipeline import PipelineNode
+from gadget.stream.host.run import Abandoned, run_pipeline
+from gadget.stream.inbox import SILENCE_SECONDS, Inbox
+from gadget.stream.server.log import SLOW_SECONDS, told
+from gadget.stream.server.pipeline import choose_pipeline
+from gadget.stream.server.setup import Setup, parse_parameters, read_setup
+from gadget.stream.wire.codec import encode, encode_bytes
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished
+
+DRAIN_SECONDS = 3600.0
+"""How long a client may go on sending after its scan has failed."""
+FAREWELL_SECONDS = 2.0
+"""How long a client may keep the connection that the server has closed."""
+
+_log = logging.getLogger(__name__)
+
+
+class ScanService:
+    """Reconstructs the scan of one client, and tells it what happens.
+
+    Parameters
+    ----------
+    connection
+        Connection to the client.
+    default
+        Nodes for a client that names no pipeline of this server.
+    """
+
+    def __init__(self, connection: Connection, default: Sequence[PipelineNode]) -> None:
+        self._connection = connection
+        self._default = default
+        self._inbox: Inbox | None = None
+        self._gone = False
+        self._images = 0
+
+    def run(self) -> None:
+        """Serve the client from its first message to its last, and close the connection.
+
+        Raises nothing: a failure is told to the client and to the log.
+        """
+        try:
+            with told(self._connection):
+                self._reconstruct()
+            self._take_leave()
+        finally:
+            self._connection.close()
+
+    def _reconstruct(self) -> None:
+        try:
+            setup = read_setup(self._connection)
+            if setup is None:
+                _log.debug("The client closed before it sent a header.")
+                return
+            self._inbox = Inbox(self._connection, beyond_close=False)
+            parameters = parse_parameters(setup.parameters)
+            pipeline = choose_pipeline(setup.config, parameters, self._default)
+            messages = self._messages(setup, self._inbox)
+            run_pipeline(pipeline, setup.header, messages, self._send)
+            _log.info("The scan is finished: %d images.", self._images)
+        except PeerVanished:
+            _log.info("The client left before it sent data.")
+        except Abandoned as error:
+            self._gone = True
+            _log.warning("%s", error)
+        except ReconError as error:
+            _log.error("%s", error)
+        except Exception as error:  # noqa: BLE001 - a client must not end the server
+            _log.exception("%s: %s. That is an error of score-gadget.", type(error).__name__, error)
+
+    def _messages(self, setup: Setup, inbox: Inbox) -> Iterator[bytes]:
+        """Yield the messages of the client; called from another thread."""
+        yield encode_bytes(setup.first)
+        try:
+            while (message := inbox.get()) is not None:
+                yield encode_bytes(message)
+        except PeerVanished as error:
+            raise Abandoned(f"The client left in the middle of its scan. {error}") from error
+
+    def _send(self, image: ismrmrd.Image) -> None:
+        parts = encode(image)
+        try:
+            self._connection.write(parts, wait_s=SLOW_SECONDS)
+        except StreamError as error:
+            raise Abandoned(f"The client takes no more images. {error}") from error
+        self._images += 1
+
+    def _take_leave(self) -> None:
+        """Close the stream when the client has sent all; closed earlier, it would break."""
+        if self._gone:
+            return
+        with suppress(StreamError):
+            if self._inbox is None:
+                self._connection.discard(SILENCE_SECONDS, LINGER_SECONDS)
+            else:
+                self._inbox.drain(DRAIN_SECONDS)
+            self._connection.write_close()
+            self._connection.finish_writing()
+            self._connection.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)

@@ -1,0 +1,137 @@
+"""What a client of the server says before its data: configuration, header, parameters."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import gadget
+from gadget.errors import ConfigError, StreamError
+from gadget.stream.wire.connection import IDLE_SECONDS, LINGER_SECONDS, Connection
+from gadget.stream.wire.messages import DATA_MESSAGES, UINT16, UINT32, UINT64, Message, MessageId
+
+SETUP_SECONDS = 120.0
+"""Longest wait for configuration and header; the data come when the scanner measures."""
+MAX_PARAMETER_CHARACTERS = 2**20
+
+_INFO_QUERY = b"gadgetron::info"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The beginning of a scan."""
+
+    config: str
+    """Name of a pipeline, or its XML text."""
+    header: bytes
+    """The ISMRMRD XML header."""
+    parameters: str
+    """JSON text of what was set at the scanner, as FIRE and OpenRecon send it; may be empty."""
+    first: Message
+    """The first message of the data."""
+
+
+def read_setup(connection: Connection) -> Setup | None:
+    """Read all that comes before the data, and the first message of these.
+
+    Returns nothing for a client that closes before it has sent a header, as Gadgetron's does after
+    it has asked for information. Raises `StreamError` for messages in another order, and
+    `PeerVanished` when the client is gone.
+    """
+    connection.idle_s = SETUP_SECONDS
+    config = _read_config(connection)
+    header = _read_header(connection) if config is not None else None
+    if config is None or header is None:
+        return None
+    connection.idle_s = IDLE_SECONDS
+    parameters, first = "", connection.read()
+    if first.id is MessageId.TEXT:
+        parameters, first = _until_nul(first.payload[UINT32.size :]), connection.read()
+    if first.id is MessageId.CLOSE:
+        raise StreamError("The stream was closed after its header: there are no data.")
+    if first.id not in DATA_MESSAGES:
+        raise _misplaced(first, "the data")
+    return Setup(config, header, parameters, first)
+
+
+def parse_parameters(text: str) -> dict[str, str]:
+    """Return names and values, as a pipeline writes them, of `{"parameters": {...}}`.
+
+    Raises `ConfigError` for any other text.
+    """
+    if not text:
+        return {}
+    expected = 'The text after the header must be JSON such as {"parameters": {"steps": "30"}}'
+    if len(text) > MAX_PARAMETER_CHARACTERS:
+        raise ConfigError(f"{expected}, of at most {MAX_PARAMETER_CHARACTERS} characters.")
+    try:
+        parameters = json.loads(text).get("parameters", {})
+        return {name: _property(name, value) for name, value in parameters.items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{expected} ({error}).") from error
+
+
+def _property(name: str, value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value).strip()
+    raise ConfigError(f"The parameter '{name}' must be a text or a number, got {value!r}.")
+
+
+def _read_config(connection: Connection) -> str | None:
+    message = _next(connection)
+    if message.id is MessageId.CLOSE:
+        return None
+    if message.id is MessageId.FILENAME:
+        return _until_nul(message.payload)
+    if message.id is MessageId.CONFIG:
+        return _until_nul(message.payload[UINT32.size :])
+    raise _misplaced(message, "FILENAME (1) or CONFIG (2)")
+
+
+def _read_header(connection: Connection) -> bytes | None:
+    message = _next(connection)
+    if message.id is MessageId.CLOSE:
+        return None
+    if message.id is not MessageId.HEADER:
+        raise _misplaced(message, "HEADER (3)")
+    return bytes(message.payload[UINT32.size :])
+
+
+def _next(connection: Connection) -> Message:
+    """Read the next message that is no question and no remark."""
+    while True:
+        message = connection.read()
+        if message.id is MessageId.QUERY:
+            _answer(connection, message)
+        elif message.id is MessageId.TEXT:
+            _log.info("The client says: %s", _until_nul(message.payload[UINT32.size :]))
+        else:
+            return message
+
+
+def _answer(connection: Connection, query: Message) -> None:
+    """Answer a query of Gadgetron's client (its option -Q) as Gadgetron does."""
+    identifier = query.payload[UINT64.size : 2 * UINT64.size]
+    question = query.payload[3 * UINT64.size :]
+    text = f"score-gadget {gadget.__version__}" if question == _INFO_QUERY else "Unknown query"
+    head = UINT16.pack(MessageId.RESPONSE)
+    parts = [head, identifier, UINT64.pack(len(text)), text.encode()]
+    connection.write(parts, wait_s=LINGER_SECONDS)
+
+
+def _misplaced(message: Message, expected: str) -> StreamError:
+    return StreamError(
+        f"{message.id.name} ({message.id.value}) came where {expected} was expected: a client "
+        "sends its configuration, the header, the data and CLOSE (4)."
+    )
+
+
+def _until_nul(text: bytes | bytearray) -> str:
+    """Decode a text up to the NUL that FIRE clients end it with."""
+    return bytes(text).split(b"\0", 1)[0].decode("utf-8", "replace").strip()

@@ -1,0 +1,282 @@
+"""A guarded connection that speaks Gadgetron's protocol over a socket.
+
+It never waits for ever: an end that vanished, a message that stops half-way and a message nobody
+knows each end in a `StreamError`. gadgetron-python's own connection spins on a closed socket, takes
+unknown messages for the end of the data and reports success after a crash, so only its socket is
+used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from gadget.errors import StreamError
+from gadget.stream.wire.framing import read_message
+from gadget.stream.wire.messages import UINT16, UINT32, UINT64, Message, MessageId
+
+IDLE_SECONDS = 24 * 3600.0
+"""Longest silence between messages. A node at the end of a pipeline hears nothing while the one
+before it computes; a peer whose machine is gone is noticed by keep-alive probes in two minutes."""
+STALL_SECONDS = 120.0
+"""Longest silence within a message."""
+BUFFER_BYTES = 2**18
+MAX_PARTS = 64
+MAX_ERROR_BYTES = 8192
+LINGER_SECONDS = 10.0
+
+_POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
+
+
+class PeerVanished(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
+    """The other end is gone without having said so."""
+
+
+class _ForeignSocket(Protocol):
+    @property
+    def socket(self) -> socket.socket: ...
+
+
+class _ForeignConnection(Protocol):
+    """What is used of `gadgetron.external.Connection`."""
+
+    socket: _ForeignSocket
+
+
+class _Released:
+    """Stands in gadgetron's connection for the socket that was taken out of it.
+
+    Its `__exit__` sends CLOSE whatever happened, which reads as success.
+    """
+
+    def close(self) -> None:
+        """Leave the socket to its new owner."""
+
+
+class Connection:
+    """One end of a connection: whole messages in and out.
+
+    One thread may read while others write.
+
+    Parameters
+    ----------
+    sock
+        A connected stream socket; the connection owns it from here on.
+    idle_s
+        Longest silence between messages [s].
+    stall_s
+        Longest silence within a message [s].
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        idle_s: float = IDLE_SECONDS,
+        stall_s: float = STALL_SECONDS,
+    ) -> None:
+        self.idle_s = idle_s
+        self.stall_s = stall_s
+        self._socket = sock
+        self._closed = False
+        self._users = 0
+        self._users_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._start = self._end = 0
+        sock.settimeout(None)
+        _keep_alive(sock)
+
+    def read(self) -> Message:
+        """Return the next message, CLOSE included.
+
+        Raises `PeerVanished` when the other end is gone, and `StreamError` for an unknown message,
+        a length that is not allowed, or silence.
+        """
+        number = bytearray(UINT16.size)
+        view = memoryview(number)
+        self._read_some(view[:1], self.idle_s)
+        self.read_into(view[1:])
+        return read_message(UINT16.unpack(number)[0], self)
+
+    def read_setup(self, first: Message | None = None) -> tuple[bytes, bytes]:
+        """Read CONFIG and HEADER, which come before the data, and return their texts.
+
+        `first` is the first message, where it was read already.
+        """
+        texts = []
+        for expected in (MessageId.CONFIG, MessageId.HEADER):
+            message = first or self.read()
+            first = None
+            if message.id is not expected:
+                raise StreamError(
+                    f"{expected.name} ({expected.value}) must come before the data, but "
+                    f"{message.id.name} ({message.id.value}) came."
+                )
+            texts.append(bytes(message.payload[UINT32.size :]))
+        return texts[0], texts[1]
+
+    def read_into(self, view: memoryview) -> None:
+        """Fill the view with the next bytes of a message."""
+        done = 0
+        while done < len(view):
+            done += self._read_some(view[done:], self.stall_s)
+
+    def discard(self, silence_s: float, total_s: float) -> None:
+        """Throw away what arrives, until the other end is silent or gone or the time is over."""
+        deadline = time.monotonic() + total_s
+        with contextlib.suppress(StreamError):
+            while time.monotonic() < deadline:
+                self._receive(self._buffer, silence_s)
+
+    def _read_some(self, view: memoryview, timeout: float) -> int:
+        if self._start == self._end:
+            if len(view) >= len(self._buffer):
+                return self._receive(view, timeout)
+            self._start, self._end = 0, self._receive(self._buffer, timeout)
+        count = min(len(view), self._end - self._start)
+        view[:count] = self._buffer[self._start : self._start + count]
+        self._start += count
+        return count
+
+    def _receive(self, view: memoryview, timeout: float) -> int:
+        while True:
+            try:
+                with self._in_use() as sock:
+                    count = sock.recv_into(view, 0, socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                if not self._wait(select.POLLIN, timeout):
+                    raise StreamError(
+                        f"Nothing arrived for {timeout:g} s although more data were expected: "
+                        "the other end hangs or the network is down."
+                    ) from None
+                continue
+            except OSError as error:
+                raise PeerVanished(f"The other end broke the connection ({error}).") from error
+            if count == 0:
+                raise PeerVanished("The other end is gone: it ended without closing the stream.")
+            return count
+
+    def _wait(self, events: int, timeout: float | None) -> bool:
+        poll = select.poll()
+        with self._in_use() as sock:
+            poll.register(sock, events)
+            return bool(poll.poll(None if timeout is None else timeout * 1000))
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[socket.socket]:
+        """Put off the closing of the file descriptor while a thread uses it.
+
+        Its number may go to another connection at once, whose data would be taken for ours.
+        """
+        with self._users_lock:
+            if self._closed:
+                raise PeerVanished("The connection was closed at this end.")
+            self._users += 1
+        try:
+            yield self._socket
+        finally:
+            with self._users_lock:
+                self._users -= 1
+                self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._closed and not self._users:
+            self._socket.close()
+
+    def write(
+        self, parts: Sequence[bytes | bytearray | memoryview], *, wait_s: float | None = None
+    ) -> None:
+        """Write the parts in one piece.
+
+        Waits for a slow reader as long as it takes, or at most `wait_s` [s] where that is given.
+        Raises `PeerVanished` when the other end is gone.
+        """
+        views = [memoryview(part).cast("B") for part in parts if len(part)]
+        with self._write_lock:
+            while views:
+                try:
+                    with self._in_use() as sock:
+                        sent = sock.sendmsg(views[:MAX_PARTS], [], socket.MSG_DONTWAIT)
+                except (BlockingIOError, InterruptedError):
+                    if not self._wait(select.POLLOUT, wait_s):
+                        raise StreamError("The other end does not take data any more.") from None
+                    continue
+                except OSError as error:
+                    raise PeerVanished(f"The other end takes no more data ({error}).") from error
+                views = _after(views, sent)
+
+    def write_setup(self, config: bytes, header: bytes) -> None:
+        """Write CONFIG and HEADER."""
+        for message_id, text in ((MessageId.CONFIG, config), (MessageId.HEADER, header)):
+            self.write([UINT16.pack(message_id), UINT32.pack(len(text)), text])
+
+    def write_message(self, message: Message) -> None:
+        """Write a message as it was read."""
+        self.write([UINT16.pack(message.id), message.payload])
+
+    def write_error(self, text: str) -> None:
+        """Tell the other end that this end has failed, in one sentence."""
+        encoded = text.encode("utf-8", "replace")[:MAX_ERROR_BYTES]
+        head = UINT16.pack(MessageId.ERROR) + UINT64.pack(len(encoded))
+        self.write([head, encoded], wait_s=LINGER_SECONDS)
+
+    def write_close(self) -> None:
+        """Tell the other end that nothing more comes."""
+        self.write([UINT16.pack(MessageId.CLOSE)], wait_s=LINGER_SECONDS)
+
+    def peer_has_closed(self) -> bool:
+        """Tell whether the other end has closed its side, without reading."""
+        return self._wait(_POLLRDHUP, 0)
+
+    def wait_for_end(self) -> None:
+        """Return when the other end is gone; throw away what it still sends."""
+        with contextlib.suppress(PeerVanished):
+            while True:
+                self._wait(select.POLLIN, None)
+                self._receive(self._buffer, self.idle_s)
+
+    def finish_writing(self) -> None:
+        """Let the other end see the end of what was written; reading goes on."""
+        with contextlib.suppress(OSError, PeerVanished), self._in_use() as sock:
+            sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Close the connection at once; threads that wait for it go on with an error."""
+        with self._users_lock:
+            if not self._closed:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+            self._closed = True
+            self._close_unused()
+
+
+def take_over(foreign: _ForeignConnection) -> Connection:
+    """Take the socket out of a `gadgetron.external.Connection`, which is left without one."""
+    # gadgetron-python reads exactly the bytes it needs: none of ours are left in it.
+    sock = foreign.socket.socket
+    foreign.socket = _Released()  # type: ignore[assignment]
+    return Connection(sock)
+
+
+def _after(views: list[memoryview], sent: int) -> list[memoryview]:
+    """Return what is left of the views after their first bytes were sent."""
+    for position, view in enumerate(views):
+        if sent < len(view):
+            return [view[sent:], *views[position + 1 :]]
+        sent -= len(view)
+    return []
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # a Unix socket has neither
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

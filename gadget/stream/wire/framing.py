@@ -1,0 +1,268 @@
+"""Reading one message whole, without decoding it.
+
+The length of a message is scattered over its body. These functions walk through a body as it
+arrives, and check every length before memory is taken for it. They need the standard library only,
+so that a relay or a reader thread pays for nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from typing import Protocol
+
+from gadget.errors import StreamError
+from gadget.stream.wire.messages import (
+    ACQUISITION_HEADER_BYTES,
+    BUCKET_META_BYTES,
+    IMAGE_HEADER_BYTES,
+    IMAGE_ITEM_BYTES,
+    MAX_DIMENSIONS,
+    MAX_MESSAGE_BYTES,
+    MAX_READOUT_BYTES,
+    MAX_TEXT_BYTES,
+    SAMPLING_BYTES,
+    UINT16,
+    UINT32,
+    UINT64,
+    WAVEFORM_HEADER_BYTES,
+    Message,
+    MessageId,
+)
+
+FIRST_CHUNK_BYTES = 64 * 2**20
+FILENAME_BYTES = 1024
+COMPLEX_BYTES = 8
+FLOAT_BYTES = 4
+
+# Offsets into the packed ISMRMRD headers.
+_ACQUISITION_SIZES = struct.Struct("<34xH2xH136xH")
+_WAVEFORM_SAMPLES = struct.Struct("<28xHH")
+_IMAGE_TYPE = 2
+_IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
+
+
+class Source(Protocol):
+    """Where bytes come from."""
+
+    def read_into(self, view: memoryview) -> None:
+        """Fill the view or raise `StreamError`."""
+
+
+class _Body:
+    """A body being read: grows with what has arrived, not with what a length promises."""
+
+    def __init__(self, source: Source, name: str, limit: int) -> None:
+        self._source = source
+        self._name = name
+        self._limit = limit
+        self._size = 0
+        self._data = bytearray()
+
+    def take(self, count: int) -> int:
+        """Read `count` bytes more and return where they begin."""
+        start = self._size
+        end = start + count
+        if end > self._limit:
+            raise StreamError(
+                f"A message {self._name} claims {end} bytes, more than the {self._limit} that are "
+                "allowed: the data are damaged or are not what the other end says they are."
+            )
+        while self._size < end:
+            if len(self._data) < end:
+                self._grow(end)
+            stop = min(end, len(self._data))
+            with memoryview(self._data) as whole, whole[self._size : stop] as part:
+                self._source.read_into(part)
+            self._size = stop
+        return start
+
+    def _grow(self, end: int) -> None:
+        arrived = self._size
+        # Never far beyond what has arrived. Growing copies: with an eighth to spare, what follows
+        # the one large array of most messages fits in as well.
+        expected = min(end, max(2 * arrived, FIRST_CHUNK_BYTES))
+        grown = bytearray(expected + expected // 8)
+        grown[:arrived] = memoryview(self._data)[:arrived]
+        self._data = grown
+
+    def number(self, form: struct.Struct) -> int:
+        """Read one integer."""
+        return self.number_at(form, self.take(form.size))
+
+    def number_at(self, form: struct.Struct, offset: int) -> int:
+        """Return one integer of what was read before."""
+        return int(form.unpack_from(self._data, offset)[0])
+
+    def unpack_at(self, form: struct.Struct, offset: int) -> tuple[int, ...]:
+        """Return several integers of what was read before."""
+        return form.unpack_from(self._data, offset)
+
+    def flag(self) -> bool:
+        """Read one boolean."""
+        start = self.take(1)
+        value = self._data[start]
+        if value > 1:
+            raise StreamError(
+                f"A message {self._name} has {value} where 0 or 1 was expected: the data are "
+                "damaged or the two ends disagree about the format."
+            )
+        return value == 1
+
+    def array(self, item_bytes: int) -> None:
+        """Read an array: number of dimensions, dimensions, items."""
+        count = self.number(UINT64)
+        if count > MAX_DIMENSIONS:
+            raise StreamError(
+                f"A message {self._name} has an array of {count} dimensions, at most "
+                f"{MAX_DIMENSIONS} were expected: the two ends disagree about the format."
+            )
+        start = self.take(count * UINT64.size)
+        shape = self.unpack_at(struct.Struct(f"<{count}Q"), start)
+        self.take(item_bytes * math.prod(shape) if count else 0)
+
+    def finish(self) -> bytearray:
+        """Return all that was read."""
+        del self._data[self._size :]
+        return self._data
+
+
+def _acquisition(body: _Body) -> None:
+    _samples(body, body.take(ACQUISITION_HEADER_BYTES))
+
+
+def _samples(body: _Body, header: int) -> None:
+    """Read trajectory and samples of the readout whose header begins there."""
+    samples, channels, trajectory = body.unpack_at(_ACQUISITION_SIZES, header)
+    body.take(samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES))
+
+
+def _waveform(body: _Body) -> None:
+    samples, channels = body.unpack_at(_WAVEFORM_SAMPLES, body.take(WAVEFORM_HEADER_BYTES))
+    body.take(samples * channels * 4)
+
+
+def _image(body: _Body) -> None:
+    start = body.take(IMAGE_HEADER_BYTES)
+    kind = body.number_at(UINT16, start + _IMAGE_TYPE)
+    if kind not in IMAGE_ITEM_BYTES:
+        raise StreamError(f"An image has the data type {kind}, ISMRMRD knows 1 to 8.")
+    shape = body.unpack_at(_IMAGE_MATRIX, start)
+    _text(body, UINT64)
+    body.take(math.prod(shape) * IMAGE_ITEM_BYTES[kind])
+
+
+def _text(body: _Body, form: struct.Struct = UINT32) -> None:
+    length = body.number(form)
+    if length > MAX_TEXT_BYTES:
+        raise StreamError(
+            f"A text of {length} bytes is announced, more than the {MAX_TEXT_BYTES} that are "
+            "allowed: the two ends disagree about the format."
+        )
+    body.take(length)
+
+
+def _query(body: _Body) -> None:
+    body.take(2 * UINT64.size)
+    _text(body, UINT64)
+
+
+def _response(body: _Body) -> None:
+    body.take(UINT64.size)
+    _text(body, UINT64)
+
+
+def _recon_buffer(body: _Body) -> None:
+    body.array(COMPLEX_BYTES)
+    for _ in ("trajectory", "density"):
+        if body.flag():
+            body.array(FLOAT_BYTES)
+    body.array(ACQUISITION_HEADER_BYTES)
+    body.take(SAMPLING_BYTES)
+
+
+def _recon_data(body: _Body) -> None:
+    for _ in range(body.number(UINT64)):
+        _recon_buffer(body)
+        if body.flag():
+            _recon_buffer(body)
+
+
+def _image_array(body: _Body) -> None:
+    body.array(COMPLEX_BYTES)
+    body.array(IMAGE_HEADER_BYTES)
+    for _ in range(body.number(UINT64)):
+        _text(body, UINT64)
+    if body.flag():
+        for _ in range(body.number(UINT64)):
+            _waveform(body)
+    if body.flag():
+        body.array(ACQUISITION_HEADER_BYTES)
+
+
+def _bucket(body: _Body) -> None:
+    meta = body.unpack_at(struct.Struct("<13Q"), body.take(BUCKET_META_BYTES))
+    _bundle(body, meta[0])
+    _statistics(body)
+    _bundle(body, meta[4])
+    _statistics(body)
+    headers = [body.take(WAVEFORM_HEADER_BYTES) for _ in range(meta[10])]
+    for start in headers:
+        samples, channels = body.unpack_at(_WAVEFORM_SAMPLES, start)
+        body.take(samples * channels * 4)
+
+
+def _bundle(body: _Body, count: int) -> None:
+    start = body.take(count * ACQUISITION_HEADER_BYTES)
+    for header in range(start, start + count * ACQUISITION_HEADER_BYTES, ACQUISITION_HEADER_BYTES):
+        _samples(body, header)
+
+
+def _statistics(body: _Body) -> None:
+    for _ in range(body.number(UINT64)):
+        for _ in range(9):
+            body.take(body.number(UINT64) * UINT16.size)
+
+
+_READERS: dict[MessageId, tuple[Callable[[_Body], None], int]] = {
+    MessageId.FILENAME: (lambda body: _fixed(body, FILENAME_BYTES), FILENAME_BYTES),
+    MessageId.CONFIG: (_text, MAX_MESSAGE_BYTES),
+    MessageId.HEADER: (_text, MAX_MESSAGE_BYTES),
+    MessageId.CLOSE: (lambda body: _fixed(body, 0), 0),
+    MessageId.TEXT: (_text, MAX_MESSAGE_BYTES),
+    MessageId.QUERY: (_query, MAX_MESSAGE_BYTES),
+    MessageId.RESPONSE: (_response, MAX_MESSAGE_BYTES),
+    MessageId.ERROR: (lambda body: _text(body, UINT64), MAX_MESSAGE_BYTES),
+    MessageId.ACQUISITION: (_acquisition, MAX_READOUT_BYTES),
+    MessageId.IMAGE: (_image, MAX_MESSAGE_BYTES),
+    MessageId.RECON_DATA: (_recon_data, MAX_MESSAGE_BYTES),
+    MessageId.IMAGE_ARRAY: (_image_array, MAX_MESSAGE_BYTES),
+    MessageId.WAVEFORM: (_waveform, MAX_READOUT_BYTES),
+    MessageId.BUCKET: (_bucket, MAX_MESSAGE_BYTES),
+}
+
+
+def _fixed(body: _Body, count: int) -> None:
+    body.take(count)
+
+
+def read_message(number: int, source: Source) -> Message:
+    """Read the body of message `number`.
+
+    Raises `StreamError` for a number that is not known, a length that is not allowed, and whatever
+    the source raises when it ends early.
+    """
+    try:
+        message_id = MessageId(number)
+    except ValueError:
+        raise StreamError(
+            f"A message with the unknown number {number} arrived. Its length cannot be known, so "
+            "nothing after it can be read: send only "
+            + ", ".join(f"{known.name} ({known.value})" for known in MessageId)
+            + "."
+        ) from None
+    walk, limit = _READERS[message_id]
+    body = _Body(source, f"{message_id.name} ({number})", limit)
+    walk(body)
+    return Message(message_id, body.finish())

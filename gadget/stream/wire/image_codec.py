@@ -1,0 +1,103 @@
+"""The message of one image.
+
+ismrmrd-python's own way is not used: it writes int32 pixels as int64, and images of 16-bit signed
+integers end a Gadgetron server (core/readers/ImageReader.cpp, version 4.7).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import StreamError
+from gadget.stream.wire.memory import Cursor
+from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
+
+PIXEL_TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<u2"),
+    2: np.dtype("<i2"),
+    3: np.dtype("<u4"),
+    4: np.dtype("<i4"),
+    5: np.dtype("<f4"),
+    6: np.dtype("<f8"),
+    7: np.dtype("<c8"),
+    8: np.dtype("<c16"),
+}
+WIDENED = {2: 5, 4: 6}
+"""Types of signed integers, and those that take their place: a Gadgetron server ends at int16, and
+ismrmrd-python takes int32 for int64."""
+SENDABLE: dict[np.dtype[Any], int] = {
+    np.dtype(np.uint16): 1,
+    np.dtype(np.uint32): 3,
+    np.dtype(np.float32): 5,
+    np.dtype(np.float64): 6,
+    np.dtype(np.complex64): 7,
+    np.dtype(np.complex128): 8,
+}
+"""Pixel types that every version of Gadgetron and of its clients reads back."""
+
+_log = logging.getLogger(__name__)
+
+
+def decode_image(cursor: Cursor) -> ismrmrd.Image:
+    """Return the image whose message body the cursor is at.
+
+    int16 pixels become float32 and int32 pixels float64, which hold every value of them.
+    """
+    head = ismrmrd.ImageHeader.from_buffer_copy(cursor.take(IMAGE_HEADER_BYTES))
+    attributes = bytes(cursor.take(cursor.number(UINT64))).rstrip(b"\0")
+    kind = PIXEL_TYPES.get(head.data_type)
+    if kind is None:
+        raise StreamError(f"An image has the data type {head.data_type}, ISMRMRD knows 1 to 8.")
+    x, y, z = head.matrix_size
+    pixels = cursor.array(kind, (head.channels, z, y, x))
+    if head.data_type in WIDENED:
+        head.data_type = WIDENED[head.data_type]
+        pixels = pixels.astype(PIXEL_TYPES[head.data_type])
+    image = ismrmrd.Image(head, meta=_parse_meta(attributes))
+    image.data[:] = pixels
+    return image
+
+
+def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
+    """Return the parts of a message body.
+
+    Raises `StreamError` for pixels that Gadgetron or its clients cannot read.
+    """
+    pixels: NDArray[Any] = np.ascontiguousarray(image.data)
+    code = SENDABLE.get(pixels.dtype)
+    if code is None or pixels.ndim != 4:
+        raise StreamError(
+            f"An image of {pixels.dtype} {list(pixels.shape)} cannot be sent: expected "
+            "[coil, z, y, x] of " + ", ".join(str(kind) for kind in SENDABLE) + "."
+        )
+    if max(pixels.shape) > np.iinfo(np.uint16).max:
+        raise StreamError(
+            f"An image of {list(pixels.shape)} cannot be sent: ISMRMRD allows 65535 per axis."
+        )
+    head = image.getHead()
+    head.data_type = code
+    head.channels = pixels.shape[0]
+    head.matrix_size = (pixels.shape[3], pixels.shape[2], pixels.shape[1])
+    attributes = image.attribute_string.encode("utf-8") if len(image.meta) else b""
+    head.attribute_string_len = len(attributes)
+    return [bytes(head), UINT64.pack(len(attributes)), attributes, pixels.tobytes()]
+
+
+def _parse_meta(attributes: bytes) -> ismrmrd.Meta:
+    if not attributes:
+        return ismrmrd.Meta()
+    if b"<!DOCTYPE" in attributes or b"<!ENTITY" in attributes:
+        _log.warning("The attributes of an image declare a document type or entities: dropped.")
+        return ismrmrd.Meta()
+    try:
+        return ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))
+    except (ParseError, AssertionError) as error:
+        # The picture is worth more than its attributes.
+        _log.warning("The attributes of an image are not ISMRMRD metadata (%s): dropped.", error)
+        return ismrmrd.Meta()

@@ -1,0 +1,70 @@
+"""Messages of Gadgetron's protocol: their numbers and the bounds that hold for them.
+
+A message is a little-endian uint16, its number, and then its body. Nothing says how long a body is:
+that follows from what is in it (see `gadget.stream.wire.framing`).
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class MessageId(IntEnum):
+    """Numbers of the messages that this package knows."""
+
+    FILENAME = 1
+    CONFIG = 2
+    HEADER = 3
+    CLOSE = 4
+    TEXT = 5
+    QUERY = 6
+    RESPONSE = 7
+    ERROR = 8
+    ACQUISITION = 1008
+    IMAGE = 1022
+    RECON_DATA = 1023
+    IMAGE_ARRAY = 1024
+    WAVEFORM = 1026
+    BUCKET = 1050
+
+
+class Message(NamedTuple):
+    """One message as it travels."""
+
+    id: MessageId
+    payload: bytes | bytearray
+    """Body without the number; the receiver owns it."""
+
+
+DATA_MESSAGES = frozenset(
+    {
+        MessageId.ACQUISITION,
+        MessageId.IMAGE,
+        MessageId.RECON_DATA,
+        MessageId.IMAGE_ARRAY,
+        MessageId.WAVEFORM,
+        MessageId.BUCKET,
+    }
+)
+"""Messages that carry data; the others are about the connection."""
+
+UINT16 = struct.Struct("<H")
+UINT32 = struct.Struct("<I")
+UINT64 = struct.Struct("<Q")
+
+ACQUISITION_HEADER_BYTES = 340
+IMAGE_HEADER_BYTES = 198
+WAVEFORM_HEADER_BYTES = 40
+SAMPLING_BYTES = 56
+BUCKET_META_BYTES = 13 * 8
+
+IMAGE_ITEM_BYTES = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 8, 7: 8, 8: 16}
+"""Bytes of one pixel for each ISMRMRD data type."""
+
+MAX_MESSAGE_BYTES = 32 * 2**30
+"""Largest message; 64 coils of a 512 x 512 x 128 volume take half of it."""
+MAX_READOUT_BYTES = 2**30
+MAX_TEXT_BYTES = 64 * 2**20
+MAX_DIMENSIONS = 16
