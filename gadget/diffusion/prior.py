@@ -39,7 +39,7 @@ class Prior(Protocol):
         ...
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the posterior mean `[batch, ky, kx]` complex64 of `x`, of any size.
+        """Return the posterior mean `[batch, y, x]` complex64 of `x`, of any size.
 
         `sigma` is the standard deviation of the noise in the real and in the imaginary part: one
         for all images, or `[batch]`.
@@ -59,7 +59,7 @@ class PreconditionedDenoiser(nn.Module):
         self.sigma_data = sigma_data
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise `[batch, 2, ky, kx]` with `sigma` `[batch]`."""
+        """Denoise `[batch, 2, y, x]` with `sigma` `[batch]`."""
         variance = self.sigma_data**2 + sigma[:, None, None, None] ** 2
         c_skip = self.sigma_data**2 / variance
         c_out = sigma[:, None, None, None] * self.sigma_data / variance.sqrt()
@@ -75,7 +75,7 @@ class ScoreDenoiser(nn.Module):
     Parameters
     ----------
     network
-        Maps `[batch, 1, ky, kx]` and sigma `[batch]` to the score.
+        Maps `[batch, 1, y, x]` and sigma `[batch]` to the score.
     input_scale
         Brightness, in the network's own units, of what is 1 to a sampler.
     """
@@ -86,7 +86,7 @@ class ScoreDenoiser(nn.Module):
         self.input_scale = input_scale
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise `[batch, 1, ky, kx]` with `sigma` `[batch]`."""
+        """Denoise `[batch, 1, y, x]` with `sigma` `[batch]`."""
         own = sigma * self.input_scale
         score = self.network(x * self.input_scale, own).float()
         return x + own[:, None, None, None] ** 2 * score / self.input_scale
@@ -98,7 +98,7 @@ class NetworkPrior:
     Parameters
     ----------
     denoiser
-        Maps `[batch, channels, ky, kx]` and sigma `[batch]` to the clean image.
+        Maps `[batch, channels, y, x]` and sigma `[batch]` to the clean image.
     channels
         2: the network sees the real and the imaginary part at once. 1: it knows real images, and
         the two parts go through it in one batch (Chung and Ye 2022, section 3.3).
@@ -144,7 +144,7 @@ class NetworkPrior:
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Return the posterior mean of `x` `[batch, ky, kx]` complex64."""
+        """Return the posterior mean of `x` `[batch, y, x]` complex64."""
         levels = torch.as_tensor(sigma, dtype=torch.float32, device=x.device).expand(len(x))
         while True:
             try:

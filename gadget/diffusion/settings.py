@@ -33,8 +33,8 @@ class SamplerSettings(BaseModel):
     joint_every: int = Field(
         10,
         ge=0,
-        description="`paper`: joint data consistency and new coil structure every so many noise "
-        "levels (Algorithm 5, hybrid); 0: never (Algorithm 4, SSOS).",
+        description="`paper`: joint data consistency and new coil sensitivities every so many "
+        "noise levels (Algorithm 5, hybrid); 0: never (Algorithm 4, SSOS).",
     )
     lam_start: float = Field(
         1.0, ge=0, le=1, description="`paper`: weight of data consistency at the first noise level."

@@ -78,7 +78,7 @@ class Volume:
         return len(self._planes)
 
     def problems(self) -> Iterator[PlaneProblem]:
-        """Yield the problem of one plane after the other, each with its coil structure."""
+        """Yield the problem of one plane after the other, each with its coil sensitivities."""
         for plane, calibration in self._planes:
             yield self._problem(plane, calibration)
 

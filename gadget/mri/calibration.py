@@ -1,7 +1,7 @@
-"""Coil structure and a conventional image from one undersampled measurement, without references.
+"""Coil sensitivities and a conventional image from one undersampled measurement alone.
 
-What is smooth is seen at low resolution: the structure is found on the centre of k-space, cut to a
-small matrix, where an iteration costs a tenth of what it costs on the whole.
+What is smooth is seen at low resolution: the sensitivities are found on the centre of k-space, cut
+to a small matrix, where an iteration costs a tenth of what it costs on the whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gadget.mri.smooth_images import locally_dominant, low_resolution
 MIN_CENTRE = 6
 """Fewest adjacent complete lines that count as a fully sampled centre."""
 MATRIX = 96
-"""Edge of the part of k-space that the structure is found on [points]."""
+"""Edge of the part of k-space that the sensitivities are found on [points]."""
 MARGIN = 8
 """Points along the edge of that part that are not compared: those beyond it reach them."""
 FIRST_ORDER = 3
@@ -29,13 +29,13 @@ FIRST_ORDER = 3
 WITH_CENTRE = Search(order=8, steps=10, iterations=40, natural=False)
 """Where the centre is complete, the first estimate is close."""
 WITHOUT_CENTRE = Search(order=6, steps=20, iterations=160, natural=True)
-"""Elsewhere the large shapes of the image and the structure are found together or not at all."""
+"""Elsewhere the image's large shapes and the sensitivities are found together or not at all."""
 
 
 def calibrate(
     kspace: Tensor, sampling: SamplingOperator, data: Tensor, mask: Tensor
 ) -> tuple[CoilModel, Tensor]:
-    """Find the coil structure and the conventional image from one undersampled measurement.
+    """Find the coil sensitivities and the conventional image from one undersampled measurement.
 
     Parameters
     ----------
@@ -64,14 +64,14 @@ def calibrate(
 
 
 def _middle(size: int) -> slice:
-    """Return the part of an axis of that size that the structure is found on."""
+    """Return the part of an axis of that size that the sensitivities are found on."""
     length = min(size, MATRIX)
     start = size // 2 - length // 2
     return slice(start, start + length)
 
 
 def _compared(mask: Tensor) -> Tensor:
-    """Return the measured points of `mask` that the structure must explain."""
+    """Return the measured points of `mask` that the sensitivities must explain."""
     compared = torch.zeros_like(mask)
     inner = []
     for size in mask.shape:

@@ -1,4 +1,4 @@
-"""Coil structure: compression and smooth maps.
+"""Coil sensitivities: compression and smooth maps.
 
 Maps are `[coil, y, x]` with ``sum_c |S_c|^2 = 1``: the combined image then carries the
 root-sum-of-squares brightness of the coil images, and no pixel is amplified.
@@ -50,13 +50,13 @@ def compress(kspace: Tensor, energy: float) -> Tensor:
 
 @dataclass(frozen=True)
 class CoilModel:
-    """Smooth coil structure: polynomial coefficients `[coil, order, order]` on a matrix (y, x)."""
+    """Smooth sensitivities: polynomial coefficients `[coil, order, order]` on a matrix (y, x)."""
 
     coefficients: Tensor
     shape: tuple[int, int]
     final: bool = False
     """Whether no fit to an image betters it: without the centre of k-space, what is wrong with the
-    image is wrong with the structure that fits it."""
+    image is wrong with the sensitivities that fit it."""
 
     @property
     def maps(self) -> Tensor:
@@ -65,14 +65,14 @@ class CoilModel:
         return normalise(to_y @ self.coefficients @ to_x.mT)
 
     def raised(self, order: int) -> CoilModel:
-        """The same structure with room for more detail."""
+        """The same sensitivities with room for more detail."""
         old = self.coefficients.shape[-1]
         finer = self.coefficients.new_zeros(len(self.coefficients), order, order)
         finer[:, :old, :old] = self.coefficients
         return replace(self, coefficients=finer)
 
     def refitted(self, image: Tensor, sampling: SamplingOperator, data: Tensor) -> CoilModel:
-        """Fit the structure to all measured data, given the image.
+        """Fit the sensitivities to all measured data, given the image.
 
         ``min_S sum_c |M F (S_c m) - y_c|^2 + penalty |S - S_before|^2``: the coil half of a joint
         estimation (Ying and Sheng, Joint image reconstruction and sensitivity estimation in SENSE,

@@ -23,7 +23,7 @@ def conventional_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -
     sampling, data
         The sampling operator and the measured data in its range `[coil, ky, kx]`.
     maps
-        Coil structure `[coil, y, x]`, centred.
+        Coil sensitivities `[coil, y, x]`, centred.
     """
     operator = SenseOperator(sampling, maps)
     adjoint = operator.adjoint(data)

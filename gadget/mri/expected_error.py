@@ -22,7 +22,7 @@ def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> f
     Parameters
     ----------
     sampling, maps
-        The measurement and the coil structure `[coil, y, x]`.
+        The measurement and the coil sensitivities `[coil, y, x]`.
     image
         The conventional image, for its energy.
     """

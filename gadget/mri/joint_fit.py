@@ -1,8 +1,8 @@
-"""Image and coil structure together, by Gauss-Newton steps of falling regularisation.
+"""Image and coil sensitivities together, by Gauss-Newton steps of falling regularisation.
 
 Uecker et al., Image reconstruction by regularized nonlinear inversion: joint estimation of coil
-sensitivities and image content, Magn Reson Med 2008, doi:10.1002/mrm.21691. Here the structure is
-made of polynomials, whose higher degrees are what the regularisation holds back.
+sensitivities and image content, Magn Reson Med 2008, doi:10.1002/mrm.21691. Here the sensitivities
+are polynomials, whose higher degrees are what the regularisation holds back.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEGREE_WEIGHT = 0.3
 
 @dataclass(frozen=True)
 class Search:
-    """How image and coil structure are looked for."""
+    """How image and coil sensitivities are looked for."""
 
     order: int
     """Polynomial coefficients along an axis."""
@@ -36,15 +36,15 @@ class Search:
     natural: bool
     """Whether the image is expected to have the spectrum of natural images, or a flat one. Where
     lines near the centre of k-space are missing, the least image would be one without its large
-    shapes, and the structure would make up for them."""
+    shapes, and the sensitivities would make up for them."""
 
 
 def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) -> CoilModel:
-    """Return the coil structure that explains a measurement together with some image.
+    """Return the coil sensitivities that explain a measurement together with some image.
 
     Minimises ``sum_c |M F (S_c m) - y_c|^2 + weight (|V^-1 F m|^2 + |W^-1 s|^2)`` over the image m
-    and the coefficients s of the structure S, beginning at `start`; V are the amplitudes that are
-    expected of an image. The pull is to zero and not to `start`, which is wrong where an object
+    and the coefficients s of the sensitivities S, beginning at `start`; V are the amplitudes that
+    are expected of an image. The pull is to zero and not to `start`, which is wrong where an object
     touches the edge of the field of view.
 
     Parameters
@@ -95,7 +95,7 @@ class _JointFit:
 
     @property
     def model(self) -> CoilModel:
-        """The coil structure."""
+        """The coil sensitivities."""
         _, coefficients = self._split(self._unknowns)
         return CoilModel(coefficients * self._scale, self._start.shape)
 

@@ -22,7 +22,7 @@ class KSpace:
     weight: NDArray[np.float32]
     """Averages per point `[kz, ky, kx]`; 0 where not measured."""
     calibration: KSpace | None = None
-    """Reference lines of another contrast, on the same grid: coil structure only, never image."""
+    """Calibration lines, on the same grid: for the coil sensitivities only, never for the image."""
 
     def __post_init__(self) -> None:
         if self.data.ndim != 4 or self.weight.shape != self.data.shape[1:]:

@@ -79,7 +79,7 @@ class SenseOperator:
     sampling
         The sampling operator of one coil.
     maps
-        Coil structure `[coil, y, x]`, centred.
+        Coil sensitivities `[coil, y, x]`, centred.
     """
 
     def __init__(self, sampling: SamplingOperator, maps: Tensor) -> None:
@@ -163,5 +163,5 @@ def conjugate_gradient(
 
 
 def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
-    """Project coil images `[..., coil, y, x]` on the coil structure `[coil, y, x]`."""
+    """Project coil images `[..., coil, y, x]` on the coil sensitivities `[coil, y, x]`."""
     return torch.sum(maps.conj() * coil_images, dim=-3)

@@ -1,4 +1,4 @@
-"""First, smooth coil images of an undersampled measurement: what its coil structure looks like."""
+"""First, smooth coil images of an undersampled measurement: what its coils see."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def locally_dominant(kspace: Tensor, mask: Tensor) -> Tensor:
 
     Within a block of pixels the covariance of the aliased coil images is that of the object there
     plus what irregular sampling spreads evenly over the image, which is their mean and is taken
-    off. Its dominant eigenvector is the coil structure (Walsh et al., Adaptive reconstruction of
-    phased array MR imagery, Magn Reson Med 2000, section "Theory").
+    off. Its dominant eigenvectors are the coil sensitivities (Walsh et al., Adaptive reconstruction
+    of phased array MR imagery, Magn Reson Med 2000, section "Theory").
     """
     axes = [axis + 2 for axis in varying_axes(mask)]
     covariance = _block_covariance(ifftc(kspace * _whitening_of_radii(kspace, mask)))

@@ -12,7 +12,7 @@ from gadget.mri.smooth_images import locally_dominant
 
 
 def _calibrated(scan):
-    """Coil structure and image of a scan, with its sampling operator and data."""
+    """Coil sensitivities and image of a scan, with its sampling operator and data."""
     kspace = torch.from_numpy(scan.kspace.data[:, 0])
     mask = torch.from_numpy(scan.kspace.mask[0])
     sampling = SamplingOperator(mask)
@@ -131,7 +131,7 @@ def test_where_the_middle_was_not_measured_the_rest_is_looked_at(measure):
     assert image.abs().max() > 0
 
 
-def test_zeros_have_a_structure_and_no_image(measure):
+def test_zeros_have_sensitivities_and_no_image(measure):
     mask = torch.ones(16, 12, dtype=torch.bool)
     sampling = SamplingOperator(mask)
     zeros = torch.zeros(3, 16, 12, dtype=torch.complex64)

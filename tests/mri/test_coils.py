@@ -29,12 +29,12 @@ def test_more_room_for_detail_leaves_the_maps_as_they_are():
     torch.testing.assert_close(raised.maps, coils.maps, rtol=1e-5, atol=1e-5)
 
 
-def test_the_structure_is_the_same_on_any_matrix():
+def test_sensitivities_are_the_same_on_any_matrix():
     coils = _coils(shape=(60, 42))
     torch.testing.assert_close(replace(coils, shape=(20, 14)).maps, coils.maps[:, ::3, ::3])
 
 
-def test_refits_find_the_structure_behind_a_known_image(measure):
+def test_refits_find_the_sensitivities_behind_a_known_image(measure):
     scan = measure(coils=4, noise=0)
     image = torch.from_numpy(scan.image.astype(np.complex64))
     coils = CoilModel(torch.zeros(4, 8, 8, dtype=torch.complex64), (48, 48))

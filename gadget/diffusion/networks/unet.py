@@ -85,7 +85,7 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Map `[batch, 2, ky, kx]` and ln(sigma) `[batch]` to `[batch, 2, ky, kx]`.
+    """Map `[batch, 2, y, x]` and ln(sigma) `[batch]` to `[batch, 2, y, x]`.
 
     Both image sizes must be multiples of `size_multiple`.
     """

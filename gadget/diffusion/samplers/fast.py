@@ -1,11 +1,11 @@
-"""The default sampler: diffusion of the combined image, coil structure as part of the unknowns.
+"""The default sampler: diffusion of the combined image, coil sensitivities as part of the unknowns.
 
 Few noise levels, started from the conventional image at a level that its expected error asks for
 (Chung et al., Come-closer-diffuse-faster, CVPR 2022). At each level the prior's estimate is pulled
 to the measured data by the proximal step of the receiver's noise model (Chung et al., Decomposed
 diffusion sampler, ICLR 2024), and noise of the next level is added (Zhu et al., Denoising diffusion
-models for plug-and-play image restoration, CVPR workshops 2023). Every other level, coil structure
-(unless it is final) and intensity scale are found anew from the better image.
+models for plug-and-play image restoration, CVPR workshops 2023). Every other level, coil
+sensitivities (unless they are final) and intensity scale are found anew from the better image.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Chain:
         self._solve(denoised, LAST_WEIGHT, CONSISTENCY_ITERATIONS[0])
 
     def relearn(self) -> None:
-        """Find the coil structure, and a scale that was wrong, from the images as they are."""
+        """Find the coil sensitivities, and a scale that was wrong, from the images as they are."""
         image = self.images.mean(dim=0)
         factor = min(max(image_scale(image.abs().cpu().numpy()), 1 / MOST), MOST)
         if abs(factor - 1) > RESCALE:

@@ -3,8 +3,8 @@
 Chung and Ye, Score-based diffusion models for accelerated MRI, Med Image Anal 2022,
 doi:10.1016/j.media.2022.102479: Algorithm 4 (SSOS) samples every coil image on its own, Algorithm 5
 (hybrid) adds a joint step every m noise levels. Two things differ from the published code: the coil
-structure is estimated from the coil images of the iteration instead of a fully sampled scan, and
-data consistency knows the receiver's noise instead of imposing it on the image.
+sensitivities are estimated from the coil images of the iteration instead of a fully sampled scan,
+and data consistency knows the receiver's noise instead of imposing it on the image.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class _Chain:
         self.mean = self._towards_data(self.mean, gain)
 
     def join(self, i: int, lam: float) -> None:
-        """Make one step on the combined image with fresh coil structure (Algorithm 5)."""
+        """Make one step on the combined image with fresh coil sensitivities (Algorithm 5)."""
         problem = self.problem
         combined = combine(self.mean, self.coils.maps)
         self.coils = self.coils.refitted(combined, problem.sampling, problem.data)
@@ -124,7 +124,7 @@ class _Chain:
         """The combined image `[y, x]` without the noise of the last step.
 
         Its magnitude is the root sum of squares of the coil images, its phase that of their
-        projection on the coil structure.
+        projection on the coil sensitivities.
         """
         phase = combine(self.mean, self.coils.maps).angle()
         magnitude = torch.linalg.vector_norm(self.mean, dim=0)

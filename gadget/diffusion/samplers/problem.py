@@ -24,7 +24,7 @@ class Problem:
     """Measured data `[coil, ky, kx]`, in the range of `sampling`."""
     sampling: SamplingOperator
     coils: CoilModel
-    """First estimate of the coil structure."""
+    """First estimate of the coil sensitivities."""
     start: Tensor
     """The conventional image `[y, x]` that belongs to it."""
     noise_std: float

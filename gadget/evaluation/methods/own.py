@@ -36,7 +36,7 @@ class CountingPrior:
         return self._prior.device
 
     def denoise(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Denoise images `[batch, ky, kx]`, and count them."""
+        """Denoise images `[batch, y, x]`, and count them."""
         self.evaluations += len(x)
         return self._prior.denoise(x, sigma)
 
