@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from gadget.cli.console import complain, console, results, say
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name or folder of the prior.")] = "brain-small",
+    model: Annotated[str, typer.Option(help="Name or folder of the prior.")] = DEFAULT_MODEL,
     slices: Annotated[
         int, typer.Option(min=1, help="Slices of each file, spread over its middle half.")
     ] = 1,

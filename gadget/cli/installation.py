@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gadget import __version__
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError, WeightsError
 
 DISTRIBUTION = "score-gadget"
@@ -80,7 +81,6 @@ def models() -> Iterator[Finding]:
     import torch
 
     from gadget.diffusion.model_folder import (
-        DEFAULT_MODEL,
         available_models,
         find_model,
         load_prior,

@@ -10,6 +10,7 @@ import typer
 
 from gadget.cli.console import complain, say
 from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError, StreamError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def node(
     ] = DEFAULT_BIND,
     model: Annotated[
         str, typer.Option(help="Prior for connections that name none: a name or a folder.")
-    ] = "brain-small",
+    ] = DEFAULT_MODEL,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, for connections that name none.")
     ] = "auto",

@@ -79,7 +79,7 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
     names = {
         settings.model
         for settings in own_settings(recipe.pipeline)
-        if isinstance(settings, SamplerSettings) and settings.method in ("fast", "paper")
+        if isinstance(settings, SamplerSettings) and settings.needs_prior
     }
     if not names:
         return {}

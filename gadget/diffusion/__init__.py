@@ -1,0 +1,3 @@
+"""The prior and what samples from it."""
+
+DEFAULT_MODEL = "brain-small"

@@ -22,7 +22,6 @@ from gadget.errors import ConfigError, DeviceError, WeightsError, reason
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-DEFAULT_MODEL = "brain-small"
 
 
 class ModelConfig(BaseModel):

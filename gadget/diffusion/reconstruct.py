@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, Stopwatch
-from gadget.diffusion.settings import SamplerSettings
+from gadget.diffusion.settings import SAMPLERS, SamplerSettings
 from gadget.errors import DeadlineError, DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri.kspace import KSpace
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from gadget.diffusion.volume import Details, Volume
 
 log = logging.getLogger(__name__)
-
-SAMPLERS = ("fast", "paper")
 
 
 @dataclass(frozen=True)
@@ -104,16 +102,16 @@ class Reconstructor:
         if self.settings.method != "fft":
             # Where that fails, it is an error and no reason for a simpler method.
             import gadget.diffusion.solver  # noqa: F401
-        if self.settings.method in SAMPLERS:
+        if self.settings.needs_prior:
             _ = self.prior
 
-    def together(self, kspace: KSpace) -> int:
+    def batch_size(self, kspace: KSpace) -> int:
         """Return how many buffers like this one are best reconstructed together."""
-        if self.settings.method not in SAMPLERS or self.settings.deadline_s is not None:
+        if not self.settings.needs_prior or self.settings.deadline_s is not None:
             return 1
-        from gadget.diffusion.solver import planes_together
+        from gadget.diffusion.solver import planes_in_batch
 
-        return planes_together(self.settings, self.device, kspace.weight.shape)
+        return planes_in_batch(self.settings, self.device, kspace.weight.shape)
 
     def reconstruct(self, kspace: KSpace, progress: Progress | None = None) -> Reconstruction:
         """Reconstruct one buffer.
@@ -133,7 +131,7 @@ class Reconstructor:
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:
-                (result,) = self._with(method, [kspace], progress or _silent, deadline)
+                (result,) = self._by_method(method, [kspace], progress or _silent, deadline)
             except (DeviceError, WeightsError, StreamError):
                 raise
             except Exception as error:
@@ -149,7 +147,7 @@ class Reconstructor:
             return replace(result, fallback="; ".join(reasons) or None)
         raise ReconError(f"No method could reconstruct the buffer ({'; '.join(reasons)}).")
 
-    def reconstruct_together(
+    def reconstruct_batch(
         self, kspaces: Sequence[KSpace], progress: Progress | None = None
     ) -> list[Reconstruction]:
         """Reconstruct several buffers in one batch.
@@ -158,9 +156,9 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
-        return self._with(self.settings.method, kspaces, progress or _silent, deadline)
+        return self._by_method(self.settings.method, kspaces, progress or _silent, deadline)
 
-    def _with(
+    def _by_method(
         self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline
     ) -> list[Reconstruction]:
         if method == "fft":
@@ -189,19 +187,19 @@ class Reconstructor:
         cpu = torch.device("cpu")
         prior = self.prior if method in SAMPLERS else None
         try:
-            return self._on(self.device, prior, method, kspaces, progress, deadline)
+            return self._on_device(self.device, prior, method, kspaces, progress, deadline)
         except torch.OutOfMemoryError as error:
             if self.device == cpu or len(kspaces) > 1:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
         prior = None if prior is None else load_prior(self.settings.model, cpu)
-        volumes = self._on(cpu, prior, method, kspaces, progress, deadline)
+        volumes = self._on_device(cpu, prior, method, kspaces, progress, deadline)
         for volume in volumes:
             volume.details["device"] = f"cpu, {self.device} was out of memory"
         return volumes
 
-    def _on(
+    def _on_device(
         self,
         device: torch.device,
         prior: Prior | None,

@@ -6,7 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gadget.diffusion import DEFAULT_MODEL
+
 Method = Literal["fast", "paper", "sense", "fft"]
+SAMPLERS = ("fast", "paper")
+"""Methods that need a prior."""
 
 
 class SamplerSettings(BaseModel):
@@ -53,7 +57,7 @@ class SamplerSettings(BaseModel):
         description="Posterior samples; with two or more the image is their mean and their "
         "standard deviation is a second series.",
     )
-    model: str = Field("brain-small", description="Name or folder of the prior.")
+    model: str = Field(DEFAULT_MODEL, description="Name or folder of the prior.")
     device: str = Field(
         "auto", description="`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`."
     )
@@ -69,6 +73,11 @@ class SamplerSettings(BaseModel):
         description="Standard deviation of the receiver's complex noise in one sample [units of "
         "the data]. Default: estimated from the data.",
     )
+
+    @property
+    def needs_prior(self) -> bool:
+        """Whether the method samples, and so needs a prior."""
+        return self.method in SAMPLERS
 
     @property
     def step_count(self) -> int:

@@ -31,7 +31,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of finished sampler steps and of all steps."""
 
 
-def planes_together(settings: SamplerSettings, device: torch.device, shape: tuple[int, ...]) -> int:
+def planes_in_batch(settings: SamplerSettings, device: torch.device, shape: tuple[int, ...]) -> int:
     """Return how many planes of that shape go through the prior in one batch."""
     if settings.method != "fast":
         return 1
@@ -79,7 +79,7 @@ class Solver:
         for group in self._groups(volumes):
             if self.prior is None:
                 for plane in group:
-                    plane.solve(plane.problem.start[None], spread=1.0)
+                    plane.accept(plane.problem.start[None], spread=1.0)
             else:
                 # The conventional image of each plane, should the sampler's come too late.
                 spare = (self.deadline.elapsed - begun) / len(group) * (count - finished)
@@ -114,7 +114,7 @@ class Solver:
     def _most(self, plane: PlaneProblem) -> int:
         if self.prior is None:
             return 1
-        return planes_together(self.settings, self.device, plane.problem.shape)
+        return planes_in_batch(self.settings, self.device, plane.problem.shape)
 
     def _sample_group(
         self,
@@ -143,7 +143,7 @@ class Solver:
         results: list[Sample] = []
         self.watch.measure(kind, lambda steps: results.extend(run(steps, report)), steps)
         for plane, sample in zip(group, results, strict=True):
-            plane.solve(sample.images, SPREAD[self.method])
+            plane.accept(sample.images, SPREAD[self.method])
             plane.volume.details |= {
                 "steps": steps,
                 "evaluations": sample.evaluations,

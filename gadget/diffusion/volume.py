@@ -16,9 +16,10 @@ from gadget.mri.calibration import calibrate
 from gadget.mri.coils import compress
 from gadget.mri.conventional import conventional_image
 from gadget.mri.kspace import KSpace
+from gadget.mri.measurement import Measurement
 from gadget.mri.noise import estimate_noise_std
 from gadget.mri.scale import image_scale
-from gadget.mri.sense import SamplingOperator, varying_axes
+from gadget.mri.sense import varying_axes
 
 COMPRESSION_ENERGY = 0.999
 """Share of the signal energy that virtual coils keep."""
@@ -98,26 +99,23 @@ class Volume:
             plane = plane.transposed()
             calibration = calibration.transposed() if calibration is not None else None
         plane, unit = _near_one(plane)
-        data, sampling, kspace, mask = self._measured(plane)
+        measured = self._measured(plane)
         if calibration is not None and calibration.data.any():
             calibration, _ = _near_one(calibration)
-            other, other_sampling, other_kspace, other_mask = self._measured(calibration)
-            coils, _ = calibrate(other_kspace, other_sampling, other, other_mask)
-            image = conventional_image(sampling, coils.maps, data)
+            coils, _ = calibrate(self._measured(calibration))
+            image = conventional_image(measured.sampling, coils.maps, measured.data)
         else:
-            coils, image = calibrate(kspace, sampling, data, mask)
+            coils, image = calibrate(measured)
         scale = image_scale(image.abs().cpu().numpy())
         averages = float(plane.weight[plane.weight > 0].mean())
         noise = self._noise_std / (2 * averages) ** 0.5 / (unit * scale)
-        problem = Problem(data / scale, sampling, coils, image / scale, noise)
+        problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
         return PlaneProblem(self, plane.where, turned, unit * scale, problem)
 
-    def _measured(self, plane: planes.Plane) -> tuple[Tensor, SamplingOperator, Tensor, Tensor]:
+    def _measured(self, plane: planes.Plane) -> Measurement:
         kspace = torch.tensordot(self._compression, torch.from_numpy(plane.data), dims=1)
-        kspace = kspace.to(self._device)
-        mask = torch.from_numpy(plane.weight > 0).to(self._device)
-        sampling = SamplingOperator(mask)
-        return sampling.hybrid(kspace), sampling, kspace, mask
+        mask = torch.from_numpy(plane.weight > 0)
+        return Measurement(kspace.to(self._device), mask.to(self._device))
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ class PlaneProblem:
     """What is 1 to the problem, in the scale of the buffer."""
     problem: Problem
 
-    def solve(self, samples: Tensor, spread: float) -> None:
+    def accept(self, samples: Tensor, spread: float) -> None:
         """Give the volume the solutions `[sample, row, column]` in the prior's units."""
         images = (samples * self.unit).cpu().numpy()
         self.volume.put(self.where, images.swapaxes(1, 2) if self.turned else images, spread)

@@ -15,6 +15,7 @@ from gadget.mri.centre import centre_extent
 from gadget.mri.coils import CoilModel, compress, normalise
 from gadget.mri.conventional import conventional_image, natural_image
 from gadget.mri.joint_fit import Search, fit_jointly
+from gadget.mri.measurement import Measurement
 from gadget.mri.sense import SamplingOperator, combine
 from gadget.mri.smooth_images import locally_dominant, low_resolution
 
@@ -32,27 +33,14 @@ WITHOUT_CENTRE = Search(order=6, steps=20, iterations=160, natural=True)
 """Elsewhere the image's large shapes and the sensitivities are found together or not at all."""
 
 
-def calibrate(
-    kspace: Tensor, sampling: SamplingOperator, data: Tensor, mask: Tensor
-) -> tuple[CoilModel, Tensor]:
-    """Find the coil sensitivities and the conventional image from one undersampled measurement.
-
-    Parameters
-    ----------
-    kspace, mask
-        Centred k-space `[coil, ky, kx]` and its measured points `[ky, kx]`.
-    sampling, data
-        The same measurement as the sampling operator sees it.
-
-    Returns
-    -------
-    The coil model and the image `[y, x]` that belongs to it.
-    """
+def calibrate(measured: Measurement) -> tuple[CoilModel, Tensor]:
+    """Return the coil sensitivities of a measurement and the conventional image `[y, x]`."""
+    mask = measured.mask
     part = tuple(_middle(size) for size in mask.shape)
     compared = _compared(mask)[part]
     if not compared.any():
         part, compared = (slice(None), slice(None)), mask
-    small = kspace[:, part[0], part[1]] * compared
+    small = measured.kspace[:, part[0], part[1]] * compared
     near = mask[part]
     extents = zip(centre_extent(near), near.shape, strict=True)
     complete = all(extent >= min(MIN_CENTRE, size) for extent, size in extents)
@@ -60,7 +48,7 @@ def calibrate(
     model = fit_jointly(small, compared, first, WITH_CENTRE if complete else WITHOUT_CENTRE)
     model = replace(model, shape=(mask.shape[0], mask.shape[1]), final=not complete)
     image = conventional_image if complete else natural_image
-    return model, image(sampling, model.maps, data)
+    return model, image(measured.sampling, model.maps, measured.data)
 
 
 def _middle(size: int) -> slice:

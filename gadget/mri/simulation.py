@@ -1,4 +1,4 @@
-"""A simulated scanner: receive coils, image phase, sampling patterns and correlated noise."""
+"""A simulated scanner: receive coils, image phase and correlated noise."""
 
 from __future__ import annotations
 

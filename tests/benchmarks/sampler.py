@@ -125,11 +125,11 @@ def main() -> None:
 def compare_waiting(reconstructor: Reconstructor, size: int, coils: int) -> str:
     """Reconstruct slices that wait, one by one and as many at once as the device takes."""
     kspaces = [scan(size, coils)] * 8
-    most = min(len(kspaces), reconstructor.together(kspaces[0]))
+    most = min(len(kspaces), reconstructor.batch_size(kspaces[0]))
     groups = [kspaces[first : first + most] for first in range(0, len(kspaces), most)]
     device = reconstructor.device
     apart = best(lambda: [reconstructor.reconstruct(one) for one in kspaces], device)
-    together = best(lambda: [reconstructor.reconstruct_together(g) for g in groups], device)
+    together = best(lambda: [reconstructor.reconstruct_batch(g) for g in groups], device)
     return (
         f"8 slices of {size} x {size} x {coils} coils that wait: {apart:.2f} s one by one, "
         f"{together:.2f} s {most} at once: ratio {apart / together:.2f}"

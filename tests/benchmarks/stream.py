@@ -27,8 +27,9 @@ from pathlib import Path
 import ismrmrd
 import torch
 
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.model_folder import DEFAULT_MODEL, load_prior
+from gadget.diffusion.model_folder import load_prior
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings

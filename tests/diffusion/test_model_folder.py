@@ -8,10 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gadget.diffusion import model_folder
+from gadget.diffusion import DEFAULT_MODEL, model_folder
 from gadget.diffusion.model_folder import (
     CONFIG,
-    DEFAULT_MODEL,
     WEIGHTS,
     ModelConfig,
     available_models,

@@ -203,7 +203,7 @@ def test_a_deadline_costs_steps(measure):
     assert unhurried.details["steps"] == 30
 
 
-def test_a_deadline_holds_for_all_planes_together(measure):
+def test_a_deadline_holds_for_all_planes_in_batch(measure):
     clock = Clock()
     _, kspace = _volume(measure, "ky", partitions=4)
     result = _timed(clock, 40, seconds=0.5).reconstruct(kspace)
@@ -494,7 +494,7 @@ def test_buffers_together_become_the_images_that_each_becomes_alone(measure, met
     kspaces = [measure((24, 24), seed=seed).kspace for seed in range(3)]
     kspaces.insert(1, measure((24, 30)).kspace)
     reconstructor = _reconstructor(method)
-    results = reconstructor.reconstruct_together(kspaces)
+    results = reconstructor.reconstruct_batch(kspaces)
     for kspace, result in zip(kspaces, results, strict=True):
         alone = reconstructor.reconstruct(kspace)
         assert (result.method, result.fallback) == (method, None)
@@ -508,18 +508,18 @@ def test_how_many_buffers_go_together(measure):
         KSpace(np.zeros((1, 1, 256, 256), np.complex64), np.zeros((1, 256, 256), np.float32)),
     )
     fast = _reconstructor("fast")
-    assert fast.together(small) > 8
-    assert fast.together(large) == 1
-    assert _reconstructor("fast", samples=4).together(small) == fast.together(small) // 4
-    assert _reconstructor("fast", deadline_s=10).together(small) == 1
+    assert fast.batch_size(small) > 8
+    assert fast.batch_size(large) == 1
+    assert _reconstructor("fast", samples=4).batch_size(small) == fast.batch_size(small) // 4
+    assert _reconstructor("fast", deadline_s=10).batch_size(small) == 1
     for method in ("paper", "sense", "fft"):
-        assert _reconstructor(method).together(small) == 1
+        assert _reconstructor(method).batch_size(small) == 1
 
 
 def test_what_fails_together_is_told_and_not_hidden(measure):
     kspaces = [measure((24, 24), seed=seed).kspace for seed in range(2)]
     with pytest.raises(ReconError, match="not finite"):
-        _reconstructor("fast", SmoothPrior(value=np.nan)).reconstruct_together(kspaces)
+        _reconstructor("fast", SmoothPrior(value=np.nan)).reconstruct_batch(kspaces)
 
 
 def test_a_buffer_of_zeros_has_a_deviation_of_zeros(measure):

@@ -7,7 +7,8 @@ import torch
 from gadget.mri.calibration import MATRIX, calibrate
 from gadget.mri.coils import normalise
 from gadget.mri.fourier import ifftc
-from gadget.mri.sense import SamplingOperator, SenseOperator
+from gadget.mri.measurement import Measurement
+from gadget.mri.sense import SenseOperator
 from gadget.mri.smooth_images import locally_dominant
 
 
@@ -15,9 +16,8 @@ def _calibrated(scan):
     """Coil sensitivities and image of a scan, with its sampling operator and data."""
     kspace = torch.from_numpy(scan.kspace.data[:, 0])
     mask = torch.from_numpy(scan.kspace.mask[0])
-    sampling = SamplingOperator(mask)
-    data = sampling.hybrid(kspace)
-    return *calibrate(kspace, sampling, data, mask), sampling, data
+    measured = Measurement(kspace, mask)
+    return *calibrate(measured), measured.sampling, measured.data
 
 
 def _zero_filled_error(scan) -> float:
@@ -133,8 +133,6 @@ def test_where_the_middle_was_not_measured_the_rest_is_looked_at(measure):
 
 def test_zeros_have_sensitivities_and_no_image(measure):
     mask = torch.ones(16, 12, dtype=torch.bool)
-    sampling = SamplingOperator(mask)
-    zeros = torch.zeros(3, 16, 12, dtype=torch.complex64)
-    coils, image = calibrate(zeros, sampling, sampling.hybrid(zeros), mask)
+    coils, image = calibrate(Measurement(torch.zeros(3, 16, 12, dtype=torch.complex64), mask))
     assert torch.isfinite(torch.view_as_real(coils.maps)).all()
     assert not image.any()

@@ -12,10 +12,10 @@ from gadget.errors import StreamError
 from gadget.mrd.buffer import Buffer
 from gadget.stream.node import Session
 from gadget.stream.progress import Value
+from gadget.stream.resident.batcher import Batcher
 from gadget.stream.resident.counts import Counts
 from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.look_ahead import LookAhead
-from gadget.stream.resident.together import Together
 from gadget.stream.resident.worker import FairWorker
 from gadget.stream.runtime import Runtime, report_sampling
 
@@ -51,17 +51,17 @@ class ResidentRuntime(Runtime):
         """Yield each buffer and what it was reconstructed to, in their order."""
         reconstructor, worker = self._engine.provide(settings)
         self._worker = worker
-        together = Together(reconstructor)
+        batcher = Batcher(reconstructor)
 
         def work(number: int) -> Reconstruction:
             if self._over:
                 raise StreamError("The session is over.")
             session.check()
-            return together.result(number, partial(report_sampling, session, number))
+            return batcher.result(number, partial(report_sampling, session, number))
 
         def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction]:
             number, buffer = numbered
-            together.add(number, buffer.kspace)
+            batcher.add(number, buffer.kspace)
             return worker.submit(self, partial(work, number))
 
         ahead = LookAhead(enumerate(buffers, start=1), submit, self._depth)

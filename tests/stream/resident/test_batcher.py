@@ -7,7 +7,7 @@ import pytest
 
 from gadget.errors import DataError
 from gadget.mri.kspace import KSpace
-from gadget.stream.resident.together import Together
+from gadget.stream.resident.batcher import Batcher
 
 
 class Recorder:
@@ -17,10 +17,10 @@ class Recorder:
         self.failure = failure
         self.batches: list[int] = []
 
-    def together(self, kspace):
+    def batch_size(self, kspace):
         return 3
 
-    def reconstruct_together(self, kspaces, progress):
+    def reconstruct_batch(self, kspaces, progress):
         self.batches.append(len(kspaces))
         if self.failure is not None:
             raise self.failure
@@ -44,7 +44,7 @@ def _silent(done: int, steps: int) -> None:
 
 def test_as_many_as_wait_and_fit():
     recorder = Recorder()
-    together = Together(recorder)
+    together = Batcher(recorder)
     together.add(1, _kspace(1))
     assert together.result(1, _silent).image == 1
     for number in range(2, 9):
@@ -55,7 +55,7 @@ def test_as_many_as_wait_and_fit():
 
 def test_only_buffers_of_one_size_go_together():
     recorder = Recorder()
-    together = Together(recorder)
+    together = Batcher(recorder)
     for number, size in enumerate([4, 4, 6, 4]):
         together.add(number, _kspace(number, size))
     assert [together.result(n, _silent).image for n in range(4)] == [0, 1, 2, 3]
@@ -64,7 +64,7 @@ def test_only_buffers_of_one_size_go_together():
 
 def test_what_failed_together_is_tried_alone_when_its_turn_comes(caplog):
     recorder = Recorder(MemoryError("too much"))
-    together = Together(recorder)
+    together = Batcher(recorder)
     for number, value in enumerate([0, np.nan, 2]):
         together.add(number, _kspace(value))
     assert together.result(0, _silent).image == 0

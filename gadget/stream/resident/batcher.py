@@ -22,7 +22,7 @@ class _Waiting(NamedTuple):
     kspace: KSpace
 
 
-class Together:
+class Batcher:
     """Reconstructs the buffers of one session, as many of them at once as wait and fit.
 
     Buffers may be added in one thread while another asks for results.
@@ -60,7 +60,7 @@ class Together:
         results: Sequence[Reconstruction | KSpace] = kspaces
         if len(kspaces) > 1:
             try:
-                results = self._reconstructor.reconstruct_together(kspaces, progress)
+                results = self._reconstructor.reconstruct_batch(kspaces, progress)
             except StreamError:  # nobody waits for any of them
                 raise
             except Exception as error:  # noqa: BLE001 - each for itself finds out whose it is
@@ -71,7 +71,7 @@ class Together:
         """Take the first buffer that waits, and those behind it that go with it."""
         first = self._waiting.popleft()
         batch = [first]
-        most = self._reconstructor.together(first.kspace)
+        most = self._reconstructor.batch_size(first.kspace)
         while len(batch) < most and self._waiting:
             if self._waiting[0].kspace.weight.shape != first.kspace.weight.shape:
                 break
