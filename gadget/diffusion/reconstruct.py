@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, Stopwatch
+from gadget.diffusion.progress import Progress, silent
 from gadget.diffusion.settings import SAMPLERS, SamplerSettings
 from gadget.errors import DeadlineError, DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri.kspace import KSpace
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import torch
 
     from gadget.diffusion.prior import Prior
-    from gadget.diffusion.solver import Progress
     from gadget.diffusion.volume import Details, Volume
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Reconstructor:
 
         return planes_in_batch(self.settings, self.device, kspace.weight.shape)
 
-    def reconstruct(self, kspace: KSpace, progress: Progress | None = None) -> Reconstruction:
+    def reconstruct(self, kspace: KSpace, progress: Progress = silent) -> Reconstruction:
         """Reconstruct one buffer.
 
         A sampler that fails or would be late costs quality, never the image: CG-SENSE takes its
@@ -131,7 +131,7 @@ class Reconstructor:
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:
-                (result,) = self._by_method(method, [kspace], progress or _silent, deadline)
+                (result,) = self._by_method(method, [kspace], progress, deadline)
             except (DeviceError, WeightsError, StreamError):
                 raise
             except Exception as error:
@@ -148,7 +148,7 @@ class Reconstructor:
         raise ReconError(f"No method could reconstruct the buffer ({'; '.join(reasons)}).")
 
     def reconstruct_batch(
-        self, kspaces: Sequence[KSpace], progress: Progress | None = None
+        self, kspaces: Sequence[KSpace], progress: Progress = silent
     ) -> list[Reconstruction]:
         """Reconstruct several buffers in one batch.
 
@@ -156,7 +156,7 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
-        return self._by_method(self.settings.method, kspaces, progress or _silent, deadline)
+        return self._by_method(self.settings.method, kspaces, progress, deadline)
 
     def _by_method(
         self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline
@@ -240,10 +240,6 @@ def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
         image = np.fft.ifftn(coil, norm="ortho")
         power += image.real**2 + image.imag**2
     return np.fft.fftshift(np.sqrt(power)).astype(np.complex64)
-
-
-def _silent(done: int, steps: int) -> None:
-    """Report to nobody."""
 
 
 def _sentence(error: Exception) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from gadget.diffusion.deadline import Deadline, Stopwatch
 from gadget.diffusion.prior import Prior
+from gadget.diffusion.progress import Progress, silent
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
-from gadget.diffusion.samplers.problem import Problem, Sample, StepReport
+from gadget.diffusion.samplers.problem import Problem, Sample
 from gadget.diffusion.settings import SamplerSettings
 from gadget.diffusion.volume import PlaneProblem, Volume
 from gadget.mri.kspace import KSpace
@@ -26,9 +26,6 @@ PIXELS_ON_CPU = 2**16
 are no faster."""
 PIXELS_ON_GPU = 2**20
 """The same on any other device; eight slices of 128 x 128 are 1.12 times as fast on an H100."""
-
-Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the number of finished sampler steps and of all steps."""
 
 
 def planes_in_batch(settings: SamplerSettings, device: torch.device, shape: tuple[int, ...]) -> int:
@@ -133,7 +130,7 @@ class Solver:
             self.deadline.check()
             progress(finished * steps + len(group) * done, count * steps)
 
-        def run(steps: int, report: StepReport = _silent) -> list[Sample]:
+        def run(steps: int, report: Progress = silent) -> list[Sample]:
             return self._samples(prior, problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
@@ -153,7 +150,7 @@ class Solver:
             }
 
     def _samples(
-        self, prior: Prior, problems: list[Problem], steps: int, report: StepReport
+        self, prior: Prior, problems: list[Problem], steps: int, report: Progress
     ) -> list[Sample]:
         settings = self.settings
         if self.method == "fast":
@@ -180,7 +177,3 @@ class Solver:
             )
             for problem in problems
         ]
-
-
-def _silent(done: int, steps: int) -> None:
-    """Report to nobody."""

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from gadget.diffusion.prior import Prior
-from gadget.diffusion.samplers.problem import Problem, Sample, StepReport, complex_noise
+from gadget.diffusion.progress import Progress
+from gadget.diffusion.samplers.problem import Problem, Sample, complex_noise
 from gadget.diffusion.samplers.turns import denoise_turned
 from gadget.diffusion.schedule import power_schedule
 from gadget.mri.coils import CoilModel
@@ -55,7 +56,7 @@ def sample_fast(
     steps: int,
     samples: int,
     seed: int,
-    report: StepReport,
+    report: Progress,
 ) -> list[Sample]:
     """Draw images near the posterior mean, with `steps` evaluations of the prior each.
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from gadget.diffusion.prior import Prior
-from gadget.diffusion.samplers.problem import Problem, Sample, StepReport, complex_noise
+from gadget.diffusion.progress import Progress
+from gadget.diffusion.samplers.problem import Problem, Sample, complex_noise
 from gadget.diffusion.schedule import geometric_schedule
 from gadget.mri.coils import CoilModel
 from gadget.mri.sense import SenseOperator, combine
@@ -30,7 +31,7 @@ def sample_paper(
     snr: float,
     samples: int,
     seed: int,
-    report: StepReport,
+    report: Progress,
 ) -> Sample:
     """Draw images with the predictor-corrector scheme, all coils in one batch.
 
@@ -115,10 +116,12 @@ class _Chain:
         maps = self.coils.maps
         operator = SenseOperator(problem.sampling, maps)
         gain = lam * self._trust(i)
-        for name in ("x", "mean"):
-            image = combine(getattr(self, name), maps)
-            image = image + gain * operator.adjoint(problem.data - operator.forward(image))
-            setattr(self, name, maps * image)
+
+        def joined(coil_images: Tensor) -> Tensor:
+            image = combine(coil_images, maps)
+            return maps * (image + gain * operator.adjoint(problem.data - operator.forward(image)))
+
+        self.x, self.mean = joined(self.x), joined(self.mean)
 
     def combined(self) -> Tensor:
         """The combined image `[y, x]` without the noise of the last step.

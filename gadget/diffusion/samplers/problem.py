@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from gadget.mri.coils import CoilModel
 from gadget.mri.sense import SamplingOperator
-
-StepReport: TypeAlias = Callable[[int, int], None]
-"""Called with the number of finished steps and of all steps."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from gadget.errors import StreamError
 from gadget.mri.kspace import KSpace
 
 if TYPE_CHECKING:
+    from gadget.diffusion.progress import Progress
     from gadget.diffusion.reconstruct import Reconstruction, Reconstructor
-    from gadget.diffusion.solver import Progress
 
 _log = logging.getLogger(__name__)
 
