@@ -15,12 +15,15 @@ from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import Problem, Sample
 from gadget.diffusion.settings import SamplerSettings
 from gadget.diffusion.volume import PlaneProblem, Volume
+from gadget.errors import ReconError
 from gadget.mri.kspace import KSpace
 
 SPREAD = {"fast": 4.0, "paper": 1.0}
 """Posterior spread over the spread of a method's samples: those of `fast` lie too near their mean,
 because each noise level starts from an estimate and not from a sample. Measured on training
 images."""
+MOST_GAIN = 20.0
+"""An image that is so many times brighter than the conventional one is no image of the data."""
 PIXELS_ON_CPU = 2**16
 """Pixels that go through the prior in one batch: smaller planes leave cores idle, larger batches
 are no faster."""
@@ -140,6 +143,10 @@ class Solver:
         results: list[Sample] = []
         self.watch.measure(kind, lambda steps: results.extend(run(steps, report)), steps)
         for plane, sample in zip(group, results, strict=True):
+            if sample.images.abs().max() > MOST_GAIN * plane.problem.start.abs().max():
+                raise ReconError(
+                    f"the sampler went astray: values above {MOST_GAIN:g} times SENSE's"
+                )
             plane.accept(sample.images, SPREAD[self.method])
             plane.volume.details |= {
                 "steps": steps,

@@ -46,6 +46,7 @@ class SmoothPrior:
         self.seconds = seconds
         self.shapes: set[tuple[int, ...]] = set()
         self.inputs: list[torch.Tensor] = []
+        self.highest_level = 0.0
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         if self.failure is not None:
@@ -54,6 +55,7 @@ class SmoothPrior:
             self.clock.now += self.seconds * len(x)
         self.shapes.add(tuple(x.shape))
         self.inputs.append(x)
+        self.highest_level = max(self.highest_level, float(torch.as_tensor(sigma).max()))
         if self.value is not None:
             return torch.full_like(x, self.value)
         return x * VARIANCE / (VARIANCE + torch.as_tensor(sigma).reshape(-1, 1, 1) ** 2)
@@ -240,6 +242,25 @@ def test_a_sampler_that_slows_down_is_stopped_in_time(measure):
 def test_methods_have_no_deadline_where_nothing_quicker_is_left(measure, method):
     settings = SamplerSettings(method=method, device="cpu", deadline_s=1e-9)
     assert Reconstructor(settings).reconstruct(measure((24, 24)).kspace).method == method
+
+
+def test_air_is_not_taken_for_an_object_of_ever_less_brightness():
+    """Planes of a volume beside the object hold noise, which the prior makes darker each time."""
+    mask = np.zeros((1, 64, 48), np.float32)
+    mask[:, ::3] = mask[:, 28:36] = 1
+    noise = np.random.default_rng(0).normal(size=(6, 1, 64, 48, 2)) @ [1, 1j]
+    air = KSpace((noise * mask).astype(np.complex64), mask)
+    prior = SmoothPrior()
+    result = _reconstructor("fast", prior, steps=30).reconstruct(air)
+    assert (result.method, result.fallback) == ("fast", None)
+    assert prior.highest_level <= 1.5
+    assert np.abs(result.image).max() < 10
+
+
+def test_a_sampler_that_goes_astray_is_replaced(measure):
+    result = _reconstructor("fast", SmoothPrior(value=1e5)).reconstruct(measure((24, 24)).kspace)
+    assert result.method == "sense"
+    assert "astray" in result.fallback
 
 
 @pytest.mark.gpu

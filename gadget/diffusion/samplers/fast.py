@@ -41,6 +41,9 @@ RESCALE = 0.05
 """The scale stays unless it is wrong by more than that share."""
 MOST = 2.0
 """Largest change of the scale at once, up or down."""
+MOST_NOISE = 0.5
+"""Where the receiver's noise is brighter than that, there is no object to find a scale from: planes
+of a volume beside the object are air alone."""
 LAST_SIGMA = 1.5
 """Noise level of the last evaluation, in units of the receiver's noise."""
 LAST_WEIGHT = 2.0
@@ -142,7 +145,8 @@ class _Chain:
     def relearn(self) -> None:
         """Find the coil sensitivities, and a scale that was wrong, from the images as they are."""
         image = self.images.mean(dim=0)
-        factor = min(max(image_scale(image.abs().cpu().numpy()), 1 / MOST), MOST)
+        least = max(1 / MOST, self.noise / MOST_NOISE)
+        factor = min(max(image_scale(image.abs().cpu().numpy()), least), MOST)
         if abs(factor - 1) > RESCALE:
             self.unit *= factor
             self.images, image = self.images / factor, image / factor
