@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import ismrmrd
@@ -39,10 +39,27 @@ class Gatherer:
     a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
     for every average and partition: where the header does not tell how many of these there are, the
     flag counts as soon as the first readout of another image follows.
+
+    Parameters
+    ----------
+    header
+        Header of the scan.
+    warn
+        Called with every warning; by default it is logged.
+    name_unreadable
+        Whether to warn of each readout with samples that are not finite.
     """
 
-    def __init__(self, header: Header) -> None:
+    def __init__(
+        self,
+        header: Header,
+        warn: Callable[[str], None] = log.warning,
+        *,
+        name_unreadable: bool = True,
+    ) -> None:
         self._header = header
+        self._warn = warn
+        self._name_unreadable = name_unreadable
         self._open: dict[Key, _Entry] = {}
         self._ready: list[Buffer] = []
         self._calibration: dict[Key, LineGrid] = {}
@@ -174,15 +191,16 @@ class Gatherer:
         position = line_position(encoding, header)
         if position is None:
             if not self._above:
-                log.warning("Lines above the spatial frequencies of the matrix are left out.")
+                self._warn("Lines above the spatial frequencies of the matrix are left out.")
             self._above = True
             return self._open.get(key)
         samples = acquisition.data
         if not _finite(samples):
-            log.warning(
-                "Readout %d holds samples that are not finite; its line counts as not measured.",
-                header.scan_counter,
-            )
+            if self._name_unreadable:
+                self._warn(
+                    f"Readout {header.scan_counter} holds samples that are not finite; its line "
+                    "counts as not measured."
+                )
             if not apart and key not in self._open:
                 self._refused.add(key)
             return self._open.get(key)
@@ -225,13 +243,12 @@ class Gatherer:
         for key in keys:
             entry = self._open.pop(key)
             if key in self._completed:
-                log.warning(
-                    "Readouts came after the image of %s was flagged as complete: another image "
-                    "is made of them.",
-                    key.name,
+                self._warn(
+                    f"Readouts came after the image of {key.name} was flagged as complete: another "
+                    "image is made of them."
                 )
             if not entry.image_lines:
-                log.warning("No image line came with the calibration lines of %s.", key.name)
+                self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
             calibration = self._find_calibration(key, entry.grid)
             self._ready.append(make_buffer(entry.grid, calibration))
@@ -255,7 +272,7 @@ class Gatherer:
         best = max(candidates, key=key.likeness)
         data, weight, _ = self._calibration[best].to_dense(keep=True)
         if data.shape[-1] != min(grid.width, grid.encoding.recon_readout):
-            log.warning("The calibration lines of %s have another readout; not used.", key.name)
+            self._warn(f"The calibration lines of {key.name} have another readout; not used.")
             return None
         return KSpace(data, weight)
 

@@ -8,8 +8,6 @@ from gadget.mrd.inspection.facts import EncodingFacts
 from gadget.mrd.inspection.sampling import Sampling
 from gadget.mrd.inspection.survey import COUNTERS, HEADER_NAMES, LINES, Survey
 
-UNREADABLE = "samples that are not finite"
-
 
 def oddities(
     encodings: Sequence[EncodingFacts],
@@ -30,20 +28,19 @@ def oddities(
     told
         What the gatherer warned of.
     """
-    # It warns of each readout that is not finite; their number says it in a line.
     return [
         *_of_readouts(survey),
         *(one for facts in encodings for one in _of_encoding(facts, survey)),
         *(one for number, lines in sampling.items() for one in _of_images(number, lines, survey)),
-        *(message for message in told if UNREADABLE not in message),
+        *told,
     ]
 
 
 def _of_readouts(survey: Survey) -> Iterator[str]:
     if survey.not_finite:
         yield (
-            f"{_readouts(survey.not_finite)} with {UNREADABLE} (NaN or infinite); such lines count "
-            "as not measured."
+            f"{_readouts(survey.not_finite)} with samples that are not finite (NaN or infinite); "
+            "such lines count as not measured."
         )
     if survey.empty:
         yield f"{_readouts(survey.empty)} with nothing but zeros."

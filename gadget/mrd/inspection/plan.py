@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import ismrmrd
 import numpy as np
@@ -40,8 +38,8 @@ class Plan:
         self.series: list[SeriesFacts] = []
         self.kspace_bytes = 0
         self.told: list[str] = []
-        """What the gatherer warned of."""
-        self._gatherer = Gatherer(header)
+        """What the gatherer warned of, but for unreadable lines: the survey counts them."""
+        self._gatherer = Gatherer(header, self._note, name_unreadable=False)
         self._coils: dict[int, int] = {}
         self._spaces: dict[int, Space] = {}
 
@@ -49,26 +47,24 @@ class Plan:
         """Take readouts by their headers; it matters whether their samples are finite."""
         if self.problem is not None:
             return
-        with _heard(self.told):
-            for head, usable in zip(heads, finite.tolist(), strict=True):
-                header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
-                self._coils.setdefault(header.encoding_space_ref, header.active_channels)
-                # Without coils all is the same but for the memory.
-                header.active_channels = header.trajectory_dimensions = 0
-                data = None if usable else NOT_FINITE
-                try:
-                    self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
-                except DataError as error:
-                    self.problem = str(error)
-                    return
+        for head, usable in zip(heads, finite.tolist(), strict=True):
+            header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
+            self._coils.setdefault(header.encoding_space_ref, header.active_channels)
+            # Without coils all is the same but for the memory.
+            header.active_channels = header.trajectory_dimensions = 0
+            data = None if usable else NOT_FINITE
+            try:
+                self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
+            except DataError as error:
+                self.problem = str(error)
+                return
 
     def finish(self) -> None:
         """Take what is left at the end of the file."""
-        with _heard(self.told):
-            try:
-                self._take(self._gatherer.finish())
-            except DataError as error:
-                self.problem = self.problem or str(error)
+        try:
+            self._take(self._gatherer.finish())
+        except DataError as error:
+            self.problem = self.problem or str(error)
         for encoding, sampling in sorted(self.sampling.items()):
             space = self._spaces[encoding]
             self.series.append(
@@ -79,6 +75,10 @@ class Plan:
                     field_of_view_mm=space.field_of_view_mm,
                 )
             )
+
+    def _note(self, warning: str) -> None:
+        if warning not in self.told:
+            self.told.append(warning)
 
     def _take(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:
@@ -92,23 +92,3 @@ class Plan:
             self.sampling[encoding].add(buffer, key)
             count = buffer.kspace.weight.size * self._coils[encoding]
             self.kspace_bytes = max(self.kspace_bytes, count * np.dtype(np.complex64).itemsize)
-
-
-@contextmanager
-def _heard(told: list[str]) -> Iterator[None]:
-    """Note what the gatherer logs instead of logging it."""
-
-    class Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if (message := record.getMessage()) not in told:
-                told.append(message)
-
-    log = logging.getLogger(Gatherer.__module__)
-    ear, propagates = Ear(), log.propagate
-    log.addHandler(ear)
-    log.propagate = False
-    try:
-        yield
-    finally:
-        log.removeHandler(ear)
-        log.propagate = propagates
