@@ -64,10 +64,7 @@ def central_header(headers: NDArray[np.void]) -> ismrmrd.AcquisitionHeader:
     """
     nz, ny = headers.shape
     measured = headers["number_of_samples"] > 0
-    calibration = (headers["flags"] & flags.CALIBRATION > 0) & (
-        headers["flags"] & flags.CALIBRATION_AND_IMAGING == 0
-    )
-    image = measured & ~calibration
+    image = measured & ~flags.calibration_only(headers["flags"])
     if not image.any():
         raise DataError(
             "A buffer holds no image line, only calibration lines or nothing at all. "

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
 
 
-def _bits(*flags: int) -> int:
+def bits(*flags: int) -> int:
+    """Return a bit field with these flags set."""
     return sum(1 << (flag - 1) for flag in flags)
 
 
-NOISE = _bits(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+NOISE = bits(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
 
-REVERSE = _bits(ismrmrd.ACQ_IS_REVERSE)
+REVERSE = bits(ismrmrd.ACQ_IS_REVERSE)
 
-CALIBRATION = _bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+CALIBRATION = bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
 
-CALIBRATION_AND_IMAGING = _bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
+CALIBRATION_AND_IMAGING = bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
 
-NOT_IMAGE = NOISE | _bits(
+NOT_IMAGE = NOISE | bits(
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
     ismrmrd.ACQ_IS_PHASECORR_DATA,
     ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
@@ -28,17 +33,21 @@ NOT_IMAGE = NOISE | _bits(
     ismrmrd.ACQ_IS_PHASE_STABILIZATION,
 )
 
-LAST_IN_MEASUREMENT = _bits(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
+LAST_IN_MEASUREMENT = bits(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
 
-LAST_IN_PARTITIONS = LAST_IN_MEASUREMENT | _bits(
+LAST_IN_PARTITIONS = LAST_IN_MEASUREMENT | bits(
     ismrmrd.ACQ_LAST_IN_ENCODE_STEP2, ismrmrd.ACQ_LAST_IN_REPETITION
 )
 
-LAST_IN_BUFFER = LAST_IN_MEASUREMENT | _bits(
+LAST_IN_BUFFER = LAST_IN_MEASUREMENT | bits(
     ismrmrd.ACQ_LAST_IN_SLICE, ismrmrd.ACQ_LAST_IN_REPETITION
 )
 
 
-def calibration_only(flags: int) -> bool:
-    """Whether a readout was measured for the coils alone."""
-    return bool(flags & CALIBRATION) and not flags & CALIBRATION_AND_IMAGING
+@overload
+def calibration_only(flags: int) -> bool: ...
+@overload
+def calibration_only(flags: NDArray[np.uint64]) -> NDArray[np.bool_]: ...
+def calibration_only(flags: int | NDArray[np.uint64]) -> bool | NDArray[np.bool_]:
+    """Whether a readout, or each of several, was measured for the coils alone."""
+    return flags & (CALIBRATION | CALIBRATION_AND_IMAGING) == CALIBRATION

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.acquisition import Key
+from gadget.mrd.acquisition import key_of
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import Header, Space
@@ -82,13 +82,12 @@ class Plan:
 
     def _take(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:
-            head = buffer.reference
-            encoding = int(head.encoding_space_ref)
+            key = key_of(buffer.reference)
+            encoding = key.encoding
             if encoding not in self.sampling:
                 self.sampling[encoding] = Sampling(buffer)
                 partitions = buffer.kspace.weight.shape[0]
                 self._spaces[encoding] = image_space(buffer.encoding.recon, partitions)
-            key = Key(encoding, *(int(getattr(head.idx, name)) for name in Key._fields[1:]))
             self.sampling[encoding].add(buffer, key)
             count = buffer.kspace.weight.size * self._coils[encoding]
             self.kspace_bytes = max(self.kspace_bytes, count * np.dtype(np.complex64).itemsize)

@@ -26,7 +26,7 @@ KINDS = {
 }
 """Flags of the readouts that are no lines, by what they are."""
 MASKS = {
-    name: sum(1 << (getattr(ismrmrd, f"ACQ_{flag}") - 1) for flag in names)
+    name: flags.bits(*(getattr(ismrmrd, f"ACQ_{flag}") for flag in names))
     for name, names in KINDS.items()
 }
 HEADER_NAMES = {"kspace_encode_step_1": "kspace_encoding_step_1"} | {
@@ -53,11 +53,10 @@ class Group:
     def add(self, heads: NDArray[np.void]) -> None:
         """Add readouts by their headers."""
         bits = heads["flags"]
-        shared = bits & flags.CALIBRATION_AND_IMAGING > 0
-        alone = (bits & flags.CALIBRATION > 0) & ~shared
+        alone = flags.calibration_only(bits)
         self.calibration += int(alone.sum())
         self.image += int((~alone).sum())
-        self.shared += int(shared.sum())
+        self.shared += int((bits & flags.CALIBRATION_AND_IMAGING > 0).sum())
         self.reversed += int((bits & flags.REVERSE > 0).sum())
         for name in (*COUNTERS, *LINES):
             self.values[name].update(np.unique(heads["idx"][name]).tolist())
@@ -108,7 +107,7 @@ class Survey:
             line &= ~here
             if name == "noise" and here.any():
                 self.noise.add(heads[here])
-        alone = (bits & flags.CALIBRATION > 0) & (bits & flags.CALIBRATION_AND_IMAGING == 0)
+        alone = flags.calibration_only(bits)
         self.kinds["calibration"] += int((line & alone).sum())
         self.kinds["image"] += int((line & ~alone).sum())
         self.not_finite += int((line & ~finite).sum())

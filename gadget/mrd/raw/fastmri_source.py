@@ -35,7 +35,6 @@ from gadget.mrd.schema import NAMESPACE
 log = logging.getLogger(__name__)
 
 KSPACE, HEADER, MASK = "kspace", "ismrmrd_header", "mask"
-LAST_IN_SLICE = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 
 
 class Shape(NamedTuple):
@@ -153,7 +152,7 @@ class FastMriSource:
         heads["position"] = (0, 0, (number - (shape.slices - 1) / 2) * thickness)
         heads["idx"]["slice"] = number
         heads["idx"]["kspace_encode_step_1"] = lines - self._first
-        heads["flags"][-1] = LAST_IN_SLICE
+        heads["flags"][-1] = flags.bits(ismrmrd.ACQ_LAST_IN_SLICE)
         if number == shape.slices - 1:
             heads["flags"][-1] |= flags.LAST_IN_MEASUREMENT
         return heads

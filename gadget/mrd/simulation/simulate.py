@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, reason
+from gadget.mrd import flags
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.images import make_image
 from gadget.mrd.meta import PREFIX
@@ -23,7 +24,6 @@ from gadget.mrd.simulation.simulated_scan import (
     NOISE_DWELL_US,
     OVERSAMPLING,
     SimulatedScan,
-    bits,
     line_flags,
     line_header,
     readout_header,
@@ -127,7 +127,7 @@ def _readouts(
     counter = 0
     for _ in range(NOISE_READOUTS):
         head = readout_header(scan, counter, NOISE_DWELL_US)
-        head.flags = bits(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+        head.flags = flags.NOISE
         yield ismrmrd.Acquisition(head, correlated_noise(covariance * louder, samples, rng))
         counter += 1
     lines = np.flatnonzero(mask)

@@ -9,6 +9,7 @@ import numpy as np
 from ismrmrd import xsd
 from numpy.typing import NDArray
 
+from gadget.mrd.flags import bits
 from gadget.mrd.header import Space
 
 OVERSAMPLING = 2
@@ -102,11 +103,6 @@ def line_flags(ky: int, lines: NDArray[np.intp], number: int, scan: SimulatedSca
     if 0 <= ky - (scan.matrix // 2 - width // 2) < width:
         flags |= bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
     return flags
-
-
-def bits(*flags: int) -> int:
-    """Return a bit field with these flags set."""
-    return sum(1 << (flag - 1) for flag in flags)
 
 
 def xml_header(scan: SimulatedScan) -> bytes:
