@@ -9,8 +9,8 @@ from importlib import metadata
 
 from gadget import __version__
 from gadget.diffusion.prior import Prior
+from gadget.evaluation.findings import Findings
 from gadget.evaluation.plan import Plan
-from gadget.evaluation.report.page import Findings
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 

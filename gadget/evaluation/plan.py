@@ -15,10 +15,10 @@ from gadget.evaluation.checks.lesions import ACCELERATIONS, LesionRecord, lesion
 from gadget.evaluation.checks.noise import CONTENTS, NoiseRecord, noise_results
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.experiment import run
+from gadget.evaluation.findings import Findings
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.phantoms import MATRIX
 from gadget.evaluation.records import Record, csv_file
-from gadget.evaluation.report.page import Findings
 from gadget.evaluation.sources import PHANTOM, load_cases
 from gadget.mri.sampling import Pattern
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from gadget.errors import ConfigError
-from gadget.evaluation.checks.lesions import (
-    LesionPair,
-    LesionRecord,
-    lesion_rows,
-)
+from gadget.evaluation.checks.lesions import lesion_rows
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
+from gadget.evaluation.findings import Findings
 from gadget.evaluation.honesty import GROUPS
 from gadget.evaluation.published import METHODS, PUBLISHED, Published, published_for
 from gadget.evaluation.report import panels, plots
@@ -24,30 +20,6 @@ from gadget.evaluation.summary import Spread
 
 PICTURED = (4, 8)
 """Accelerations that lesions are pictured at."""
-
-
-@dataclass
-class Findings:
-    """All that an evaluation found."""
-
-    main: Collection | None = None
-    """On the inputs."""
-    anatomy: Collection | None = None
-    """On an object unlike what the prior knows."""
-    lesions: list[LesionRecord] = field(default_factory=list)
-    lesion_pairs: list[LesionPair] = field(default_factory=list)
-    """Of the first slice."""
-    noise: list[NoiseResult] = field(default_factory=list)
-    done: int = 0
-    """Pieces of work that are finished."""
-    stopped: BaseException | None = None
-    """What ended the evaluation early: Ctrl-C or a signal."""
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to show."""
-        compared = [one for one in (self.main, self.anatomy) if one and one.shown]
-        return not (compared or self.lesions or self.noise)
 
 
 def write_report(

@@ -14,7 +14,8 @@ from gadget.evaluation.checks.lesions import LesionPair, LesionRecord
 from gadget.evaluation.checks.noise import noise_results
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.experiment import run
-from gadget.evaluation.report.page import Findings, write_report
+from gadget.evaluation.findings import Findings
+from gadget.evaluation.report.page import write_report
 from gadget.mri.sampling import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.1"), parse_pattern("gaussian2d:2:0.2")]
