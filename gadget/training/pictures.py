@@ -38,7 +38,7 @@ def loss_figure(rows: Sequence[dict[str, str]]) -> Figure:
     """Return the curves of the columns of `losses.csv`, without empty cells."""
     figure = Figure((8, 4.5), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
-    for name in [name for name in rows[0] if name not in ("step", "learning_rate")]:
+    for name in [name for name in rows[0] if name != "step"]:
         points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
         if points:
             style = {"lw": 0.6, "color": "0.6"} if name == "training" else {"marker": "."}
