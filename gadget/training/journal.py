@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gadget.files import replacing
 from gadget.training.trainer import Trainer, learning_rate
 from gadget.training.validation import Validation, noise_levels
 
@@ -91,13 +92,13 @@ class Journal:
     def _add(self, losses: dict[str, float]) -> None:
         """Fill cells of the last row."""
         self._rows[-1] |= {name: f"{loss:.5g}" for name, loss in losses.items()}
-        table = self._folder / "losses.csv"
-        partial = table.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
+        with (
+            replacing(self._folder / "losses.csv") as table,
+            table.open("w", newline="") as file,
+        ):
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
-        partial.replace(table)
         if self._board is not None:
             for name, loss in losses.items():
                 self._board.add_scalar(f"loss/{name}", loss, self._trainer.step)
@@ -115,9 +116,8 @@ class Journal:
             self._show("denoised", sheet)
 
     def _show(self, name: str, figure: Figure) -> None:
-        partial = self._folder / f"{name}.partial"
-        figure.savefig(partial, format="png")
-        partial.replace(self._folder / f"{name}.png")
+        with replacing(self._folder / f"{name}.png") as picture:
+            figure.savefig(picture)
         if self._board is not None:
             self._board.add_figure(name, figure, self._trainer.step)
 

@@ -90,7 +90,7 @@ def test_tensorboard_shows_losses_and_pictures(tmp_path, make_trainer, volumes):
     for name in ("losses", "samples", "denoised"):
         with Image.open(tmp_path / f"{name}.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 5
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_without_the_extra_there_is_the_table_alone(tmp_path, make_trainer, monkeypatch, caplog):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError, reason
+from gadget import files
+from gadget.errors import DataError, reason
 from gadget.mrd.export.stacks import Stack
 from gadget.mrd.geometry import Geometry, encoding_sign, geometry_of
 
@@ -49,10 +49,7 @@ class FolderWriter(ABC):
     def __init__(self, folder: Path, stem: str = "") -> None:
         self.folder = folder
         self._stem = f"{stem}_" if stem else ""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+        files.make_folder(folder)
 
     @abstractmethod
     def write(self, image: ismrmrd.Image) -> None:
@@ -183,21 +180,18 @@ def volume_numbers(images: Sequence[Exported], stack: Stack) -> dict[int, int]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what was written there takes the place of `path` at the end.
+    """Give a path to write to, as `files.replacing`.
 
     Raises
     ------
     DataError
         The file cannot be written.
     """
-    part = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield part
-        part.replace(path)
+        with files.replacing(path) as part:
+            yield part
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def metadata(image: ismrmrd.Image) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, reason
+from gadget.files import replacing
 from gadget.mrd import flags
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.images import make_image
@@ -55,23 +55,20 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
     covariance = noise_covariance(scan.coils, rng)
     mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
     kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
-    part = path.with_name(f".{path.name}.{os.getpid()}.simulated")
     try:
-        dataset = ismrmrd.Dataset(str(part), "dataset", True)
-        try:
-            dataset.write_xml_header(xml_header(scan))
-            for readout in _readouts(scan, kspace, mask, covariance, rng):
-                dataset.append_acquisition(readout)
-        finally:
-            dataset.close()
-        with ImageWriter(part, TRUTH_GROUP) as truth:
-            for image in _truth(scan, kspace, covariance):
-                truth.append(image)
-        part.replace(path)
+        with replacing(path) as part:
+            dataset = ismrmrd.Dataset(str(part), "dataset", True)
+            try:
+                dataset.write_xml_header(xml_header(scan))
+                for readout in _readouts(scan, kspace, mask, covariance, rng):
+                    dataset.append_acquisition(readout)
+            finally:
+                dataset.close()
+            with ImageWriter(part, TRUTH_GROUP) as truth:
+                for image in _truth(scan, kspace, covariance):
+                    truth.append(image)
     except OSError as error:
         raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDArray[np.complex64]:
