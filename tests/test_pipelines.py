@@ -92,7 +92,10 @@ def test_what_gadgetron_loads_is_named_as_gadgetron_names_it(path):
 
 
 def test_the_default_runs_in_the_embedded_host():
-    assert [node.target for node in read_pipeline(FOLDER / "score_hybrid.xml")] == list(NODES)
+    nodes = read_pipeline(FOLDER / "score_hybrid.xml")
+    assert [(node.module, node.target) for node in nodes] == [
+        (f"gadget.nodes.{name}", name) for name in NODES
+    ]
 
 
 @pytest.fixture

@@ -127,8 +127,9 @@ def test_the_middle_of_a_large_matrix_tells_the_structure(measure, head, acceler
 def test_where_the_middle_was_not_measured_the_rest_is_looked_at(measure):
     mask = np.ones((2 * MATRIX, 32), bool)
     mask[MATRIX // 2 : -MATRIX // 2] = False
-    _, image, *_ = _calibrated(measure(mask.shape, mask=mask))
-    assert image.abs().max() > 0
+    scan = measure(mask.shape, mask=mask)
+    coils, *_ = _calibrated(scan)
+    assert scan.map_error(coils.maps.numpy()).max() < 1e-3
 
 
 def test_zeros_have_sensitivities_and_no_image(measure):

@@ -92,7 +92,8 @@ def test_the_average_of_the_first_step_is_the_weights(make_trainer, volumes):
 
 def test_the_averaged_weights_denoise(make_trainer):
     trainer = make_trainer()
-    noisy, sigma = torch.randn(1, 2, 16, 16), torch.tensor([0.3])
+    generator = torch.Generator().manual_seed(0)
+    noisy, sigma = torch.randn(1, 2, 16, 16, generator=generator), torch.tensor([0.3])
     # The head of a new network is 0.
     linear = trainer.denoiser(noisy, sigma)
     torch.testing.assert_close(trainer.denoise(noisy, sigma), linear)
@@ -112,7 +113,8 @@ def test_weights_that_are_no_numbers_are_noticed(make_trainer):
 def test_a_training_may_begin_from_a_model(make_trainer, models):
     trainer = make_trainer(initial="tiny")
     prior = load_prior("tiny", torch.device("cpu"))
-    x = torch.randn(1, 16, 16, dtype=torch.complex64)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 16, 16, dtype=torch.complex64, generator=generator)
     noisy = torch.view_as_real(x).movedim(-1, 1)
     denoised = trainer.denoise(noisy, torch.tensor([0.3])).movedim(1, -1)
     torch.testing.assert_close(torch.view_as_real(prior.denoise(x, 0.3)), denoised)
