@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import resource
-import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from timed_prior import TimedPrior, now
 
 from gadget.diffusion.devices import select_device
 from gadget.diffusion.model_folder import load_prior
-from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mri.fourier import fftc
@@ -31,33 +30,6 @@ CASES = ((256, 8), (320, 15))
 WAITING = ((128, 8), (256, 8))
 """Edge and coils of slices that wait, eight of them."""
 REPEATS = 3
-
-
-class TimedPrior:
-    """A prior that counts and times its evaluations of complex images."""
-
-    def __init__(self, prior: Prior) -> None:
-        self._prior = prior
-        self.name, self.sha256 = prior.name, prior.sha256
-        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
-        self.any_orientation = prior.any_orientation
-        self.device = prior.device
-        self.evaluations = 0
-        self.seconds = 0.0
-
-    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
-        started = now(self.device)
-        result = self._prior.denoise(x, sigma)
-        self.seconds += now(self.device) - started
-        self.evaluations += len(x)
-        return result
-
-
-def now(device: torch.device) -> float:
-    """Seconds, once the device has done all it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def scan(size: int, coils: int) -> KSpace:

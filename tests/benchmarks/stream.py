@@ -25,12 +25,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import ismrmrd
-import torch
+from timed_prior import TimedPrior
 
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
 from gadget.diffusion.model_folder import load_prior
-from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mrd.gather import Gatherer
@@ -150,29 +149,6 @@ def measure_slice(path: Path) -> None:
     kspace = first_slice(path)
     taken = seconds(Reconstructor(settings, prior).reconstruct(kspace) for _ in range(1))
     print(f"  {1 - prior.seconds / taken:.1%} of a slice of {taken:.1f} s are not the network")
-
-
-class TimedPrior:
-    """A prior that tells how long it took."""
-
-    def __init__(self, prior: Prior) -> None:
-        self._prior = prior
-        self.seconds = 0.0
-        self.name, self.sha256 = prior.name, prior.sha256
-        self.sigma_min, self.sigma_max = prior.sigma_min, prior.sigma_max
-        self.any_orientation = prior.any_orientation
-
-    @property
-    def device(self) -> torch.device:
-        return self._prior.device
-
-    def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
-        started = time.perf_counter()
-        result = self._prior.denoise(x, sigma)
-        if result.is_cuda:
-            torch.cuda.synchronize()
-        self.seconds += time.perf_counter() - started
-        return result
 
 
 def first_slice(path: Path) -> KSpace:
