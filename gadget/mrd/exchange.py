@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
-from gadget.mrd.grid import LineGrid, line_position, readout_center, readout_width
+from gadget.mrd.grid import LineGrid, grid_width, line_position, readout_center
 from gadget.mrd.header import Encoding, Header
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
@@ -34,8 +34,8 @@ def to_recon_data(buffer: Buffer) -> ReconData:
     return ReconData([ReconBit(_recon_buffer(buffer.kspace, buffer.headers, buffer), reference)])
 
 
-def from_recon_data(recon_data: ReconData, header: Header) -> list[Buffer]:
-    """Unpack the buffers of a message: one for every image, averages added up.
+def from_recon_data(recon_data: ReconData, header: Header) -> Iterator[Buffer]:
+    """Yield the buffers of a message: one for every image, averages added up.
 
     The mask is the density where `gather` wrote the message. Gadgetron writes none: there a line
     was measured where its header is not blank, within the samples that the header declares valid;
@@ -46,9 +46,9 @@ def from_recon_data(recon_data: ReconData, header: Header) -> list[Buffer]:
     DataError
         The arrays do not fit together, or hold no image line.
     """
-    return [
-        buffer for bit in recon_data.bits if bit.data.data.size for buffer in _unpack(bit, header)
-    ]
+    for bit in recon_data.bits:
+        if bit.data.data.size:
+            yield from _unpack(bit, header)
 
 
 def _recon_buffer(kspace: KSpace, headers: NDArray[np.void], buffer: Buffer) -> ReconBuffer:
@@ -198,9 +198,7 @@ def _new_grid(
     at: tuple[int, ...],
     reference: ismrmrd.AcquisitionHeader,
 ) -> LineGrid:
-    samples = reference.number_of_samples
-    width = readout_width(encoding, samples, readout_center(samples, reference.center_sample))
-    return LineGrid(encoding, buffer.data[at].shape[0], width)
+    return LineGrid(encoding, buffer.data[at].shape[0], grid_width(encoding, reference))
 
 
 def _references(bit: ReconBit, header: Header) -> dict[Key, KSpace]:

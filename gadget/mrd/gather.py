@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ismrmrd
 import numpy as np
@@ -14,7 +14,7 @@ from gadget.errors import DataError, ReconError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, header_of, key_of
 from gadget.mrd.buffer import Buffer, make_buffer
-from gadget.mrd.grid import LineGrid, line_position, readout_center, readout_width
+from gadget.mrd.grid import LineGrid, grid_width, line_position, readout_extent
 from gadget.mrd.header import Encoding, Header
 from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.kspace import KSpace
@@ -30,6 +30,8 @@ class _Entry:
     image_lines: int = 0
     flagged: bool = False
     """A LAST_IN_* flag came, but more readouts may follow (averages the header is silent on)."""
+    ended: set[int] = field(default_factory=set)
+    """Partitions that ended with such a flag."""
 
 
 class Gatherer:
@@ -65,6 +67,10 @@ class Gatherer:
         self._calibration: dict[Key, LineGrid] = {}
         self._coils: dict[int, int] = {}
         self._refused: set[Key] = set()
+        self._strays: list[DataError] = []
+        self._overtaken: set[Key] = set()
+        self._in_turns: set[int] = set()
+        """Encodings whose repetitions take turns: none is complete when another begins."""
         self._above = False
         self._seen = 0
         self._completed: set[Key] = set()
@@ -75,8 +81,7 @@ class Gatherer:
         Raises
         ------
         ReconError
-            As `add` and `finish`, or what `acquisitions` raises; after the buffers that were
-            complete by then.
+            As `finish`, or what `acquisitions` raises; after the buffers of all that arrived.
         """
         try:
             for acquisition in acquisitions:
@@ -89,11 +94,9 @@ class Gatherer:
     def add(self, acquisition: ismrmrd.Acquisition) -> list[Buffer]:
         """Add a readout and return the buffers that it completes.
 
-        Raises
-        ------
-        DataError
-            The readout lies outside the matrix, has another number of coils than those before, or
-            belongs to an encoding that cannot be reconstructed.
+        A readout that lies outside the matrix, has another number of coils than those before, holds
+        no sample, or belongs to an encoding that cannot be reconstructed is left out: `finish`
+        raises an error, after the images of all the others.
         """
         header = header_of(acquisition)
         bits = header.flags
@@ -102,29 +105,24 @@ class Gatherer:
         key = key_of(header)
         if key not in self._open:
             # Before the readout is added: it may be a calibration line that replaces theirs.
-            self._complete(self._overtaken(key))
-        entry = self._place(acquisition, key)
+            self._overtake(key)
+        entry = self._place_or_note(acquisition, key)
         if entry is not None:
             entry.flagged = False
             if bits & flags.LAST_IN_BUFFER:
                 self._flag(key, entry, header)
         return self._take_ready()
 
-    def rescue(self) -> list[Buffer]:
-        """Return the buffers that were complete before `add` raised an error."""
-        self._complete([key for key, entry in self._open.items() if entry.flagged])
-        return self._take_ready()
+    def rescue(self) -> Iterator[Buffer]:
+        """Yield what has arrived before the stream broke off, one buffer at a time."""
+        for key in list(self._open):
+            self._complete([key])
+            yield from self._take_ready()
 
     def collect(self, acquisition: ismrmrd.Acquisition) -> None:
-        """Add a readout that completes nothing, whatever its flags say.
-
-        Raises
-        ------
-        DataError
-            As `add`.
-        """
+        """Add a readout that completes nothing, whatever its flags say; otherwise as `add`."""
         if not acquisition.flags & flags.NOT_IMAGE:
-            self._place(acquisition, key_of(header_of(acquisition)))
+            self._place_or_note(acquisition, key_of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
         """Yield what is left, one buffer at a time.
@@ -132,11 +130,13 @@ class Gatherer:
         Raises
         ------
         DataError
-            An image had none but unusable lines.
+            Readouts were left out, or an image had none but unusable lines.
         """
-        for key in list(self._open):
-            self._complete([key])
-            yield from self._take_ready()
+        yield from self.rescue()
+        if self._strays:
+            others = len(self._strays) - 1
+            more = f" {others} more readouts were left out." if others else ""
+            raise DataError(f"{self._strays[0]}{more}")
         if self._refused:
             lost = "; ".join(key.name for key in sorted(self._refused))
             raise DataError(
@@ -150,7 +150,7 @@ class Gatherer:
         Raises
         ------
         DataError
-            Not one image line came, or an image had none but unusable lines.
+            As `drain`, or not one image line came.
         """
         yield from self.drain()
         if not self._completed:
@@ -162,29 +162,60 @@ class Gatherer:
     def _flag(self, key: Key, entry: _Entry, header: ismrmrd.AcquisitionHeader) -> None:
         """Note a LAST_IN_* flag; it completes the buffer at once if nothing speaks against it."""
         limits = entry.grid.encoding.limits
-        average = limits.get("average")
-        last_average = average is not None and header.idx.average >= average.maximum
+        average, segment = limits.get("average"), limits.get("segment")
         bits = header.flags
-        if bits & flags.LAST_IN_MEASUREMENT or (
-            last_average and _partitions_complete(entry.grid, bits)
-        ):
+        if bits & flags.LAST_IN_MEASUREMENT:
+            self._complete([key])
+            return
+        if segment is not None and header.idx.segment < segment.maximum:
+            return
+        if average is not None and header.idx.average < average.maximum:
+            return
+        entry.ended.add(header.idx.kspace_encode_step_2)
+        if average is not None and _partitions_complete(entry, bits):
             self._complete([key])
         else:
-            entry.flagged = average is None or last_average
+            entry.flagged = True
 
-    def _overtaken(self, key: Key) -> list[Key]:
-        """Return what is complete because the first readout of `key` has come."""
-        return [
+    def _overtake(self, key: Key) -> None:
+        """Complete what is complete because the first readout of `key` has come."""
+        if key in self._overtaken:
+            self._in_turns.add(key.encoding)
+        flagged = [other for other, entry in self._open.items() if entry.flagged]
+        before = [
             other
             for other, entry in self._open.items()
-            if entry.flagged or (other[:-1] == key[:-1] and other.repetition != key.repetition)
+            if other[:-1] == key[:-1]
+            and other.repetition < key.repetition
+            and entry.image_lines > 1
+            and not entry.flagged
         ]
+        self._complete(flagged)
+        if key.encoding not in self._in_turns:
+            self._overtaken.update(before)
+            self._complete(before)
+
+    def _place_or_note(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
+        """Add a readout, or note why it cannot be added; return the image's entry."""
+        try:
+            return self._place(acquisition, key)
+        except DataError as error:
+            if not self._strays:
+                self._warn(f"{error} It is left out.")
+            self._strays.append(error)
+            return self._open.get(key)
 
     def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
         """Add a readout to the grid it belongs to; return the image's entry if it is one's."""
         encoding = self._header.encoding(key.encoding)
         header = header_of(acquisition)
         self._seen += 1
+        if header.discard_pre + header.discard_post >= header.number_of_samples:
+            raise DataError(
+                f"Readout {header.scan_counter} holds no sample: {header.number_of_samples} were "
+                f"taken, of which {header.discard_pre} at the beginning and {header.discard_post} "
+                "at the end are to be discarded."
+            )
         apart = flags.calibration_only(header.flags) and not encoding.merges_calibration
         if not apart:
             self._check_coils(key.encoding, header)
@@ -277,20 +308,20 @@ class Gatherer:
         return KSpace(data, weight)
 
 
-def from_bucket(bucket: AcquisitionBucket, header: Header) -> list[Buffer]:
-    """Return the buffers of a bucket, which is complete in itself.
+def from_bucket(bucket: AcquisitionBucket, header: Header) -> Iterator[Buffer]:
+    """Yield the buffers of a bucket, which is complete in itself.
 
     Raises
     ------
     DataError
-        As `Gatherer.add` and `Gatherer.drain`.
+        As `Gatherer.drain`.
     """
     gatherer = Gatherer(header)
     # A bucket lists calibration lines that are image lines too on both sides.
     lines = [one for one in bucket.reference if flags.calibration_only(one.flags)]
     for acquisition in [*lines, *bucket.data]:
         gatherer.collect(acquisition)
-    return list(gatherer.drain())
+    yield from gatherer.drain()
 
 
 def add_readout(
@@ -300,30 +331,23 @@ def add_readout(
     header: ismrmrd.AcquisitionHeader,
 ) -> None:
     """Add a readout as it was measured: without its discarded samples, forwards."""
-    count = samples.shape[1]
-    center = readout_center(count, header.center_sample)
-    before, after = header.discard_pre, header.discard_post
+    count, before, after, center = readout_extent(header)
     if header.flags & flags.REVERSE:
         samples = samples[:, ::-1]
-        before, after = after, before
-        center = center if center == count // 2 else count - 1 - center
-    if before + after < count:
-        grid.add(position, samples[:, before : count - after], before - center, header)
+    grid.add(position, samples[:, before : count - after], before - center, header)
 
 
 def _new_grid(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
-    samples = header.number_of_samples
-    center = readout_center(samples, header.center_sample)
-    return LineGrid(encoding, header.active_channels, readout_width(encoding, samples, center))
+    return LineGrid(encoding, header.active_channels, grid_width(encoding, header))
 
 
-def _partitions_complete(grid: LineGrid, bits: int) -> bool:
-    nz = grid.encoding.encoded.matrix[2]
+def _partitions_complete(entry: _Entry, bits: int) -> bool:
+    nz = entry.grid.encoding.encoded.matrix[2]
     if nz == 1 or bits & flags.LAST_IN_PARTITIONS:
         return True
-    limit = grid.encoding.limits.get("kspace_encoding_step_2")
-    expected = nz if limit is None else limit.maximum - limit.minimum + 1
-    return grid.partitions >= expected
+    limit = entry.grid.encoding.limits.get("kspace_encoding_step_2")
+    # Embedded calibration lines may have been everywhere long before the end.
+    return len(entry.ended) >= (nz if limit is None else limit.maximum - limit.minimum + 1)
 
 
 def _finite(samples: NDArray[np.complex64]) -> bool:

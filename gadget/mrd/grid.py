@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import ismrmrd
 import numpy as np
@@ -98,6 +99,43 @@ def readout_width(encoding: Encoding, samples: int, center: int) -> int:
         f"does not fit the encoded matrix of {full}. Check matrixSize in the header and "
         "center_sample of the readouts."
     )
+
+
+class Extent(NamedTuple):
+    """Which samples of a readout count, as if it had been measured forwards."""
+
+    samples: int
+    before: int
+    """Samples to be discarded at the beginning."""
+    after: int
+    """Samples to be discarded at the end."""
+    center: int
+    """Sample at the centre of k-space."""
+
+
+def readout_extent(header: ismrmrd.AcquisitionHeader) -> Extent:
+    """Return which samples of a readout count."""
+    samples = header.number_of_samples
+    center = readout_center(samples, header.center_sample)
+    before, after = header.discard_pre, header.discard_post
+    if not header.flags & flags.REVERSE:
+        return Extent(samples, before, after, center)
+    center = center if center == samples // 2 else samples - 1 - center
+    return Extent(samples, after, before, center)
+
+
+def grid_width(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> int:
+    """Return the length of the grid that a readout belongs to, see `readout_width`.
+
+    More samples than the grid has fit if those are to be discarded that are too many.
+    """
+    samples, before, after, center = readout_extent(header)
+    try:
+        return readout_width(encoding, samples, center)
+    except DataError:
+        if not before + after:
+            raise
+    return readout_width(encoding, samples - before - after, center - before)
 
 
 class LineGrid:

@@ -32,7 +32,8 @@ COPIED = (
     "user_int",
     "user_float",
 )
-COUNTERS = ("average", "slice", "contrast", "phase", "repetition", "set")
+COUNTERS = ("slice", "contrast", "phase", "repetition", "set")
+"""Not `average`: an image is the sum of them."""
 
 
 def image_header(

@@ -84,7 +84,7 @@ class ImageMaker:
             np.ascontiguousarray(pixels, np.complex64),
             buffer.reference,
             recon,
-            image_index=self._numbers[series],
+            image_index=self._numbers[series] % 2**16,
             series_index=series,
             image_type=ismrmrd.IMTYPE_COMPLEX,
             meta=meta,

@@ -8,7 +8,6 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import header_of, with_samples
 from gadget.mrd.header import Header
@@ -43,10 +42,7 @@ class Prewhitener:
     def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
         """Take a readout; return those that are ready, in the order they came.
 
-        Raises
-        ------
-        DataError
-            The readout has another number of coils than the noise scan.
+        One with another number of coils than the noise scan stays as it is.
         """
         header = header_of(acquisition)
         if header.flags & flags.NOISE:
@@ -108,19 +104,21 @@ class Prewhitener:
             return
         covariance = self._noise.get(coils)
         if covariance is None and self._noise:
-            raise DataError(
-                f"Readout {header.scan_counter} has {coils} coils, but the noise scan has "
-                f"{' and '.join(map(str, sorted(self._noise)))}. Noise and data must come from the "
-                "same coils."
+            log.warning(
+                "Readout %d has %d coils, but the noise scan has %s: readouts like it stay "
+                "unwhitened.",
+                header.scan_counter,
+                coils,
+                " and ".join(map(str, sorted(self._noise))),
             )
-        if covariance is None:
+        elif covariance is None:
             covariance = _estimate([one for one in held if one.active_channels == coils])
         self._matrices[coils] = whitening_matrix(covariance) if covariance is not None else None
 
 
 def _end_of_valid(header: ismrmrd.AcquisitionHeader) -> int:
     """Return the end of the samples that are not to be discarded."""
-    return int(header.number_of_samples - header.discard_post)
+    return max(0, int(header.number_of_samples - header.discard_post))
 
 
 def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:

@@ -79,12 +79,12 @@ def bandwidth_scale(
 ) -> float:
     """Return what a whitening matrix has to be multiplied with for data of another bandwidth.
 
-    Noise variance grows with the bandwidth, the inverse of the dwell time [us]. A dwell time of 0
-    is unknown, and nothing is scaled.
+    Noise variance grows with the bandwidth, the inverse of the dwell time [us]. A dwell time of 0 or
+    without end is unknown, and nothing is scaled.
 
     Source: Kellman and McVeigh, Magn Reson Med 2005;54:1439, eq. 5.
     """
-    if noise_dwell_us <= 0 or data_dwell_us <= 0:
+    if not (0 < noise_dwell_us < np.inf and 0 < data_dwell_us < np.inf):
         return 1.0
     return float(np.sqrt(data_dwell_us / noise_dwell_us * (relative_bandwidth or 1.0)))
 

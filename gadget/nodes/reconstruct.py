@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from gadget.errors import ReconError
+from gadget.errors import DataError, StreamError
 from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
@@ -42,17 +42,25 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     from gadget.mrd.recon_data import AcquisitionBucket, ReconData
 
     gatherer = None
+    wrong: DataError | None = None
     try:
         for item in session:
-            if isinstance(item, ReconData):
-                yield from from_recon_data(item, session.header)
-            elif isinstance(item, AcquisitionBucket):
-                yield from from_bucket(item, session.header)
-            else:
-                gatherer = gatherer or Gatherer(session.header)
-                yield from gatherer.add(item)
-    except ReconError:
+            try:
+                if isinstance(item, ReconData):
+                    yield from from_recon_data(item, session.header)
+                elif isinstance(item, AcquisitionBucket):
+                    yield from from_bucket(item, session.header)
+                else:
+                    gatherer = gatherer or Gatherer(session.header)
+                    yield from gatherer.add(item)
+            except DataError as error:
+                # The images of what comes behind it are not to be lost with it.
+                session.log.error("%s", error)
+                wrong = wrong or error
+    except StreamError:
         yield from gatherer.rescue() if gatherer is not None else ()
         raise
     if gatherer is not None:
         yield from gatherer.finish()
+    if wrong is not None:
+        raise wrong

@@ -127,6 +127,85 @@ def test_flags_of_partitions_do_not_split_a_volume(make_scan):
     assert counts == [0] * 31 + [1]
 
 
+def test_calibration_lines_of_all_partitions_do_not_split_a_volume(make_scan):
+    scan = make_scan(encoded=(16, 8, 4), limits={"average": (0, 0, 0)})
+    readouts = scan.readouts(scan.image())
+    for one in readouts[7::8]:
+        _flag(one, "LAST_IN_SLICE")
+    calibration = scan.readouts(scan.image(), ky=[4])
+    for one in calibration:
+        _flag(one, "IS_PARALLEL_CALIBRATION_AND_IMAGING")
+    (buffer,) = _gather(scan.header, [*calibration, *readouts])
+    assert buffer.kspace.mask.all()
+
+
+def test_flags_of_segments_do_not_split_an_image(make_scan):
+    scan = make_scan(limits={"average": (0, 0, 0), "segment": (0, 1, 0)})
+    readouts = [
+        *scan.readouts(scan.image(), ky=range(0, 8, 2), segment=0),
+        *scan.readouts(scan.image(), ky=range(1, 8, 2), segment=1),
+    ]
+    for one in readouts[3::4]:
+        _flag(one, "LAST_IN_SLICE")
+    (buffer,) = _gather(scan.header, readouts)
+    assert buffer.kspace.mask.all()
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_repetitions_that_take_turns_are_not_split_line_by_line(make_scan, block):
+    scan = make_scan()
+    lines = [scan.readouts(scan.image(r), repetition=r) for r in range(2)]
+    starts = range(0, 8, block)
+    readouts = [one for at in starts for r in range(2) for one in lines[r][at : at + block]]
+    buffers = _gather(scan.header, readouts)
+    whole = [buffer for buffer in buffers if np.count_nonzero(buffer.kspace.mask[0, :, 0]) > 2]
+    assert {buffer.reference.idx.repetition for buffer in whole} == {0, 1}
+    assert len(buffers) == (2 if block == 1 else 3)
+
+
+@pytest.mark.parametrize(
+    ("samples", "center", "before", "after"), [(20, 12, 4, 0), (20, 8, 0, 4), (22, 11, 3, 3)]
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_samples_that_are_too_many_are_those_to_discard(
+    make_scan, samples, center, before, after, reverse
+):
+    scan = make_scan()
+    padded = []
+    for one in scan.readouts(scan.image()):
+        head = ismrmrd.AcquisitionHeader.from_buffer_copy(bytes(one.getHead()))
+        data = np.pad(one.data, ((0, 0), (before, samples - before - 16)), constant_values=99)
+        head.discard_pre, head.discard_post, head.center_sample = before, after, center
+        head.number_of_samples = samples
+        if reverse:
+            data, head.center_sample = data[:, ::-1], samples - 1 - center
+            head.discard_pre, head.discard_post = after, before
+        made = ismrmrd.Acquisition(head, np.ascontiguousarray(data))
+        if reverse:
+            _flag(made, "IS_REVERSE")
+        padded.append(made)
+    (buffer,) = _gather(scan.header, padded)
+    (expected,) = _gather(scan.header, scan.readouts(scan.image()))
+    np.testing.assert_allclose(buffer.kspace.data, expected.kspace.data, atol=1e-5)
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_a_readout_without_samples_costs_its_own_image_alone(make_scan, flagged):
+    scan = make_scan(limits={"average": (0, 0, 0)})
+    empty = scan.readouts(scan.image(), ky=[4], slice=9)[0]
+    empty.discard_pre = empty.number_of_samples
+    readouts = [empty]
+    for number in range(3):
+        readouts += scan.readouts(scan.image(number), slice=number)
+        if flagged:
+            _flag(readouts[-1], "LAST_IN_SLICE")
+    found = []
+    with pytest.raises(DataError, match="holds no sample"):
+        for buffer in Gatherer(scan.header).gather(readouts):
+            found.append(buffer.reference.idx.slice)
+    assert found == [0, 1, 2]
+
+
 def test_a_later_repetition_completes_the_one_before(make_scan):
     scan = make_scan()
     readouts = [one for r in range(3) for one in scan.readouts(scan.image(r), repetition=r)]
@@ -382,7 +461,7 @@ def test_a_bucket_does_not_count_shared_lines_twice(make_scan):
 
 
 def test_an_empty_bucket_gives_nothing(make_scan):
-    assert from_bucket(AcquisitionBucket(), make_scan().header) == []
+    assert list(from_bucket(AcquisitionBucket(), make_scan().header)) == []
 
 
 def test_an_image_keeps_its_calibration_when_that_of_the_next_repetition_begins(make_scan):
@@ -403,7 +482,7 @@ def test_an_image_keeps_its_calibration_when_that_of_the_next_repetition_begins(
 
 
 @pytest.mark.parametrize("averages", [{}, {"average": (0, 0, 0)}])
-def test_complete_images_come_before_the_error_of_a_readout_behind_them(make_scan, averages):
+def test_all_images_come_before_the_error_of_a_readout_among_them(make_scan, averages):
     scan = make_scan(limits=averages)
     readouts = scan.readouts(scan.image(), slice=0)
     _flag(readouts[-1], "LAST_IN_SLICE")
@@ -415,7 +494,7 @@ def test_complete_images_come_before_the_error_of_a_readout_behind_them(make_sca
     with pytest.raises(DataError, match="coils"):
         for buffer in Gatherer(scan.header).gather([*unfinished, *readouts, wrong]):
             found.append(buffer.reference.idx.slice)
-    assert found == [0]
+    assert found == [0, 2]
 
 
 def test_complete_images_come_before_the_error_of_the_stream(make_scan):

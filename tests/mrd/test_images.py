@@ -45,8 +45,9 @@ def test_everything_about_place_and_time_is_copied():
         assert tuple(getattr(header, name)) == tuple(getattr(reference, name))
     assert header.measurement_uid == 4711
     assert header.acquisition_time_stamp == 123456
-    for name in ("average", "slice", "contrast", "phase", "repetition", "set"):
+    for name in ("slice", "contrast", "phase", "repetition", "set"):
         assert getattr(header, name) == getattr(reference.idx, name)
+    assert header.average == 0
     assert tuple(header.field_of_view) == (120, 100, 8)
     assert tuple(header.matrix_size) == (6, 5, 2)
     assert (header.image_index, header.image_series_index) == (3, 9)
