@@ -24,7 +24,7 @@ FEEDER_SECONDS = 5.0
 _LOG_LINE = re.compile(r"(DEBUG|INFO|WARNING|DBG|INF|WRN)\b")
 """A text of a FIRE server that is no error. Gadgetron sends nothing but errors as text."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def run_on_server(
@@ -132,7 +132,7 @@ class _Client:
         elif message.id is MessageId.ERROR:
             self._errors.append(_decoded(message.payload[UINT64.size :]))
         elif message.id is not MessageId.WAVEFORM:
-            _log.warning("The server sends %s, which is no image: dropped.", message.id.name)
+            log.warning("The server sends %s, which is no image: dropped.", message.id.name)
 
     def _feed(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
         with suppress(PeerVanished):  # noticed where the server is read
@@ -167,4 +167,4 @@ def _decoded(text: bytes | bytearray) -> str:
 
 
 def _log_text(text: str) -> None:
-    _log.info("The server says: %s", text)
+    log.info("The server says: %s", text)

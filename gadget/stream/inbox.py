@@ -15,7 +15,7 @@ DEFAULT_LIMIT_BYTES = 2**29
 POLL_SECONDS = 0.2
 SILENCE_SECONDS = 2.0
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Inbox:
@@ -141,7 +141,7 @@ class Inbox:
                     self._changed.notify_all()
                 return
             if message.id is MessageId.TEXT:
-                _log.info("The other end says: %s", _text(message, UINT32.size))
+                log.info("The other end says: %s", _text(message, UINT32.size))
             elif message.id is MessageId.ERROR:
                 raise StreamError(f"The other end reports an error: {_text(message, UINT64.size)}")
             elif message.id < MessageId.ACQUISITION:

@@ -27,7 +27,7 @@ POLL_SECONDS = 0.2
 CRASH_SECONDS = 5.0
 FEEDER_SECONDS = 5.0
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class _Node(Protocol):
@@ -168,7 +168,7 @@ class _Host:
         # What a node says itself is nearer to the cause than how its neighbours see it end.
         errors = [*self._told, *self._seen]
         for other in errors[1:]:
-            _log.error("%s", other)
+            log.error("%s", other)
         if errors:
             raise errors[0]
 
@@ -177,7 +177,7 @@ class _Host:
         for node in self._nodes:
             status = node.wait()
             if status is None:
-                _log.warning("The node %s did not end after its work: it is stopped.", node.name)
+                log.warning("The node %s did not end after its work: it is stopped.", node.name)
             elif status != 0:
                 raise StreamError(
                     f"The node {node.name} {node.ending()} after it closed its stream: "
@@ -219,9 +219,9 @@ class _Host:
             )
         except ReconError as error:
             self._seen.append(StreamError(f"The node {node.name} sent nonsense: {error}"))
-        except Exception as error:  # noqa: BLE001 - raised again in the calling thread
+        except Exception as error:  # raised again in the calling thread
             # Without a word, its images would be missing and all seem well.
-            _log.exception("What the node %s sent could not be taken.", node.name)
+            log.exception("What the node %s sent could not be taken.", node.name)
             self._seen.append(
                 StreamError(f"What the node {node.name} sent could not be taken: {error!r}.")
             )
@@ -240,7 +240,7 @@ class _Host:
             self._post(decode(message))
         elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
             self._dropped.add(message.id)
-            _log.warning(
+            log.warning(
                 "The last node, %s, sends %s, which is no image: dropped.",
                 node.name,
                 message.id.name,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gadget.diffusion.progress import Progress
     from gadget.diffusion.reconstruct import Reconstruction, Reconstructor
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class _Waiting(NamedTuple):
@@ -64,7 +64,7 @@ class Batcher:
             except StreamError:  # nobody waits for any of them
                 raise
             except Exception as error:  # noqa: BLE001 - each for itself finds out whose it is
-                _log.warning("%d images at once failed: %s", len(kspaces), error)
+                log.warning("%d images at once failed: %s", len(kspaces), error)
         return dict(zip(numbers, results, strict=True))
 
     def _batch(self) -> list[_Waiting]:

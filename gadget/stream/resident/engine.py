@@ -20,7 +20,7 @@ from gadget.stream.resident.worker import FairWorker
 KEPT_MODELS = 3
 """Models in memory beside the server's own."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -93,7 +93,7 @@ class Engine:
             )
         started = time.monotonic()
         prior = load_prior(model, device)
-        _log.info("Model %s loaded to %s in %.1f s.", model, device, time.monotonic() - started)
+        log.info("Model %s loaded to %s in %.1f s.", model, device, time.monotonic() - started)
         return prior
 
     def close(self) -> None:

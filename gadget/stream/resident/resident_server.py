@@ -26,7 +26,7 @@ SHORTAGE_SECONDS = 0.5
 WAKE_SECONDS = 1.0
 """Longest wait for a connection: a signal that comes just before one is handled after it."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ResidentServer:
@@ -90,7 +90,7 @@ class ResidentServer:
                 self._accept()
             while self._accept():  # whoever was connected before the signal is served
                 pass
-        _log.info(
+        log.info(
             "No more connections are accepted; scans that are still open: %d.", self._scans.begun
         )
         self._scans.finish(self._finish_s)
@@ -124,7 +124,7 @@ class ResidentServer:
         except BlockingIOError:
             return False
         except (OSError, RuntimeError) as error:
-            _log.error("A connection could not be accepted (%s).", error)
+            log.error("A connection could not be accepted (%s).", error)
             time.sleep(SHORTAGE_SECONDS)
             return False
         return True

@@ -18,7 +18,7 @@ SETUP_SECONDS = 60.0
 SETUP_GRACE_SECONDS = 2.0
 """The same once the server is to end."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Scans:
@@ -103,9 +103,9 @@ class Scans:
                 return None
             return connection.read_setup(first)
         except PeerVanished:
-            _log.debug("The other end left before it sent a scan.")
+            log.debug("The other end left before it sent a scan.")
         except StreamError as error:
-            _log.warning("%s", error)
+            log.warning("%s", error)
             _turn_away(connection, str(error))
         return None
 

@@ -34,7 +34,7 @@ MAX_NODES = 16
 CONFIG_PARAMETERS = ("customconfig", "config")
 """Parameters by which OpenRecon names the pipeline; the first that is not empty counts."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _OWN_MODULE = re.compile(r"gadget\.nodes\.[a-z_]+")
 _HARMLESS = re.compile(r"(?!\.+$)[\w.:+-]*", re.ASCII)
@@ -70,13 +70,13 @@ def _find(name: str, default: Sequence[PipelineNode]) -> Sequence[PipelineNode]:
     path = installed_pipeline(name)
     if path is None:
         # FIRE scanners send names such as "default" or "openrecon".
-        _log.info("The pipeline '%s' is none of this server, which takes its own.", name)
+        log.info("The pipeline '%s' is none of this server, which takes its own.", name)
         return default
     try:
         return read_pipeline(path)
     except ConfigError as error:
         # Beside a Gadgetron there is a pipeline of the name "default": of C++ gadgets.
-        _log.warning("This server takes its own pipeline: %s", error)
+        log.warning("This server takes its own pipeline: %s", error)
         return default
 
 
@@ -120,7 +120,7 @@ def _with_parameters(
         known |= set(own)
         changed.append(_configured(node, model, {own[key]: parameters[key] for key in own}))
     for name in parameters.keys() - known - set(CONFIG_PARAMETERS):
-        _log.warning("The parameter '%s' is no setting of the pipeline: ignored.", name)
+        log.warning("The parameter '%s' is no setting of the pipeline: ignored.", name)
     return changed
 
 

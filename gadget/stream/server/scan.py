@@ -23,7 +23,7 @@ DRAIN_SECONDS = 3600.0
 FAREWELL_SECONDS = 2.0
 """How long a client may keep the connection that the server has closed."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ScanService:
@@ -60,23 +60,23 @@ class ScanService:
         try:
             setup = read_setup(self._connection)
             if setup is None:
-                _log.debug("The client closed before it sent a header.")
+                log.debug("The client closed before it sent a header.")
                 return
             self._inbox = Inbox(self._connection, beyond_close=False)
             parameters = parse_parameters(setup.parameters)
             pipeline = choose_pipeline(setup.config, parameters, self._default)
             messages = self._messages(setup, self._inbox)
             run_pipeline(pipeline, setup.header, messages, self._send)
-            _log.info("The scan is finished: %d images.", self._images)
+            log.info("The scan is finished: %d images.", self._images)
         except PeerVanished:
-            _log.info("The client left before it sent data.")
+            log.info("The client left before it sent data.")
         except Abandoned as error:
             self._gone = True
-            _log.warning("%s", error)
+            log.warning("%s", error)
         except ReconError as error:
-            _log.error("%s", error)
-        except Exception as error:  # noqa: BLE001 - a client must not end the server
-            _log.exception("%s: %s. That is an error of score-gadget.", type(error).__name__, error)
+            log.error("%s", error)
+        except Exception as error:  # a client must not end the server
+            log.exception("%s: %s. That is an error of score-gadget.", type(error).__name__, error)
 
     def _messages(self, setup: Setup, inbox: Inbox) -> Iterator[bytes]:
         """Yield the messages of the client; called from another thread."""

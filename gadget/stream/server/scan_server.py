@@ -20,7 +20,7 @@ from gadget.stream.wire.connection import Connection
 
 POLL_SECONDS = 0.1
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class ScanServer(socketserver.ThreadingTCPServer):
@@ -75,4 +75,4 @@ class ScanServer(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """Log what must not end the server."""
-        _log.exception("A client could not be served.")
+        log.exception("A client could not be served.")

@@ -18,7 +18,7 @@ MAX_PARAMETER_CHARACTERS = 2**20
 
 _INFO_QUERY = b"gadgetron::info"
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _next(connection: Connection) -> Message:
         if message.id is MessageId.QUERY:
             _answer(connection, message)
         elif message.id is MessageId.TEXT:
-            _log.info("The client says: %s", _until_nul(message.payload[UINT32.size :]))
+            log.info("The client says: %s", _until_nul(message.payload[UINT32.size :]))
         else:
             return message
 

@@ -41,7 +41,7 @@ SENDABLE: dict[np.dtype[Any], int] = {
 }
 """Pixel types that every version of Gadgetron and of its clients reads back."""
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 def decode_image(cursor: Cursor) -> ismrmrd.Image:
@@ -93,11 +93,11 @@ def _parse_meta(attributes: bytes) -> ismrmrd.Meta:
     if not attributes:
         return ismrmrd.Meta()
     if b"<!DOCTYPE" in attributes or b"<!ENTITY" in attributes:
-        _log.warning("The attributes of an image declare a document type or entities: dropped.")
+        log.warning("The attributes of an image declare a document type or entities: dropped.")
         return ismrmrd.Meta()
     try:
         return ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))
     except (ParseError, AssertionError) as error:
         # The picture is worth more than its attributes.
-        _log.warning("The attributes of an image are not ISMRMRD metadata (%s): dropped.", error)
+        log.warning("The attributes of an image are not ISMRMRD metadata (%s): dropped.", error)
         return ismrmrd.Meta()
