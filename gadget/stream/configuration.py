@@ -15,7 +15,10 @@ _QUOTE = '"'
 def parse_xml(text: bytes, name: str) -> ElementTree.Element:
     """Return the root element; `name` says in messages what the text is.
 
-    Raises `ConfigError` for anything that is not plain XML.
+    Raises
+    ------
+    ConfigError
+        The text is not plain XML.
     """
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise ConfigError(f"{name} declares a document type or entities: leave them out.")
@@ -33,7 +36,12 @@ def parse_properties(text: bytes) -> dict[str, str]:
     """Return names and values of the properties of a `<configuration>`.
 
     Both spellings in use are read: `<property name="n" value="v"/>` and
-    `<property><name>n</name><value>v</value></property>`. Raises `ConfigError` for anything else.
+    `<property><name>n</name><value>v</value></property>`.
+
+    Raises
+    ------
+    ConfigError
+        The text holds anything else.
     """
     if not text.strip(b" \t\r\n\0") or text.strip() == EMPTY.strip():
         return {}

@@ -64,8 +64,11 @@ class Inbox:
     def get(self) -> Message | None:
         """Return the next message, or None when the other end has closed the stream.
 
-        Raises `StreamError` when the other end vanished or broke the protocol; in the second case
-        after everything that came before.
+        Raises
+        ------
+        StreamError
+            The other end vanished or broke the protocol; in the second case after everything
+            that came before.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed or self._failure)

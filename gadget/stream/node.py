@@ -95,7 +95,10 @@ class Session:
     def send(self, item: Item) -> None:
         """Send an item onward.
 
-        Raises `StreamError` for an object that cannot travel, and when the other end is gone.
+        Raises
+        ------
+        StreamError
+            Such an object cannot travel, or the other end is gone.
         """
         from gadget.stream.wire.codec import encode
 

@@ -28,7 +28,10 @@ def read_settings(
 ) -> Settings:
     """Return the settings that a `<configuration>` holds; what it does not name has `defaults`.
 
-    Raises `ConfigError` that names the property, its value and what was expected.
+    Raises
+    ------
+    ConfigError
+        A property is wrong: its name, its value and what was expected.
     """
     return make_settings(model, {**defaults, **parse_properties(configuration)})
 
@@ -36,7 +39,10 @@ def read_settings(
 def make_settings(model: type[Settings], values: dict[str, Any]) -> Settings:
     """Return the settings with these values; the others have their defaults.
 
-    Raises `ConfigError` that names every setting that is wrong, its value and what was expected.
+    Raises
+    ------
+    ConfigError
+        Settings are wrong: the name of each, its value and what was expected.
     """
     try:
         return model.model_validate(values)

@@ -58,7 +58,10 @@ SERVED = Execute(f"{OWN_NODES}reconstruct", "reconstruct", EMPTY)
 def find_pipeline(name: str) -> Path:
     """Return the file of a pipeline: a path, or the name of one that comes with this package.
 
-    Raises `ConfigError` that says which pipelines there are.
+    Raises
+    ------
+    ConfigError
+        There is no such pipeline; says which there are.
     """
     path = Path(name)
     if path.is_file():
@@ -103,8 +106,10 @@ def read_pipeline(path: Path) -> list[PipelineNode]:
 def parse_pipeline(text: bytes, name: str = "The pipeline") -> list[PipelineNode]:
     """Return the nodes of a pipeline in their order.
 
-    Raises `ConfigError` for what the embedded host cannot run, and for what Gadgetron could not
-    read either.
+    Raises
+    ------
+    ConfigError
+        The embedded host cannot run it, or Gadgetron could not read it either.
     """
     root = parse_xml(text, name)
     if root.tag == "gadgetronStreamConfiguration":

@@ -83,7 +83,10 @@ class NodeProcess:
     def connect(self) -> Connection:
         """Wait for the node and return the connection to it.
 
-        Raises `StreamError` with the node's last words if it does not come.
+        Raises
+        ------
+        StreamError
+            It does not come; with its last words.
         """
         with self._listener:
             while time.monotonic() < self._started + CONNECT_SECONDS:

@@ -45,7 +45,10 @@ class Batcher:
     def result(self, number: int, progress: Progress) -> Reconstruction:
         """Return the reconstruction of a buffer; asked for in the order of `add`.
 
-        Raises what `Reconstructor.reconstruct` does.
+        Raises
+        ------
+        ReconError
+            As `Reconstructor.reconstruct`.
         """
         if number not in self._results:
             self._results.update(self._reconstruct_waiting(progress))

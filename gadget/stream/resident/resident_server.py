@@ -80,7 +80,10 @@ class ResidentServer:
     def serve(self) -> None:
         """Accept connections until `stop` is called, then finish what has begun.
 
-        Raises `StreamError` if that does not end in time.
+        Raises
+        ------
+        StreamError
+            That does not end in time.
         """
         with self._listener, self._bell, self._ear, selectors.DefaultSelector() as selector:
             self._listener.setblocking(False)

@@ -68,7 +68,10 @@ class Scans:
     def finish(self, seconds: float) -> None:
         """Wait until all scans have ended; those that have not begun soon are turned away.
 
-        Raises `StreamError` if it takes longer than that time [s].
+        Raises
+        ------
+        StreamError
+            It takes longer than that time [s].
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._strangers, SETUP_GRACE_SECONDS)

@@ -76,7 +76,10 @@ def answer(connection: Connection, query: Message, status: Status) -> None:
 def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:
     """Return the status of the resident server at an address.
 
-    Raises `StreamError` if nobody answers within the time [s], or no resident server does.
+    Raises
+    ------
+    StreamError
+        Nobody answers within the time [s], or no resident server does.
     """
     connection = Connection(connect(address, 0), idle_s=patience_s, stall_s=patience_s)
     # An answer that trickles in byte by byte is none either.

@@ -50,7 +50,10 @@ def told(connection: Connection) -> Iterator[None]:
 def write_text(connection: Connection, level: str, text: str) -> None:
     """Send a line as FIRE does: the level in eight characters, the text, and NUL.
 
-    Raises `StreamError` if the client does not take it.
+    Raises
+    ------
+    StreamError
+        The client does not take it.
     """
     line = f"{level:<8} {text}\n\0".encode("utf-8", "replace")
     head = UINT16.pack(MessageId.TEXT) + UINT32.pack(len(line))

@@ -39,8 +39,14 @@ def read_setup(connection: Connection) -> Setup | None:
     """Read all that comes before the data, and the first message of these.
 
     Returns nothing for a client that closes before it has sent a header, as Gadgetron's does after
-    it has asked for information. Raises `StreamError` for messages in another order, and
-    `PeerVanished` when the client is gone.
+    it has asked for information.
+
+    Raises
+    ------
+    StreamError
+        Messages came in another order.
+    PeerVanished
+        The client is gone.
     """
     connection.idle_s = SETUP_SECONDS
     config = _read_config(connection)
@@ -61,7 +67,10 @@ def read_setup(connection: Connection) -> Setup | None:
 def parse_parameters(text: str) -> dict[str, str]:
     """Return names and values, as a pipeline writes them, of `{"parameters": {...}}`.
 
-    Raises `ConfigError` for any other text.
+    Raises
+    ------
+    ConfigError
+        It is any other text.
     """
     if not text:
         return {}

@@ -38,7 +38,10 @@ class Address:
 def parse_address(text: str) -> Address:
     """Read `host:port` or `[ipv6]:port`.
 
-    Raises `ConfigError` for anything else.
+    Raises
+    ------
+    ConfigError
+        It is anything else.
     """
     try:
         parts = urlsplit(f"//{text}")
@@ -56,8 +59,12 @@ def parse_address(text: str) -> Address:
 def listen(address: Address) -> socket.socket:
     """Return a socket that listens on an address; port 0 is any free one.
 
-    Raises `ConfigError` for an address that this machine does not have, and `StreamError` for one
-    that is taken.
+    Raises
+    ------
+    ConfigError
+        This machine does not have the address.
+    StreamError
+        The address is taken.
     """
     family = _family(address)
     try:
@@ -77,7 +84,10 @@ def listen(address: Address) -> socket.socket:
 def connect(address: Address, patience_s: float) -> socket.socket:
     """Return a socket connected to an address, tried again while nobody listens there.
 
-    Raises `StreamError` if nobody does within the time [s].
+    Raises
+    ------
+    StreamError
+        Nobody does within the time [s].
     """
     deadline = time.monotonic() + patience_s
     while True:

@@ -53,8 +53,11 @@ STATISTICS = 9
 def decode(message: Message) -> Item:
     """Return the object that a data message holds.
 
-    Raises `StreamError` where the body is shorter or longer than its own lengths say, or holds
-    something that does not exist in ISMRMRD.
+    Raises
+    ------
+    StreamError
+        The body is shorter or longer than its own lengths say, or holds something that does not
+        exist in ISMRMRD.
     """
     decoder = _DECODERS.get(message.id)
     if decoder is None:
@@ -75,7 +78,10 @@ def decode_all(data: Part) -> Iterable[Message]:
 def encode(item: Item) -> list[Part]:
     """Return a message, number and body, in parts that belong together.
 
-    Raises `StreamError` for an object that Gadgetron could not read.
+    Raises
+    ------
+    StreamError
+        Gadgetron could not read such an object.
     """
     if isinstance(item, Message):
         return [UINT16.pack(item.id), item.payload]

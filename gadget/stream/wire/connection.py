@@ -95,8 +95,12 @@ class Connection:
     def read(self) -> Message:
         """Return the next message, CLOSE included.
 
-        Raises `PeerVanished` when the other end is gone, and `StreamError` for an unknown message,
-        a length that is not allowed, or silence.
+        Raises
+        ------
+        PeerVanished
+            The other end is gone.
+        StreamError
+            The message is unknown, a length is not allowed, or nothing arrives.
         """
         number = bytearray(UINT16.size)
         view = memoryview(number)
@@ -195,7 +199,13 @@ class Connection:
         """Write the parts in one piece.
 
         Waits for a slow reader as long as it takes, or at most `wait_s` [s] where that is given.
-        Raises `PeerVanished` when the other end is gone.
+
+        Raises
+        ------
+        PeerVanished
+            The other end is gone.
+        StreamError
+            The other end takes nothing for `wait_s`.
         """
         views = [memoryview(part).cast("B") for part in parts if len(part)]
         with self._write_lock:

@@ -250,8 +250,12 @@ def _fixed(body: _Body, count: int) -> None:
 def read_message(number: int, source: Source) -> Message:
     """Read the body of message `number`.
 
-    Raises `StreamError` for a number that is not known, a length that is not allowed, and whatever
-    the source raises when it ends early.
+    Raises
+    ------
+    StreamError
+        The number is not known, or a length is not allowed.
+    Exception
+        Whatever the source raises when it ends early.
     """
     try:
         message_id = MessageId(number)

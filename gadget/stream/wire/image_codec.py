@@ -67,7 +67,10 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
 def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
     """Return the parts of a message body.
 
-    Raises `StreamError` for pixels that Gadgetron or its clients cannot read.
+    Raises
+    ------
+    StreamError
+        Gadgetron or its clients cannot read such pixels.
     """
     pixels: NDArray[Any] = np.ascontiguousarray(image.data)
     code = SENDABLE.get(pixels.dtype)
