@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -43,10 +42,9 @@ class Job:
         self.task = task
         self._started = time.monotonic()
         self.connection, theirs = multiprocessing.Pipe()
-        launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
         with theirs:
             self._process = subprocess.Popen(
-                [*launcher, "-m", "gadget.cohort.worker", str(theirs.fileno())],
+                launch.command("-m", "gadget.cohort.worker", str(theirs.fileno())),
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -85,8 +83,9 @@ class Job:
     def _ending(self) -> str:
         self.close()
         status = self._process.returncode
+        ending = launch.ending(status)
         if status == -signal.SIGKILL:
-            return "was killed (SIGKILL: the machine may be out of memory)"
+            return ending
         if status < 0:
-            return f"was ended by {signal.Signals(-status).name}: the file may be damaged"
-        return f"ended with status {status}; its last words are above"
+            return f"{ending}: the file may be damaged"
+        return f"{ending}; its last words are above"

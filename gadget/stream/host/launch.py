@@ -15,6 +15,20 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
+def command(*arguments: str) -> list[str]:
+    """Return what starts Python with these arguments, as a child of this process."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *arguments]
+
+
+def ending(status: int) -> str:
+    """Say in words how a process with this exit status has ended."""
+    if status == -signal.SIGKILL:
+        return "was killed (SIGKILL: the machine may be out of memory)"
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"ended with status {status}"
+
+
 def main(parent: int, arguments: list[str]) -> None:
     """Tie this process to `parent` and turn it into Python with these arguments."""
     if sys.platform.startswith("linux"):

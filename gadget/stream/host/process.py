@@ -8,16 +8,15 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import IO
 
 from gadget.errors import StreamError
+from gadget.stream.host import launch
 from gadget.stream.host.pipeline import Execute
 from gadget.stream.progress import Progress, parse_progress
 from gadget.stream.wire.connection import Connection
@@ -28,7 +27,6 @@ TERMINATE_SECONDS = 2.0
 KEPT_LINES = 12
 MAX_LINE_BYTES = 2**16
 
-_LAUNCHER = Path(__file__).with_name("launch.py")
 _LEVELS = {logging.getLevelName(level): level for level in range(10, 60, 10)}
 _LOG_LINE = re.compile(r"\d\d-\d\d [\d:.]+ ([A-Z]+) \[ext\. [^\]]*\] (.*)")
 
@@ -62,16 +60,14 @@ class NodeProcess:
         self._log_thread.start()
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
-        launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid())]
         start = "gadget.stream.start_node" if self.execute.own else "gadgetron"
-        node = ["-m", start, str(port), self.execute.module, self.execute.target]
         environment = {
             "GADGETRON_EXTERNAL_LOG_LEVEL": "INFO",
             **os.environ,
             "PYTHONUNBUFFERED": "1",
         }
         return subprocess.Popen(
-            launcher + node,
+            launch.command("-m", start, str(port), self.execute.module, self.execute.target),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -112,13 +108,7 @@ class NodeProcess:
     def ending(self) -> str:
         """Say in words how the process has ended."""
         status = self._process.poll()
-        if status is None:
-            return "went silent"
-        if status == -signal.SIGKILL:
-            return "was killed (SIGKILL: the machine may be out of memory)"
-        if status < 0:
-            return f"was ended by {signal.Signals(-status).name}"
-        return f"ended with status {status}"
+        return "went silent" if status is None else launch.ending(status)
 
     def words(self) -> str:
         """Return the last lines of the node's log, to append to a sentence."""
