@@ -13,7 +13,9 @@ ReconError
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterable
 
 
 class ReconError(Exception):
@@ -48,3 +50,10 @@ def reason(error: Exception) -> str:
     """Return what an error of another library says, as a part of a sentence: without numbers."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(". ")
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about a name that is not known: what may be meant by it."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(names) or 'none'}."

@@ -5,14 +5,13 @@ Nodes of other packages are left alone: what they take is known to them only.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from pydantic import BaseModel
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, hint
 from gadget.stream.configuration import parse_xml, serialize
 from gadget.stream.host.pipeline import OWN_NODES, SERVED
 from gadget.stream.node import resolve
@@ -106,7 +105,5 @@ def _set_property(external: Element, name: str, value: str) -> None:
 
 
 def _unknown(setting: str, nodes: list[_Node], name: str) -> str:
-    known = sorted({field for node in nodes for field in node.model.model_fields})
-    close = difflib.get_close_matches(setting, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known) or 'none'}."
-    return f"{name} has no setting '{setting}': {hint}"
+    known = {field for node in nodes for field in node.model.model_fields}
+    return f"{name} has no setting '{setting}': {hint(setting, known)}"

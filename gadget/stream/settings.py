@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, hint
 from gadget.stream.configuration import parse_properties
 
 
@@ -54,7 +53,7 @@ def make_settings(model: type[Settings], values: dict[str, Any]) -> Settings:
 def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
     name = str(details["loc"][0]) if details["loc"] else ""
     if details["type"] == "extra_forbidden":
-        return _unknown(model, name)
+        return f"Property '{name}' is not known: {hint(name, model.model_fields)}"
     message = details["msg"].removeprefix("Value error, ")
     if not name:
         return f"The settings do not fit together: {message}."
@@ -64,10 +63,3 @@ def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
     if expected == message:
         expected = f"is wrong ({message})"
     return f"Property '{name}' {expected}, got '{details['input']}'."
-
-
-def _unknown(model: type[BaseModel], name: str) -> str:
-    known = sorted(model.model_fields)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(known) or 'none'}."
-    return f"Property '{name}' is not known: {hint}"

@@ -223,7 +223,7 @@ def test_a_pipeline_that_the_host_cannot_run(run, raw, tmp_path, text, sentence)
 def test_an_unknown_pipeline_is_not_found(run, raw):
     done = run("replay", raw, "-o", "out.h5", "-c", "score_hybird.xml")
     assert done.returncode == 2
-    assert "did you mean score_hybrid.xml?" in done.stderr
+    assert "did you mean 'score_hybrid.xml'?" in done.stderr
 
 
 def test_a_crash_keeps_what_was_finished(run, raw, pipeline, tmp_path):

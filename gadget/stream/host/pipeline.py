@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
 import gadget
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, hint
 from gadget.stream.configuration import EMPTY, parse_xml, serialize
 from gadget.stream.wire.address import Address
 
@@ -69,10 +68,8 @@ def find_pipeline(name: str) -> Path:
     installed = installed_pipeline(name)
     if installed is not None:
         return installed
-    known = sorted({file.name for folder in _folders() for file in folder.glob("*.xml")})
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}."
-    raise ConfigError(f"There is no pipeline file {name}: {hint}")
+    known = {file.name for folder in _folders() for file in folder.glob("*.xml")}
+    raise ConfigError(f"There is no pipeline file {name}: {hint(name, known)}")
 
 
 def installed_pipeline(name: str) -> Path | None:

@@ -113,7 +113,7 @@ def test_pipelines_are_found_by_path_and_by_name(tmp_path, monkeypatch):
     assert find_pipeline(str(file)) == file
     assert find_pipeline("score_example") == file
     assert find_pipeline("score_example.xml") == file
-    with pytest.raises(ConfigError, match=r"did you mean score_example\.xml"):
+    with pytest.raises(ConfigError, match=r"did you mean 'score_example\.xml'"):
         find_pipeline("score_exmple")
 
 
