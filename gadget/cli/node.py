@@ -10,8 +10,9 @@ import typer
 
 from gadget.cli.console import complain, say
 from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
+from gadget.cli.settings import parse_settings
 from gadget.diffusion import DEFAULT_MODEL
-from gadget.errors import ConfigError, StreamError
+from gadget.errors import StreamError
 
 if TYPE_CHECKING:
     from gadget.stream.node import Node
@@ -36,12 +37,13 @@ def node(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, for connections that name none.")
     ] = "auto",
-    properties: Annotated[
+    settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--property",
-            help="NAME=VALUE: a setting of `reconstruct` for connections that do not name it; may "
-            "be given several times.",
+            "--set",
+            metavar="NAME=VALUE",
+            help="Setting of `reconstruct` for connections that do not name it: steps=20. "
+            "Repeatable.",
         ),
     ] = None,
     queue: Annotated[
@@ -57,7 +59,7 @@ def node(
 
     SIGTERM or Ctrl-C ends the server when the open scans are finished, a second one at once.
 
-    Example: score-gadget node --bind 127.0.0.1:18000 --model brain-small --property steps=20
+    Example: score-gadget node --bind 127.0.0.1:18000 --model brain-small --set steps=20
     """
     context.obj = bind
     if context.invoked_subcommand is not None:
@@ -65,7 +67,7 @@ def node(
     from gadget.stream.wire.address import Address, listen, parse_address
 
     address = parse_address(bind)
-    defaults = _read_properties(properties or [])
+    defaults = _checked(parse_settings(settings))
     log_as_a_server()
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
@@ -103,19 +105,13 @@ def status(
     say(told.work)
 
 
-def _read_properties(texts: list[str]) -> dict[str, str]:
-    """Return the settings that the command line names; raise `ConfigError` if one is wrong."""
+def _checked(settings: dict[str, str]) -> dict[str, str]:
+    """Return settings of the node as they are; raise `ConfigError` if one is wrong."""
     from gadget.stream.node import resolve
     from gadget.stream.settings import make_settings
 
-    values = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"Expected --property NAME=VALUE, got '{text}'.")
-        values[name] = value
-    make_settings(resolve(_served().settings_path), values)
-    return values
+    make_settings(resolve(_served().settings_path), settings)
+    return settings
 
 
 def _served() -> Node:

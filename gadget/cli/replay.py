@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gadget.cli.settings import parse_settings
 from gadget.errors import ConfigError
 
 
@@ -93,7 +93,7 @@ def replay(
     many = len(files) > 1 or files[0].is_dir() or jobs > 1 or dask is not None
     formats: dict[Kind, Path | None] = {"png": png, "nifti": nifti, "dicom": dicom}
     recipe = Recipe(
-        pipeline=prepare_pipeline(config, _pairs(settings or []), server),
+        pipeline=prepare_pipeline(config, parse_settings(settings), server),
         in_group=in_group,
         out_group=out_group,
         server=server,
@@ -124,13 +124,3 @@ def _is_folder(output: str, needed: bool) -> bool:
             f"need a folder. Write '{output}/' if it is to be one."
         )
     return needed
-
-
-def _pairs(settings: Sequence[str]) -> dict[str, str]:
-    pairs = [setting.partition("=") for setting in settings]
-    for name, sign, value in pairs:
-        if not (name and sign and value):
-            raise ConfigError(
-                f"--set needs a name and a value, such as method=sense; got '{name}{sign}{value}'."
-            )
-    return {name: value for name, _, value in pairs}

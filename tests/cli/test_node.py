@@ -114,7 +114,7 @@ def wait_for_work(server: Node) -> None:
 
 
 def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node):
-    server = node("--property", "steps=300", "--property", "seed=1")
+    server = node("--set", "steps=300", "--set", "seed=1")
     connection = server.connect()
     send(connection, raw, "")
     wait_for_work(server)
@@ -153,8 +153,8 @@ def test_a_second_signal_ends_it_at_once(raw, node):
     [
         (["--bind", "18000"], 2, "'18000' is no address"),
         (["--bind", "192.0.2.1:18000"], 2, "192.0.2.1:18000 cannot be listened on"),
-        (["--property", "steps"], 2, "Expected --property NAME=VALUE, got 'steps'"),
-        (["--property", "steps=x"], 2, "Property 'steps' must be a valid integer"),
+        (["--set", "steps"], 2, "--set needs a name and a value"),
+        (["--set", "steps=x"], 2, "Property 'steps' must be a valid integer"),
         (["--queue", "0", "--bind", "127.0.0.1:0"], 2, "--queue"),
         (["--bind", "127.0.0.1:0", "--model", "none"], 1, "There is no model 'none'"),
         (["status", "--address", "127.0.0.1"], 2, "'127.0.0.1' is no address"),
