@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import StreamError
+from gadget.mrd.plain_xml import declares_entities
 from gadget.stream.wire.memory import Cursor
 from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
 
@@ -95,7 +96,7 @@ def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
 def _parse_meta(attributes: bytes) -> ismrmrd.Meta:
     if not attributes:
         return ismrmrd.Meta()
-    if b"<!DOCTYPE" in attributes or b"<!ENTITY" in attributes:
+    if declares_entities(attributes):
         log.warning("The attributes of an image declare a document type or entities: dropped.")
         return ismrmrd.Meta()
     try:
