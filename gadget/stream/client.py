@@ -15,7 +15,7 @@ from gadget.stream.wire.address import connect, parse_address
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
 from gadget.stream.wire.framing import FILENAME_BYTES
-from gadget.stream.wire.messages import UINT16, UINT32, UINT64, Message, MessageId
+from gadget.stream.wire.messages import UINT16, Message, MessageId, text_message, text_of
 
 PATIENCE_SECONDS = 10.0
 """How long a server is tried that does not answer."""
@@ -69,7 +69,7 @@ def run_on_server(
     Exception
         Whatever `messages` or a callback raises.
     """
-    setup = [_config(pipeline), _text_message(MessageId.HEADER, header)]
+    setup = [_config(pipeline), text_message(MessageId.HEADER, header)]
     connection = Connection(connect(parse_address(server), patience_s), idle_s=silence_s)
     _Client(connection, on_image, on_text or _log_text).run(setup, messages)
 
@@ -124,13 +124,13 @@ class _Client:
             self._on_image(decode(message))
             self._images += 1
         elif message.id is MessageId.TEXT:
-            text = _decoded(message.payload[UINT32.size :])
+            text = text_of(message)
             if _LOG_LINE.match(text):
                 self._on_text(text)
             else:
                 self._errors.append(text)
         elif message.id is MessageId.ERROR:
-            self._errors.append(_decoded(message.payload[UINT64.size :]))
+            self._errors.append(text_of(message))
         elif message.id is not MessageId.WAVEFORM:
             log.warning("The server sends %s, which is no image: dropped.", message.id.name)
 
@@ -149,21 +149,13 @@ class _Client:
 
 def _config(pipeline: str | bytes) -> bytes:
     if isinstance(pipeline, bytes):
-        return _text_message(MessageId.CONFIG, pipeline)
+        return text_message(MessageId.CONFIG, pipeline)
     name = pipeline.encode()
     if len(name) >= FILENAME_BYTES:
         raise ConfigError(
             f"The name of a pipeline has at most {FILENAME_BYTES - 1} bytes, this one {len(name)}."
         )
     return UINT16.pack(MessageId.FILENAME) + name.ljust(FILENAME_BYTES, b"\0")
-
-
-def _text_message(message_id: MessageId, text: bytes) -> bytes:
-    return UINT16.pack(message_id) + UINT32.pack(len(text)) + text
-
-
-def _decoded(text: bytes | bytearray) -> str:
-    return bytes(text).decode("utf-8", "replace").strip("\0 \r\n")
 
 
 def _log_text(text: str) -> None:

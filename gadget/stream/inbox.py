@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gadget.errors import StreamError
 from gadget.stream.wire.connection import Connection, PeerVanished
-from gadget.stream.wire.messages import UINT32, UINT64, Message, MessageId
+from gadget.stream.wire.messages import Message, MessageId, text_of
 
 DEFAULT_LIMIT_BYTES = 2**29
 POLL_SECONDS = 0.2
@@ -144,9 +144,9 @@ class Inbox:
                     self._changed.notify_all()
                 return
             if message.id is MessageId.TEXT:
-                log.info("The other end says: %s", _text(message, UINT32.size))
+                log.info("The other end says: %s", text_of(message))
             elif message.id is MessageId.ERROR:
-                raise StreamError(f"The other end reports an error: {_text(message, UINT64.size)}")
+                raise StreamError(f"The other end reports an error: {text_of(message)}")
             elif message.id < MessageId.ACQUISITION:
                 raise StreamError(
                     f"A message {message.id.name} ({message.id.value}) came among the data, where "
@@ -172,7 +172,3 @@ class Inbox:
         with self._changed:
             self._failure = error
             self._changed.notify_all()
-
-
-def _text(message: Message, skip: int) -> str:
-    return bytes(message.payload[skip:]).decode("utf-8", "replace").strip()

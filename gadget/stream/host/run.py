@@ -20,7 +20,7 @@ from gadget.stream.host.remote import PATIENCE_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import Connection, PeerVanished
-from gadget.stream.wire.messages import UINT64, Message, MessageId
+from gadget.stream.wire.messages import Message, MessageId, text_of
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
@@ -203,8 +203,7 @@ class _Host:
         try:
             while (message := source.read()).id is not MessageId.CLOSE:
                 if message.id is MessageId.ERROR:
-                    text = bytes(message.payload[UINT64.size :]).decode("utf-8", "replace")
-                    self._told.append(StreamError(text))
+                    self._told.append(StreamError(text_of(message)))
                 elif target is None:
                     self._take(node, message)
                 else:

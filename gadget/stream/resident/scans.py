@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gadget.errors import StreamError
-from gadget.stream.resident.status import FAREWELL_SECONDS, Status, answer
+from gadget.stream.resident.status import Status, answer
 from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
 from gadget.stream.wire.messages import MessageId
 
@@ -123,6 +123,4 @@ class Scans:
 def _turn_away(connection: Connection, reason: str) -> None:
     with suppress(StreamError):
         connection.write_error(f"score-gadget: {reason}")
-        connection.write_close()
-        connection.finish_writing()
-        connection.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
+        connection.take_leave()

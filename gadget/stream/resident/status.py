@@ -14,13 +14,12 @@ from pydantic import BaseModel, ValidationError
 
 from gadget.errors import StreamError
 from gadget.stream.wire.address import Address, connect
-from gadget.stream.wire.connection import Connection
-from gadget.stream.wire.messages import UINT16, UINT64, Message, MessageId
+from gadget.stream.wire.connection import FAREWELL_SECONDS, Connection
+from gadget.stream.wire.messages import Message, MessageId, raw_text_of, response, text_message
 
 QUERY = b"score-gadget::status"
 ANSWER_SECONDS = 10.0
 """Longest wait for an answer."""
-FAREWELL_SECONDS = 2.0
 
 
 class Status(BaseModel):
@@ -62,15 +61,11 @@ class Status(BaseModel):
 
 def answer(connection: Connection, query: Message, status: Status) -> None:
     """Answer a query and end the connection."""
-    identifier = query.payload[UINT64.size : 2 * UINT64.size]
     text = b"This server answers the query %s alone." % QUERY
-    if query.payload[3 * UINT64.size :] == QUERY:
+    if raw_text_of(query) == QUERY:
         text = status.model_dump_json().encode()
-    head = UINT16.pack(MessageId.RESPONSE)
-    connection.write([head, identifier, UINT64.pack(len(text)), text], wait_s=FAREWELL_SECONDS)
-    connection.write_close()
-    connection.finish_writing()
-    connection.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
+    connection.write([response(query, text)], wait_s=FAREWELL_SECONDS)
+    connection.take_leave()
 
 
 def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:
@@ -86,10 +81,8 @@ def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:
     end = threading.Timer(patience_s, connection.close)
     end.start()
     try:
-        head = UINT16.pack(MessageId.QUERY) + bytes(2 * UINT64.size)
-        connection.write([head, UINT64.pack(len(QUERY)), QUERY], wait_s=patience_s)
-        message = connection.read()
-        return Status.model_validate_json(bytes(message.payload[2 * UINT64.size :]))
+        connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=patience_s)
+        return Status.model_validate_json(raw_text_of(connection.read()))
     except StreamError as error:
         raise StreamError(f"The server at {address} gives no answer. {error}") from error
     except ValidationError as error:

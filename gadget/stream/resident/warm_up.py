@@ -15,7 +15,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 from gadget.stream.wire.connection import Connection
-from gadget.stream.wire.messages import UINT64, MessageId
+from gadget.stream.wire.messages import MessageId, text_of
 
 SCAN = SimulatedScan(matrix=256, coils=8, slices=1)
 CONFIGURATION = (
@@ -51,7 +51,6 @@ def warm_up(open_connection: Callable[[socket.socket], None]) -> None:
         connection.write_close()
         while (message := connection.read()).id is not MessageId.CLOSE:
             if message.id is MessageId.ERROR:
-                text = bytes(message.payload[UINT64.size :]).decode("utf-8", "replace")
-                raise StreamError(f"The warm-up failed. {text}")
+                raise StreamError(f"The warm-up failed. {text_of(message)}")
     finally:
         connection.close()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from gadget.errors import StreamError
 from gadget.stream.wire.connection import Connection
-from gadget.stream.wire.messages import UINT16, UINT32, MessageId
+from gadget.stream.wire.messages import MessageId, text_message
 
 SLOW_SECONDS = 600.0
 """Longest time in which a client takes nothing of a message."""
@@ -56,5 +56,4 @@ def write_text(connection: Connection, level: str, text: str) -> None:
         The client does not take it.
     """
     line = f"{level:<8} {text}\n\0".encode("utf-8", "replace")
-    head = UINT16.pack(MessageId.TEXT) + UINT32.pack(len(line))
-    connection.write([head, line], wait_s=SLOW_SECONDS)
+    connection.write([text_message(MessageId.TEXT, line)], wait_s=SLOW_SECONDS)

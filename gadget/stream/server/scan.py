@@ -20,8 +20,6 @@ from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanish
 
 DRAIN_SECONDS = 3600.0
 """How long a client may go on sending after its scan has failed."""
-FAREWELL_SECONDS = 2.0
-"""How long a client may keep the connection that the server has closed."""
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +102,4 @@ class ScanService:
                 self._connection.discard(SILENCE_SECONDS, LINGER_SECONDS)
             else:
                 self._inbox.drain(DRAIN_SECONDS)
-            self._connection.write_close()
-            self._connection.finish_writing()
-            self._connection.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
+            self._connection.take_leave()

@@ -10,7 +10,14 @@ from typing import Any
 import gadget
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.wire.connection import IDLE_SECONDS, LINGER_SECONDS, Connection
-from gadget.stream.wire.messages import DATA_MESSAGES, UINT16, UINT32, UINT64, Message, MessageId
+from gadget.stream.wire.messages import (
+    DATA_MESSAGES,
+    Message,
+    MessageId,
+    raw_text_of,
+    response,
+    text_of,
+)
 
 SETUP_SECONDS = 120.0
 """Longest wait for configuration and header; the data come when the scanner measures."""
@@ -56,7 +63,7 @@ def read_setup(connection: Connection) -> Setup | None:
     connection.idle_s = IDLE_SECONDS
     parameters, first = "", connection.read()
     if first.id is MessageId.TEXT:
-        parameters, first = _until_nul(first.payload[UINT32.size :]), connection.read()
+        parameters, first = text_of(first), connection.read()
     if first.id is MessageId.CLOSE:
         raise StreamError("The stream was closed after its header: there are no data.")
     if first.id not in DATA_MESSAGES:
@@ -96,10 +103,8 @@ def _read_config(connection: Connection) -> str | None:
     message = _next(connection)
     if message.id is MessageId.CLOSE:
         return None
-    if message.id is MessageId.FILENAME:
-        return _until_nul(message.payload)
-    if message.id is MessageId.CONFIG:
-        return _until_nul(message.payload[UINT32.size :])
+    if message.id in (MessageId.FILENAME, MessageId.CONFIG):
+        return text_of(message)
     raise _misplaced(message, "FILENAME (1) or CONFIG (2)")
 
 
@@ -109,7 +114,7 @@ def _read_header(connection: Connection) -> bytes | None:
         return None
     if message.id is not MessageId.HEADER:
         raise _misplaced(message, "HEADER (3)")
-    return bytes(message.payload[UINT32.size :])
+    return raw_text_of(message)
 
 
 def _next(connection: Connection) -> Message:
@@ -119,19 +124,16 @@ def _next(connection: Connection) -> Message:
         if message.id is MessageId.QUERY:
             _answer(connection, message)
         elif message.id is MessageId.TEXT:
-            log.info("The client says: %s", _until_nul(message.payload[UINT32.size :]))
+            log.info("The client says: %s", text_of(message))
         else:
             return message
 
 
 def _answer(connection: Connection, query: Message) -> None:
     """Answer a query of Gadgetron's client (its option -Q) as Gadgetron does."""
-    identifier = query.payload[UINT64.size : 2 * UINT64.size]
-    question = query.payload[3 * UINT64.size :]
-    text = f"score-gadget {gadget.__version__}" if question == _INFO_QUERY else "Unknown query"
-    head = UINT16.pack(MessageId.RESPONSE)
-    parts = [head, identifier, UINT64.pack(len(text)), text.encode()]
-    connection.write(parts, wait_s=LINGER_SECONDS)
+    known = raw_text_of(query) == _INFO_QUERY
+    text = f"score-gadget {gadget.__version__}" if known else "Unknown query"
+    connection.write([response(query, text.encode())], wait_s=LINGER_SECONDS)
 
 
 def _misplaced(message: Message, expected: str) -> StreamError:
@@ -139,8 +141,3 @@ def _misplaced(message: Message, expected: str) -> StreamError:
         f"{message.id.name} ({message.id.value}) came where {expected} was expected: a client "
         "sends its configuration, the header, the data and CLOSE (4)."
     )
-
-
-def _until_nul(text: bytes | bytearray) -> str:
-    """Decode a text up to the NUL that FIRE clients end it with."""
-    return bytes(text).split(b"\0", 1)[0].decode("utf-8", "replace").strip()

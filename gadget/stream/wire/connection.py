@@ -18,7 +18,7 @@ from typing import Protocol
 
 from gadget.errors import StreamError
 from gadget.stream.wire.framing import read_message
-from gadget.stream.wire.messages import UINT16, UINT32, UINT64, Message, MessageId
+from gadget.stream.wire.messages import UINT16, Message, MessageId, raw_text_of, text_message
 
 IDLE_SECONDS = 24 * 3600.0
 """Longest silence between messages. A node at the end of a pipeline hears nothing while the one
@@ -29,6 +29,8 @@ BUFFER_BYTES = 2**18
 MAX_PARTS = 64
 MAX_ERROR_BYTES = 8192
 LINGER_SECONDS = 10.0
+FAREWELL_SECONDS = 2.0
+"""How long the other end may keep a connection that this end has closed."""
 
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 
@@ -122,7 +124,7 @@ class Connection:
                     f"{expected.name} ({expected.value}) must come before the data, but "
                     f"{message.id.name} ({message.id.value}) came."
                 )
-            texts.append(bytes(message.payload[UINT32.size :]))
+            texts.append(raw_text_of(message))
         return texts[0], texts[1]
 
     def read_into(self, view: memoryview) -> None:
@@ -223,8 +225,8 @@ class Connection:
 
     def write_setup(self, config: bytes, header: bytes) -> None:
         """Write CONFIG and HEADER."""
-        for message_id, text in ((MessageId.CONFIG, config), (MessageId.HEADER, header)):
-            self.write([UINT16.pack(message_id), UINT32.pack(len(text)), text])
+        texts = (MessageId.CONFIG, config), (MessageId.HEADER, header)
+        self.write([text_message(message_id, text) for message_id, text in texts])
 
     def write_message(self, message: Message) -> None:
         """Write a message as it was read."""
@@ -233,8 +235,7 @@ class Connection:
     def write_error(self, text: str) -> None:
         """Tell the other end that this end has failed, in one sentence."""
         encoded = text.encode("utf-8", "replace")[:MAX_ERROR_BYTES]
-        head = UINT16.pack(MessageId.ERROR) + UINT64.pack(len(encoded))
-        self.write([head, encoded], wait_s=LINGER_SECONDS)
+        self.write([text_message(MessageId.ERROR, encoded)], wait_s=LINGER_SECONDS)
 
     def write_close(self) -> None:
         """Tell the other end that nothing more comes."""
@@ -255,6 +256,12 @@ class Connection:
         """Let the other end see the end of what was written; reading goes on."""
         with contextlib.suppress(OSError, PeerVanished), self._in_use() as sock:
             sock.shutdown(socket.SHUT_WR)
+
+    def take_leave(self) -> None:
+        """Tell the other end that nothing more comes, and wait a moment until it is gone."""
+        self.write_close()
+        self.finish_writing()
+        self.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
 
     def close(self) -> None:
         """Close the connection at once; threads that wait for it go on with an error."""

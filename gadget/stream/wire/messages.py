@@ -68,3 +68,35 @@ MAX_MESSAGE_BYTES = 32 * 2**30
 MAX_READOUT_BYTES = 2**30
 MAX_TEXT_BYTES = 64 * 2**20
 MAX_DIMENSIONS = 16
+
+_TEXT_HEADS = {
+    MessageId.CONFIG: UINT32,
+    MessageId.HEADER: UINT32,
+    MessageId.TEXT: UINT32,
+    MessageId.QUERY: struct.Struct("<16xQ"),
+    MessageId.RESPONSE: struct.Struct("<8xQ"),
+    MessageId.ERROR: UINT64,
+}
+"""What comes before the text of a message: its length, behind other numbers in two of them."""
+
+
+def text_message(message_id: MessageId, text: bytes) -> bytes:
+    """Return a message that holds a text, number and body."""
+    return UINT16.pack(message_id) + _TEXT_HEADS[message_id].pack(len(text)) + text
+
+
+def response(query: Message, text: bytes) -> bytes:
+    """Return the answer to a query, whose identifier it repeats, number and body."""
+    identifier = query.payload[UINT64.size : 2 * UINT64.size]
+    return UINT16.pack(MessageId.RESPONSE) + identifier + UINT64.pack(len(text)) + text
+
+
+def raw_text_of(message: Message) -> bytes:
+    """Return the text that a message holds as it travels; of other messages the whole body."""
+    head = _TEXT_HEADS.get(message.id)
+    return bytes(message.payload[head.size if head else 0 :])
+
+
+def text_of(message: Message) -> str:
+    """Return the text that a message holds, up to the NUL that FIRE ends it with."""
+    return raw_text_of(message).split(b"\0", 1)[0].decode("utf-8", "replace").strip()

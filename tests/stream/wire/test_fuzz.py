@@ -158,7 +158,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch):
     """Tiny chunks of memory, no log, and no waiting for those who are late."""
     monkeypatch.setattr("gadget.stream.wire.framing.FIRST_CHUNK_BYTES", 2**12)
     monkeypatch.setattr("gadget.stream.inbox.SILENCE_SECONDS", 0.01)
-    monkeypatch.setattr("gadget.stream.server.scan.FAREWELL_SECONDS", 0.01)
+    monkeypatch.setattr("gadget.stream.wire.connection.FAREWELL_SECONDS", 0.01)
     monkeypatch.setattr("gadget.stream.server.scan.LINGER_SECONDS", 0.01)
     logging.disable()
     yield
