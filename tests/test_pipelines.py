@@ -19,7 +19,7 @@ from gadget.mri.noise import estimate_noise_std
 from gadget.nodes.documentation import NODES, TABLE, rewrite, settings_of, settings_table
 from gadget.stream.configuration import parse_xml
 from gadget.stream.host.pipeline import read_pipeline
-from gadget.stream.node import resolve
+from gadget.stream.node import find_node
 from gadget.stream.settings import read_settings
 from gadget.stream.wire.codec import decode, decode_all
 
@@ -75,9 +75,9 @@ def test_nodes_and_properties_exist(path):
         if execute is None:
             assert int(node.find("connect").get("port")) > 1024
             continue
-        found = resolve(f"{execute.get('name')}:{execute.get('target')}")
+        found = find_node(execute.get("name"), execute.get("target"))
         configuration = tostring(node.find("configuration"))
-        read_settings(resolve(found.settings_path), configuration)
+        read_settings(found.settings_model, configuration)
 
 
 @pytest.mark.parametrize("path", PIPELINES, ids=lambda path: path.stem)

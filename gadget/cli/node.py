@@ -15,7 +15,6 @@ from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import StreamError
 
 if TYPE_CHECKING:
-    from gadget.stream.node import Node
     from gadget.stream.resident.resident_server import ResidentServer
 
 DEFAULT_BIND = "127.0.0.1:18000"
@@ -64,10 +63,15 @@ def node(
     context.obj = bind
     if context.invoked_subcommand is not None:
         return
+    from gadget.stream.host.pipeline import SERVED
+    from gadget.stream.node import find_node
+    from gadget.stream.settings import make_settings
     from gadget.stream.wire.address import Address, listen, parse_address
 
     address = parse_address(bind)
-    defaults = _checked(parse_settings(settings))
+    served = find_node(SERVED.module, SERVED.target)
+    defaults = parse_settings(settings)
+    make_settings(served.settings_model, defaults)  # what is wrong is told before all else
     log_as_a_server()
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
@@ -76,7 +80,7 @@ def node(
     from gadget.stream.resident.resident_server import ResidentServer
 
     engine = Engine(model, device)
-    server = ResidentServer(listener, engine, _served(), depth=queue, defaults=defaults)
+    server = ResidentServer(listener, engine, served, depth=queue, defaults=defaults)
     server.warm_up()
     obey_signals(server.stop)
     log.info("%s Ready at %s.", server.status().identity, address)
@@ -103,23 +107,6 @@ def status(
     told = ask(parse_address(address or context.obj))
     say(told.identity)
     say(told.work)
-
-
-def _checked(settings: dict[str, str]) -> dict[str, str]:
-    """Return settings of the node as they are; raise `ConfigError` if one is wrong."""
-    from gadget.stream.node import resolve
-    from gadget.stream.settings import make_settings
-
-    make_settings(resolve(_served().settings_path), settings)
-    return settings
-
-
-def _served() -> Node:
-    from gadget.stream.host.pipeline import SERVED
-    from gadget.stream.node import resolve
-
-    node: Node = resolve(f"{SERVED.module}:{SERVED.target}")
-    return node
 
 
 def _serve(server: ResidentServer) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from gadget.errors import ConfigError, hint
 from gadget.stream.configuration import parse_xml, serialize
 from gadget.stream.host.pipeline import OWN_NODES, SERVED
-from gadget.stream.node import resolve
+from gadget.stream.node import find_node
 from gadget.stream.settings import read_settings
 
 
@@ -59,7 +59,8 @@ def override(text: bytes, values: Mapping[str, str], name: str) -> str:
     for setting, value in values.items():
         concerned = [node for node in nodes if node.knows(setting)]
         if not concerned:
-            raise ConfigError(_unknown(setting, nodes, name))
+            known = {field for node in nodes for field in node.model.model_fields}
+            raise ConfigError(f"{name} has no setting '{setting}': {hint(setting, known)}")
         for node in concerned:
             _set_property(node.external, setting, value)
     for node in nodes:
@@ -76,7 +77,7 @@ def own_settings(pipeline: str) -> list[BaseModel]:
 
 
 def _nodes(root: Element, name: str) -> Iterator[_Node]:
-    served = _model(SERVED.module, SERVED.target)
+    served = find_node(SERVED.module, SERVED.target).settings_model
     for external in root.iter("external"):
         execute, connect = external.find("execute"), external.find("connect")
         if connect is not None:
@@ -84,14 +85,10 @@ def _nodes(root: Element, name: str) -> Iterator[_Node]:
         elif execute is not None and execute.get("name", "").startswith(OWN_NODES):
             module, target = execute.get("name", ""), execute.get("target", "")
             try:
-                yield _Node(target, external, _model(module, target))
-            except (ImportError, AttributeError, ConfigError):
+                node = find_node(module, target)
+            except ConfigError:
                 raise ConfigError(f"{name} names '{target}' of {module}: no such node.") from None
-
-
-def _model(module: str, target: str) -> type[BaseModel]:
-    model: type[BaseModel] = resolve(resolve(f"{module}:{target}").settings_path)
-    return model
+            yield _Node(target, external, node.settings_model)
 
 
 def _set_property(external: Element, name: str, value: str) -> None:
@@ -102,8 +99,3 @@ def _set_property(external: Element, name: str, value: str) -> None:
         if (old.get("name") or old.findtext("name") or "").strip() == name:
             configuration.remove(old)
     SubElement(configuration, "property", name=name, value=value)
-
-
-def _unknown(setting: str, nodes: list[_Node], name: str) -> str:
-    known = {field for node in nodes for field in node.model.model_fields}
-    return f"{name} has no setting '{setting}': {hint(setting, known)}"

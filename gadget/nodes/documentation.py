@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gadget.stream.node import resolve
+from gadget.stream.node import find_node
 
 NODES = ("prewhiten", "gather", "reconstruct", "finish")
 """The nodes of this package, in the order of the data."""
@@ -23,7 +23,7 @@ BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveM
 
 def settings_of(node: str) -> dict[str, dict[str, Any]]:
     """Return the JSON schema of each setting of a node."""
-    model = resolve(resolve(f"gadget.nodes.{node}:{node}").settings_path)
+    model = find_node(f"gadget.nodes.{node}", node).settings_model
     settings: dict[str, dict[str, Any]] = model.model_json_schema().get("properties", {})
     return settings
 

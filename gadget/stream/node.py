@@ -22,6 +22,8 @@ from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanish
 from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from gadget.diffusion.reconstruct import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
     from gadget.mrd.buffer import Buffer
@@ -73,8 +75,7 @@ class Session:
         """Settings from the node's `<configuration>`; raises `ConfigError` where they are wrong."""
         from gadget.stream.settings import read_settings
 
-        model = resolve(self._node.settings_path)
-        return read_settings(model, self._setup[0], self._runtime.defaults)
+        return read_settings(self._node.settings_model, self._setup[0], self._runtime.defaults)
 
     @functools.cached_property
     def header(self) -> Header:
@@ -148,6 +149,12 @@ class Node:
     def name(self) -> str:
         """Name of the function, by which a pipeline calls the node."""
         return self.function.__name__
+
+    @property
+    def settings_model(self) -> type[BaseModel]:
+        """Class of the settings, imported with all that it needs."""
+        model: type[BaseModel] = resolve(self.settings_path)
+        return model
 
     def __call__(self, foreign: Any) -> None:  # noqa: ANN401 - of a package without types
         """Run as the target of `python -m gadgetron`; end with status 1 after a failure."""
@@ -223,6 +230,23 @@ def resolve(path: str) -> Any:  # noqa: ANN401 - whatever the path names
         return getattr(importlib.import_module(module), name)
     except AttributeError:
         raise ConfigError(f"The module {module} has no {name}.") from None
+
+
+def find_node(module: str, target: str) -> Node:
+    """Return the node that a pipeline names.
+
+    Raises
+    ------
+    ConfigError
+        There is no such node.
+    """
+    try:
+        found = resolve(f"{module}:{target}")
+    except (ImportError, ConfigError):
+        found = None
+    if not isinstance(found, Node):
+        raise ConfigError(f"There is no node '{target}' in {module}.")
+    return found
 
 
 def _report(text: str, error: BaseException, connection: Connection, inbox: Inbox) -> None:

@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
 from xml.etree import ElementTree
 
 from pydantic import BaseModel
@@ -26,7 +25,7 @@ from gadget.stream.host.pipeline import (
     parse_pipeline,
     read_pipeline,
 )
-from gadget.stream.node import Node, resolve
+from gadget.stream.node import find_node
 from gadget.stream.settings import make_settings
 
 MAX_CONFIG_CHARACTERS = 2**20
@@ -146,10 +145,10 @@ def _settings_model(node: PipelineNode) -> type[BaseModel] | None:
     if not _OWN_MODULE.fullmatch(node.module):
         return None
     try:
-        target = getattr(import_module(node.module), node.target, None)
-    except ModuleNotFoundError:
+        found = find_node(node.module, node.target)
+    except ConfigError:
         return None
-    return resolve(target.settings_path) if isinstance(target, Node) else None
+    return found.settings_model
 
 
 def _name(node: PipelineNode) -> str:
