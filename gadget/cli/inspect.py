@@ -103,7 +103,7 @@ def _sampling(facts: EncodingFacts) -> Iterator[str]:
     fewest, most = found.lines
     count = f"{most}" if fewest == most else f"{fewest} to {most}"
     step = " x ".join(str(one) for one in found.step or () if one > 1)
-    arranged = f"uniform, step {step}" if found.pattern == "uniform" else found.pattern
+    arranged = f"{found.pattern}, step {step}" if step else found.pattern
     alike = "" if found.alike else ", other ones in each image"
     declared = " x ".join(map(str, facts.declared_acceleration))
     yield _fact("  lines", f"{count} of {found.grid_lines}, {arranged}{alike}")

@@ -101,7 +101,9 @@ def geometry_of(
     measured = [_unit(getattr(header, name)) for name in ("read_dir", "phase_dir", "slice_dir")]
     row = _direction(meta, "ImageRowDir", measured[0])
     column = _direction(meta, "ImageColumnDir", measured[1])
-    located = row is not None and column is not None and bool((lengths > 0).all())
+    position = np.array(header.position, np.float64)
+    known = bool((lengths > 0).all() and np.isfinite(position).all())
+    located = row is not None and column is not None and known
     if row is None or column is None:
         row, column, measured = np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), [None] * 3
         sign = 1
@@ -110,7 +112,7 @@ def geometry_of(
     encoding = [sign * one for one in measured if one is not None]
     centre = (_centre(nx, directions[0], encoding), _centre(ny, directions[1], encoding), nz // 2)
     offset = np.array(centre) * spacing
-    first = np.array(header.position, np.float64) - offset @ directions
+    first = np.where(np.isfinite(position), position, 0.0) - offset @ directions
     return Geometry((nx, ny, nz), spacing, directions, first, located)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from gadget.errors import DataError
 from gadget.mrd.plain_xml import parse_plain_xml
 
+CARTESIAN = "cartesian"
 MAX_MATRIX = 65535
 MAX_POINTS = 2**31
 
@@ -43,7 +44,7 @@ class Encoding:
     recon: Space
     limits: Mapping[str, Limit] = field(default_factory=dict)
     """By the schema's names: `kspace_encoding_step_1`, `slice`, `average`, ..."""
-    trajectory: str = "cartesian"
+    trajectory: str = CARTESIAN
     acceleration: tuple[int, int] = (1, 1)
     """Along ky and kz."""
     calibration_mode: str | None = None
@@ -112,7 +113,8 @@ def parse_header(xml: bytes | str) -> Header:
             "The ISMRMRD header has no <encoding>, so neither matrix size nor field of view is "
             "known. Convert the raw data again with a complete header."
         )
-    _require_cartesian(encodings[0], 0)
+    if not any(encoding.trajectory == CARTESIAN for encoding in encodings):
+        _require_cartesian(encodings[0], 0)
     return Header(
         encodings=encodings,
         relative_noise_bandwidth=_positive(
@@ -180,18 +182,34 @@ def text(node: ElementTree.Element, *path: str) -> str | None:
 def _encoding(node: ElementTree.Element, index: int) -> Encoding:
     encoded = _space(node, "encodedSpace", index)
     recon = _space(node, "reconSpace", index) if children(node, "reconSpace") else encoded
+    limits = _limits(node)
+    if _is_stack(encoded, limits):
+        encoded, recon = _slice_of(encoded), _slice_of(recon)
     factor = ("parallelImaging", "accelerationFactor")
     return Encoding(
         encoded=encoded,
         recon=recon,
-        limits=_limits(node),
-        trajectory=(text(node, "trajectory") or "cartesian").lower(),
+        limits=limits,
+        trajectory=(text(node, "trajectory") or CARTESIAN).lower(),
         acceleration=(
             _whole(text(node, *factor, "kspace_encoding_step_1")) or 1,
             _whole(text(node, *factor, "kspace_encoding_step_2")) or 1,
         ),
         calibration_mode=(text(node, "parallelImaging", "calibrationMode") or "").lower() or None,
     )
+
+
+def _is_stack(encoded: Space, limits: dict[str, Limit]) -> bool:
+    """Whether z counts the slices of a 2D scan, as some converters write it."""
+    partition, number = limits.get("kspace_encoding_step_2"), limits.get("slice")
+    if encoded.matrix[2] == 1 or partition is None or number is None:
+        return False
+    return partition.minimum == partition.maximum and number.maximum > number.minimum
+
+
+def _slice_of(stack: Space) -> Space:
+    (nx, ny, nz), (x, y, z) = stack.matrix, stack.field_of_view_mm
+    return Space((nx, ny, 1), (x, y, z / nz))
 
 
 def _space(node: ElementTree.Element, name: str, index: int) -> Space:
@@ -228,7 +246,7 @@ def _limits(node: ElementTree.Element) -> dict[str, Limit]:
 
 
 def _require_cartesian(encoding: Encoding, index: int) -> None:
-    if encoding.trajectory != "cartesian":
+    if encoding.trajectory != CARTESIAN:
         raise DataError(
             f"Encoding {index} has the trajectory '{encoding.trajectory}', and only 'cartesian' "
             "can be reconstructed. Grid the data first, or use another pipeline."

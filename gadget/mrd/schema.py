@@ -91,5 +91,8 @@ def _inner_class(hint: object) -> type | None:
 
 
 def _first_line(error: Exception) -> str:
+    lacking = re.match(r"(\w+?)(?:Type)?\.__init__\(\) missing .*?: (.*)", str(error))
+    if lacking:
+        return f"<{lacking[1]}> lacks {lacking[2]}"
     lines = str(error).strip().splitlines()
     return re.sub(r"\s+", " ", lines[0]) if lines else type(error).__name__

@@ -79,8 +79,8 @@ def bandwidth_scale(
 ) -> float:
     """Return what a whitening matrix has to be multiplied with for data of another bandwidth.
 
-    Noise variance grows with the bandwidth, the inverse of the dwell time [us]. A dwell time of 0 or
-    without end is unknown, and nothing is scaled.
+    Noise variance grows with the bandwidth, the inverse of the dwell time [us]. A dwell time of 0
+    or without end is unknown, and nothing is scaled.
 
     Source: Kellman and McVeigh, Magn Reson Med 2005;54:1439, eq. 5.
     """

@@ -82,6 +82,12 @@ def test_flipping_pixels_and_direction_leaves_every_voxel_where_it_is(size):
         )
 
 
+def test_a_position_that_is_no_number_is_none():
+    geometry = geometry_of(header(position=(1, np.nan, np.inf)))
+    assert not geometry.located
+    assert np.isfinite(geometry.affine).all()
+
+
 def test_unreadable_directions_in_the_metadata_are_ignored():
     for value in ("north", ["1", "0"], ["a", "b", "c"], ["0", "0", "0"]):
         geometry = geometry_of(header(**OBLIQUE), {"ImageRowDir": value})

@@ -72,6 +72,32 @@ def test_refuses_a_trajectory_that_is_not_cartesian(make_scan):
         parse_header(make_scan(trajectory="radial").xml)
 
 
+def test_an_encoding_that_is_not_cartesian_is_refused_where_it_is_used(make_scan):
+    xml = make_scan().xml.decode()
+    start, end = xml.index("<encoding>"), xml.index("</encoding>") + len("</encoding>")
+    cartesian = xml[start:end]
+    spiral = cartesian.replace(">cartesian<", ">spiral<")
+    header = parse_header(xml[:start] + spiral + cartesian + xml[end:])
+    assert header.encoding(1).trajectory == "cartesian"
+    with pytest.raises(DataError, match="'spiral'"):
+        header.encoding(0)
+
+
+@pytest.mark.parametrize("recon_z", [1, 6])
+def test_a_stack_of_slices_is_no_volume(make_scan, recon_z):
+    limits = {"kspace_encoding_step_2": (0, 0, 0), "slice": (0, 5, 0)}
+    thick = 5.0 * recon_z
+    (encoding,) = make_scan(
+        encoded=(16, 8, 6),
+        encoded_fov=(32.0, 16.0, 30.0),
+        recon=(8, 8, recon_z),
+        recon_fov=(16.0, 16.0, thick),
+        limits=limits,
+    ).header.encodings
+    assert encoding.encoded == Space((16, 8, 1), (32.0, 16.0, 5.0))
+    assert encoding.recon == Space((8, 8, 1), (16.0, 16.0, 5.0))
+
+
 @pytest.mark.parametrize("matrix", [(0, 8, 1), (16, -1, 1), (70000, 8, 1), (60000, 60000, 8)])
 def test_refuses_absurd_matrices(make_scan, matrix):
     with pytest.raises(DataError, match="matrix size in <encodedSpace> of encoding 0"):

@@ -70,3 +70,29 @@ def test_noise_alone_is_no_scan():
 def test_only_some_of_many_are_named():
     with pytest.raises(DataError, match=r"slice 4, .* and 5 more\."):
         watched(*(readout(slice=number) for number in range(10))).check()
+
+
+def test_twice_the_same_image_does_not_stand_for_another():
+    tally = watched(*(readout(slice=number) for number in range(4)))
+    for number in (0, 0, 1, 1):
+        tally.receive(image(slice=number))
+    with pytest.raises(DataError, match=r"Only 2 of 4 images .* slice 2, .*; .* slice 3"):
+        tally.check()
+
+
+def test_one_series_does_not_stand_for_another():
+    tally = watched(*(readout(slice=number) for number in range(3)))
+    for number in range(3):
+        tally.receive(image(slice=number, image_series_index=1))
+    tally.check()
+    tally.receive(image(slice=1, image_series_index=10))
+    with pytest.raises(DataError, match=r"slice 0, .*; .* slice 2"):
+        tally.check()
+
+
+@pytest.mark.parametrize("counters", [{}, {"slice": 9}])
+def test_a_server_that_counts_in_its_own_way_is_believed(counters):
+    tally = watched(*(readout(slice=number) for number in range(3)))
+    for _ in range(3):
+        tally.receive(image(**counters))
+    tally.check()

@@ -22,6 +22,7 @@ from gadget.mrd.inspection.oddities import oddities
 from gadget.mrd.inspection.plan import Plan
 from gadget.mrd.inspection.survey import COUNTERS, Group, Survey
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.schema import sanitize_header
 
 BLOCK = 256
 
@@ -83,6 +84,7 @@ def read_header(xml: bytes) -> tuple[Header, str | None]:
     header = parse_header(ElementTree.tostring(root))
     try:
         parse_header(xml)
+        sanitize_header(xml)
         problem = None
     except DataError as error:
         problem = str(error)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
+from gadget.mrd import flags
 from gadget.mrd.acquisition import key_of
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.gather import Gatherer
@@ -49,15 +50,12 @@ class Plan:
             return
         for head, usable in zip(heads, finite.tolist(), strict=True):
             header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
-            self._coils.setdefault(header.encoding_space_ref, header.active_channels)
+            if not header.flags & flags.NOT_IMAGE:
+                self._coils.setdefault(header.encoding_space_ref, header.active_channels)
             # Without coils all is the same but for the memory.
             header.active_channels = header.trajectory_dimensions = 0
             data = None if usable else NOT_FINITE
-            try:
-                self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
-            except DataError as error:
-                self.problem = str(error)
-                return
+            self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
 
     def finish(self) -> None:
         """Take what is left at the end of the file."""

@@ -128,6 +128,15 @@ def test_lines_of_zeros_are_not_measured_although_nothing_says_so(fastmri_file):
     assert np.flatnonzero(buffer.kspace.mask.any(axis=(0, 2))).tolist() == [*range(3, 16, 2)]
 
 
+def test_an_empty_slice_in_the_middle_does_not_say_what_was_measured(fastmri_file):
+    kspace = measured_kspace()
+    kspace[1] = 0
+    found = buffers(fastmri_file(kspace, header()))
+    whole = buffers(fastmri_file(measured_kspace(), header(), name="whole.h5"))
+    np.testing.assert_array_equal(found[0].kspace.mask, whole[0].kspace.mask)
+    np.testing.assert_array_equal(found[2].kspace.data, whole[2].kspace.data)
+
+
 def test_single_coil_files_have_no_coil_axis(fastmri_file):
     kspace = measured_kspace(coils=1)
     path = fastmri_file(kspace[:, 0], header(coils=15))
