@@ -153,8 +153,8 @@ class SeriesWriter(FolderWriter):
         for number, images in series.items():
             if self.warns and not all(image.geometry.located for image in images):
                 log.warning(
-                    "Series %d does not tell how it lies in the patient (read_dir, phase_dir or "
-                    "field_of_view are 0): its place in the files is made up.",
+                    "Series %d does not tell how it lies in the patient (read_dir, phase_dir, "
+                    "field_of_view or position are missing): its place in the files is made up.",
                     number,
                 )
             self._write_series(number, images)
