@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
+from gadget.diffusion.progress import Progress, silent
 from gadget.errors import DeadlineError
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], float]
+Run: TypeAlias = Callable[[int, Progress], object]
+"""Takes so many steps of the sampler, and tells of each."""
 
 FEWEST_STEPS = 6
 """With fewer steps the conventional image is the better one."""
 TRIAL_STEPS = 2
 """Steps of the run that measures the time of one where it is not known yet."""
+MOST_TRIALS = 2
+"""The first trial on a device may take seconds for what is never done again."""
 RESERVE = 0.9
 """Share of the time left that is planned with: not every step takes the same."""
 
@@ -41,17 +46,36 @@ class Stopwatch:
         """Return the deadline of an image that is begun now."""
         return Deadline(self, self.clock())
 
-    def measure(self, kind: Hashable, run: Callable[[int], object], steps: int) -> None:
-        """Time `run(steps)`; images of one `kind` take the same time a step."""
-        started = self.clock()
-        run(steps)
-        self._per_step[kind] = (self.clock() - started) / steps
+    def measure(self, kind: Hashable, run: Run, steps: int, report: Progress = silent) -> None:
+        """Time `run(steps, report)`; images of one `kind` take the same time a step.
 
-    def per_step(self, kind: Hashable, run: Callable[[int], object]) -> float:
-        """Return the time of a step [s], from a short run where there was none before."""
-        if kind not in self._per_step:
-            self.measure(kind, run, TRIAL_STEPS)
+        A run that is broken off counts as far as it came: it may be the slow steps that end it.
+        """
+        started = self.clock()
+        finished = 0
+
+        def count(done: int, total: int) -> None:
+            nonlocal finished
+            finished = done
+            report(done, total)
+
+        try:
+            run(steps, count)
+        finally:
+            if finished:
+                self._per_step[kind] = (self.clock() - started) / finished
+
+    def knows(self, kind: Hashable) -> bool:
+        """Whether the time of a step was measured."""
+        return kind in self._per_step
+
+    def per_step(self, kind: Hashable) -> float:
+        """Return the time of a step [s]."""
         return self._per_step[kind]
+
+    def forget(self, kind: Hashable) -> None:
+        """Let the time of a step be measured again."""
+        self._per_step.pop(kind, None)
 
 
 class Deadline:
@@ -66,9 +90,7 @@ class Deadline:
         """Time since the image was begun [s]."""
         return self._watch.clock() - self._started
 
-    def plan(
-        self, wanted: int, kind: Hashable, run: Callable[[int], object], share: float, spare: float
-    ) -> int:
+    def plan(self, wanted: int, kind: Hashable, run: Run, share: float, spare: float) -> int:
         """Return how many steps there is time for.
 
         Parameters
@@ -89,15 +111,25 @@ class Deadline:
         """
         if self._watch.seconds is None:
             return wanted
-        per_step = self._watch.per_step(kind, run)
-        left = self._watch.seconds - spare - self.elapsed
-        steps = min(wanted, int(RESERVE * share * left / max(per_step, 1e-9)))
-        if steps < min(FEWEST_STEPS, wanted):
-            raise DeadlineError(
-                f"{max(left, 0):.1f} s are left of the {self._watch.seconds:g} s that deadline_s "
-                f"allows, and a step takes {per_step:.2f} s: expected time for at least "
-                f"{FEWEST_STEPS} steps in each plane"
-            )
+        fewest = min(FEWEST_STEPS, wanted)
+        trials = 0
+        while True:
+            if not self._watch.knows(kind):
+                self._watch.measure(kind, run, TRIAL_STEPS)
+                trials += 1
+            per_step = self._watch.per_step(kind)
+            left = self._watch.seconds - spare - self.elapsed
+            steps = min(wanted, int(RESERVE * share * left / max(per_step, 1e-9)))
+            if steps >= fewest:
+                break
+            # It was a busy moment, perhaps, or the first run of all, which prepares the others.
+            self._watch.forget(kind)
+            if trials == MOST_TRIALS or left < TRIAL_STEPS * per_step:
+                raise DeadlineError(
+                    f"{max(left, 0):.1f} s are left of the {self._watch.seconds:g} s that "
+                    f"deadline_s allows, and a step takes {per_step:.2f} s: expected time for at "
+                    f"least {FEWEST_STEPS} steps in each plane"
+                )
         if steps < wanted:
             log.info("%d of %d steps fit into %g s", steps, wanted, self._watch.seconds)
         return steps

@@ -9,7 +9,7 @@ import torch
 
 from gadget.diffusion.deadline import Deadline, Stopwatch
 from gadget.diffusion.prior import Prior
-from gadget.diffusion.progress import Progress, silent
+from gadget.diffusion.progress import Progress
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import Problem, Sample
@@ -133,15 +133,16 @@ class Solver:
             self.deadline.check()
             progress(finished * steps + len(group) * done, count * steps)
 
-        def run(steps: int, report: Progress = silent) -> list[Sample]:
-            return self._samples(prior, problems, steps, report)
+        results: list[Sample] = []
+
+        def run(steps: int, report: Progress) -> None:
+            results[:] = self._samples(prior, problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
         kind = (self.method, self.device, coils, problems[0].shape, settings.samples, len(group))
         share = len(group) / (count - finished)
         steps = self.deadline.plan(settings.step_count, kind, run, share, spare)
-        results: list[Sample] = []
-        self.watch.measure(kind, lambda steps: results.extend(run(steps, report)), steps)
+        self.watch.measure(kind, run, steps, report)
         for plane, sample in zip(group, results, strict=True):
             if sample.images.abs().max() > MOST_GAIN * plane.problem.start.abs().max():
                 raise ReconError(

@@ -26,11 +26,14 @@ def run(clock):
     """A sampler whose steps take 0.5 s; it records how many it was asked for."""
     asked: list[int] = []
 
-    def sampler(steps: int) -> None:
+    def sampler(steps: int, report) -> None:
         asked.append(steps)
-        clock.now += 0.5 * steps
+        for done in range(1, steps + 1):
+            clock.now += sampler.seconds
+            report(done, steps)
 
     sampler.asked = asked
+    sampler.seconds = 0.5
     return sampler
 
 
@@ -76,7 +79,7 @@ def test_time_that_was_lost_before_counts(clock, run):
 
 def test_too_little_time_is_an_error_that_tells_the_times(clock, run):
     deadline = Stopwatch(FEWEST_STEPS * 0.5, clock).start()
-    with pytest.raises(DeadlineError, match=r"2\.0 s are left of the 3 s .* step takes 0\.50 s"):
+    with pytest.raises(DeadlineError, match=r"1\.0 s are left of the 3 s .* step takes 0\.50 s"):
         deadline.plan(30, "fast", run, 1, 0)
 
 
@@ -92,3 +95,32 @@ def test_a_deadline_that_passes_is_noticed(clock):
     clock.now += 0.2
     with pytest.raises(DeadlineError, match="2 s that deadline_s allows are over"):
         deadline.check()
+
+
+def test_the_first_run_of_all_does_not_decide(clock, run):
+    def slow_at_first(steps, report):
+        clock.now += 2.0 if not run.asked else 0.0
+        run(steps, report)
+
+    run.seconds = 0.05
+    deadline = Stopwatch(5, clock).start()
+    assert deadline.plan(30, "fast", slow_at_first, 1, 0) == 30
+    assert run.asked == [TRIAL_STEPS] * 2
+
+
+def test_a_busy_moment_is_forgotten(clock, run):
+    watch = Stopwatch(5, clock)
+    run.seconds = 1.0
+    watch.measure("fast", run, 10)
+    run.seconds = 0.1
+    assert watch.start().plan(30, "fast", run, 1, 0) == 30
+
+
+def test_a_run_that_is_broken_off_tells_how_slow_its_steps_were(clock, run):
+    watch = Stopwatch(5, clock)
+    watch.measure("fast", run, 10)
+    run.seconds = 1.0
+    deadline = watch.start()
+    with pytest.raises(DeadlineError):
+        watch.measure("fast", run, 30, lambda done, total: deadline.check())
+    assert watch.per_step("fast") == 1.0

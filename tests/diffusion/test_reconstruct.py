@@ -237,6 +237,8 @@ def test_a_sampler_that_slows_down_is_stopped_in_time(measure):
     assert result.method == "sense"
     assert "are over" in result.fallback
     assert clock.now - started <= 13
+    reconstructor.prior.seconds = 0.5
+    assert reconstructor.reconstruct(scan.kspace).method == "fast"
 
 
 @pytest.mark.parametrize("method", ["sense", "fft"])
