@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gadget.cli.console import complain, say
-from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
+from gadget.cli.console import say
+from gadget.cli.service import (
+    ended_at_once,
+    log_as_a_server,
+    obey_signals,
+    serve_to_the_end,
+    warn_if_open,
+)
 from gadget.cli.settings import parse_settings
 from gadget.diffusion import DEFAULT_MODEL
-from gadget.errors import StreamError
 
 if TYPE_CHECKING:
-    from gadget.stream.resident.resident_server import ResidentServer
+    pass
 
 DEFAULT_BIND = "127.0.0.1:18000"
 
@@ -79,12 +83,14 @@ def node(
     from gadget.stream.resident.engine import Engine
     from gadget.stream.resident.resident_server import ResidentServer
 
-    engine = Engine(model, device)
-    server = ResidentServer(listener, engine, served, depth=queue, defaults=defaults)
-    server.warm_up()
+    with ended_at_once():
+        engine = Engine(model, device)
+        server = ResidentServer(listener, engine, served, depth=queue, defaults=defaults)
+        server.warm_up()
     obey_signals(server.stop)
     log.info("%s Ready at %s.", server.status().identity, address)
-    _serve(server)
+    serve_to_the_end(server.serve)
+    log.info("All scans are finished.")
 
 
 @app.command()
@@ -107,13 +113,3 @@ def status(
     told = ask(parse_address(address or context.obj))
     say(told.identity)
     say(told.work)
-
-
-def _serve(server: ResidentServer) -> None:
-    try:
-        server.serve()
-    except StreamError as error:
-        complain(str(error))
-        logging.shutdown()
-        os._exit(1)  # threads that compute would hold the interpreter up, or crash it
-    log.info("All scans are finished.")

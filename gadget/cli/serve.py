@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import Annotated
 
 import typer
 
-from gadget.cli.service import log_as_a_server, obey_signals, warn_if_open
+from gadget.cli.service import log_as_a_server, obey_signals, serve_to_the_end, warn_if_open
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +44,8 @@ def serve(
     listener = listen(Address(bind, port))
     address = Address(*listener.getsockname()[:2])
     warn_if_open(address)
-    with ScanServer(listener, pipeline, clients) as server:
-        obey_signals(lambda: threading.Thread(target=server.shutdown).start())
-        log.info("Ready at %s.", address)
-        server.serve()
-        log.info("No more clients are accepted; those that are connected are served.")
+    server = ScanServer(listener, pipeline, clients)
+    obey_signals(server.stop)
+    log.info("Ready at %s.", address)
+    serve_to_the_end(server.serve)
     log.info("All clients are served.")

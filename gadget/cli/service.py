@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
-from gadget.cli.console import console
+from gadget.cli.console import complain, console
+from gadget.errors import StreamError
 from gadget.stream.wire.address import Address
 
 KILLED = 128
@@ -32,6 +35,34 @@ def warn_if_open(address: Address) -> None:
             "passwords. Let a firewall choose who that is.",
             address,
         )
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """End the process at a signal without taking the interpreter apart.
+
+    Threads that compute would hold that up, or crash it.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(KILLED + signal.SIGINT)
+    except SystemExit as end:
+        _end(end.code if isinstance(end.code, int) else 1)
+
+
+def serve_to_the_end(serve: Callable[[], None]) -> None:
+    """Run a server; end with status 1 if it has to cut somebody off."""
+    try:
+        serve()
+    except StreamError as error:
+        complain(str(error))
+        _end(1)
+
+
+def _end(status: int) -> NoReturn:
+    logging.shutdown()
+    os._exit(status)
 
 
 def obey_signals(stop: Callable[[], object]) -> None:

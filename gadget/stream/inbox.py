@@ -6,16 +6,21 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from gadget.errors import StreamError
 from gadget.stream.wire.connection import Connection, PeerVanished
 from gadget.stream.wire.messages import Message, MessageId, text_of
 
 DEFAULT_LIMIT_BYTES = 2**29
+OVERHEAD_BYTES = 200
+"""What a waiting message takes beside its payload."""
 POLL_SECONDS = 0.2
 SILENCE_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
+
+Failure = TypeVar("Failure", bound=StreamError)
 
 
 class Inbox:
@@ -72,21 +77,20 @@ class Inbox:
         """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed or self._failure)
-            if isinstance(self._failure, PeerVanished):
-                raise self._failure
             if self._waiting:
                 message = self._waiting.popleft()
-                self._bytes -= len(message.payload)
+                self._bytes -= _cost(message)
                 self._changed.notify_all()
                 return message
-            if self._failure is not None:
-                raise self._failure
-            return None
+            failure = self._failure
+        if failure is not None:
+            raise _again(failure)
+        return None
 
     @property
     def vanished(self) -> PeerVanished | None:
         """What happened to the other end, if it is gone."""
-        return self._failure if isinstance(self._failure, PeerVanished) else None
+        return _again(self._failure) if isinstance(self._failure, PeerVanished) else None
 
     def drain(self, seconds: float) -> bool:
         """Throw away what comes until the other end closes the stream.
@@ -156,7 +160,7 @@ class Inbox:
                 self._put(message)
 
     def _put(self, message: Message) -> None:
-        size = len(message.payload)
+        size = _cost(message)
         with self._changed:
             while self._bytes and self._bytes + size > self._limit and not self._discarding:
                 self._changed.wait(POLL_SECONDS)
@@ -170,5 +174,18 @@ class Inbox:
 
     def _fail(self, error: StreamError) -> None:
         with self._changed:
-            self._failure = error
+            self._failure = _again(error)
+            if isinstance(error, PeerVanished):
+                # Nobody waits for what would be made of them.
+                self._waiting.clear()
+                self._bytes = 0
             self._changed.notify_all()
+
+
+def _cost(message: Message) -> int:
+    return len(message.payload) + OVERHEAD_BYTES
+
+
+def _again(failure: Failure) -> Failure:
+    """Return the like of a failure: one that was raised holds on to all that it went through."""
+    return type(failure)(*failure.args)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -59,6 +61,40 @@ def test_a_vanished_sender_is_noticed_while_nobody_takes(pair, acquisition, limi
     assert vanished.wait(3)
     with pytest.raises(PeerVanished):
         inbox.get()
+
+
+def test_what_a_vanished_sender_sent_does_not_stay_in_memory(pair, acquisition):
+    connection, theirs = pair
+    vanished = threading.Event()
+    inbox = Inbox(connection, on_vanished=vanished.set)
+    theirs.sendall(encode_bytes(acquisition()) * 5)
+    theirs.close()
+    assert vanished.wait(3)
+    with pytest.raises(PeerVanished) as caught:
+        inbox.get()
+    del caught
+    assert not inbox._waiting
+    gone = weakref.ref(inbox)
+    gc.disable()
+    try:
+        del inbox
+        deadline = time.monotonic() + 3
+        while gone() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)  # the reader's thread is still ending
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_many_empty_messages_are_bounded_too(pair):
+    connection, theirs = pair
+    inbox = Inbox(connection, limit_bytes=20_000)
+    empty = struct.pack("<HQ", 1023, 0)
+    thread = threading.Thread(target=lambda: theirs.sendall(empty * 10**6 + CLOSE), daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    assert len(inbox._waiting) <= 100
+    inbox.drain(20)
 
 
 def test_a_sender_that_leaves_after_close_is_noticed(pair):

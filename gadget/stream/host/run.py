@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import ismrmrd
 
@@ -48,6 +48,16 @@ class Abandoned(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
 
 class _Ended:
     """The stream of one node has ended."""
+
+
+class _Failure(NamedTuple):
+    """Why images may be missing."""
+
+    node: int
+    """Number of the node, -1 for what is before the first."""
+    error: Exception
+    seen: bool = False
+    """Whether the host saw it, or else was told."""
 
 
 _Event: TypeAlias = ismrmrd.Image | Progress | _Ended | Abandoned
@@ -114,8 +124,7 @@ class _Host:
         self._stopped = threading.Event()
         self._nodes: list[_Node] = []
         self._connections: list[Connection] = []
-        self._told: list[Exception] = []
-        self._seen: list[StreamError] = []
+        self._failures: list[_Failure] = []
         self._dropped: set[MessageId] = set()
 
     def run(self, header: bytes, messages: Iterable[bytes]) -> None:
@@ -126,7 +135,7 @@ class _Host:
                 self._nodes.append(self._start(entry))
             for node, entry in zip(self._nodes, self._pipeline, strict=True):
                 self._connections.append(node.connect())
-                self._connections[-1].write_setup(entry.configuration, header)
+                self._set_up(node, entry, header)
             feeder.start()
             self._start_links()
             self._dispatch()
@@ -141,10 +150,19 @@ class _Host:
             return NodeProcess(entry, self._tell_progress)
         return RemoteNode(entry, self._patience_s)
 
+    def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
+        try:
+            self._connections[-1].write_setup(entry.configuration, header)
+        except PeerVanished as error:
+            node.wait(CRASH_SECONDS)
+            raise StreamError(
+                f"The node {node.name} {node.ending()} before its work began.{node.words()}"
+            ) from error
+
     def _start_links(self) -> None:
         targets = itertools.zip_longest(self._nodes, self._connections, self._connections[1:])
-        for arguments in targets:
-            _same_named_thread(self._link, *arguments).start()
+        for number, arguments in enumerate(targets):
+            _same_named_thread(self._link, number, *arguments).start()
 
     def _dispatch(self) -> None:
         """Hand on what comes until all streams have ended, or the last one after a failure."""
@@ -153,7 +171,7 @@ class _Host:
             event = self._events.get()
             if isinstance(event, _Ended):
                 open_streams -= 1
-                if event is _LAST and (self._told or self._seen):
+                if event is _LAST and self._failures:
                     break
             elif isinstance(event, Abandoned):
                 raise event
@@ -165,12 +183,13 @@ class _Host:
         self._raise_first()
 
     def _raise_first(self) -> None:
-        # What a node says itself is nearer to the cause than how its neighbours see it end.
-        errors = [*self._told, *self._seen]
-        for other in errors[1:]:
-            log.error("%s", other)
-        if errors:
-            raise errors[0]
+        # The nodes behind one that fails have too little to work on, and say so. What a node says
+        # itself is nearer to the cause than how it was seen to end.
+        failures = sorted(self._failures, key=lambda failure: (failure.node, failure.seen))
+        for failure in failures[1:]:
+            log.error("%s", failure.error)
+        if failures:
+            raise failures[0].error
 
     def _check_exit(self) -> None:
         """Raise if a node closed its stream as if all were well, and yet failed."""
@@ -195,15 +214,21 @@ class _Host:
             except Abandoned as error:
                 self._post(error)
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
-                self._told.append(error)
+                self._failures.append(_Failure(-1, error))
             target.write_close()
 
-    def _link(self, node: _Node, source: Connection, target: Connection | None) -> None:
+    def _link(
+        self, number: int, node: _Node, source: Connection, target: Connection | None
+    ) -> None:
         """Carry what one node sends to the next one, or to the caller."""
+
+        def fail(text: str, seen: bool = True) -> None:
+            self._failures.append(_Failure(number, StreamError(text), seen))
+
         try:
             while (message := source.read()).id is not MessageId.CLOSE:
                 if message.id is MessageId.ERROR:
-                    self._told.append(StreamError(text_of(message)))
+                    fail(text_of(message), seen=False)
                 elif target is None:
                     self._take(node, message)
                 else:
@@ -211,19 +236,13 @@ class _Host:
                         target.write_message(message)
         except PeerVanished:
             node.wait(CRASH_SECONDS)
-            self._seen.append(
-                StreamError(
-                    f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}"
-                )
-            )
+            fail(f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}")
         except ReconError as error:
-            self._seen.append(StreamError(f"The node {node.name} sent nonsense: {error}"))
+            fail(f"The node {node.name} sent nonsense: {error}")
         except Exception as error:  # raised again in the calling thread
             # Without a word, its images would be missing and all seem well.
             log.exception("What the node %s sent could not be taken.", node.name)
-            self._seen.append(
-                StreamError(f"What the node {node.name} sent could not be taken: {error!r}.")
-            )
+            fail(f"What the node {node.name} sent could not be taken: {error!r}.")
         finally:
             if target is None:
                 self._post(_LAST)

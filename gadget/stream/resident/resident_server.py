@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import selectors
 import socket
 import time
 from collections.abc import Mapping
@@ -17,14 +16,10 @@ from gadget.stream.resident.resident_runtime import ResidentRuntime
 from gadget.stream.resident.scans import Scans
 from gadget.stream.resident.status import Status
 from gadget.stream.resident.warm_up import warm_up
-from gadget.stream.wire.address import Address
+from gadget.stream.wire.acceptor import Acceptor
 from gadget.stream.wire.connection import STALL_SECONDS, Connection
 
 FINISH_SECONDS = 600.0
-SHORTAGE_SECONDS = 0.5
-"""Pause when a connection could not be accepted for want of file descriptors or threads."""
-WAKE_SECONDS = 1.0
-"""Longest wait for a connection: a signal that comes just before one is handled after it."""
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +56,7 @@ class ResidentServer:
         stall_s: float = STALL_SECONDS,
         finish_s: float = FINISH_SECONDS,
     ) -> None:
-        self._listener = listener
+        self._acceptor = Acceptor(listener)
         self._engine = engine
         self._node = node
         self._depth = depth
@@ -70,7 +65,6 @@ class ResidentServer:
         self._counts = Counts()
         self._scans = Scans(self._run, self.status, stall_s)
         self._started = time.monotonic()
-        self._bell, self._ear = socket.socketpair()
 
     def warm_up(self) -> None:
         """Reconstruct a small scan, so that the first real one is not slower than the others."""
@@ -85,14 +79,11 @@ class ResidentServer:
         StreamError
             That does not end in time.
         """
-        with self._listener, self._bell, self._ear, selectors.DefaultSelector() as selector:
-            self._listener.setblocking(False)
-            selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._ear, selectors.EVENT_READ)
-            while all(key.fileobj is not self._ear for key, _ in selector.select(WAKE_SECONDS)):
-                self._accept()
-            while self._accept():  # whoever was connected before the signal is served
-                pass
+        for sock, peer in self._acceptor:
+            try:
+                self._scans.open(sock, f"scan of {peer}")
+            except RuntimeError as error:  # no more threads
+                log.error("A connection could not be served (%s).", error)
         log.info(
             "No more connections are accepted; scans that are still open: %d.", self._scans.begun
         )
@@ -101,7 +92,7 @@ class ResidentServer:
 
     def stop(self) -> None:
         """Make `serve` end; a handler of signals may call it."""
-        self._bell.send(b"\0")
+        self._acceptor.stop()
 
     def status(self) -> Status:
         """Tell how the server is."""
@@ -118,19 +109,6 @@ class ResidentServer:
             fallbacks=self._counts.fallbacks,
             failures=self._counts.failures,
         )
-
-    def _accept(self) -> bool:
-        """Accept a connection that waits; return whether there was one."""
-        try:
-            sock, peer = self._listener.accept()
-            self._scans.open(sock, f"scan of {Address(*peer[:2])}")
-        except BlockingIOError:
-            return False
-        except (OSError, RuntimeError) as error:
-            log.error("A connection could not be accepted (%s).", error)
-            time.sleep(SHORTAGE_SECONDS)
-            return False
-        return True
 
     def _run(self, connection: Connection, setup: tuple[bytes, bytes]) -> None:
         runtime = ResidentRuntime(self._engine, self._depth, self._counts, self._defaults)

@@ -15,6 +15,8 @@ from gadget.stream.wire.messages import MessageId
 
 SETUP_SECONDS = 60.0
 """Longest wait for CONFIG and HEADER, which Gadgetron sends as soon as it is connected."""
+MOST_CONNECTIONS = 256
+"""Open at once; more are a mistake, or nobody's friends."""
 SETUP_GRACE_SECONDS = 2.0
 """The same once the server is to end."""
 
@@ -54,7 +56,14 @@ class Scans:
         return len(self._begun)
 
     def open(self, sock: socket.socket, name: str) -> None:
-        """Serve a connection in a thread of that name, which is what the log calls the scan."""
+        """Serve a connection in a thread of that name, which is what the log calls the scan.
+
+        One too many is closed at once.
+        """
+        if len(self._strangers | self._begun) >= MOST_CONNECTIONS:
+            log.error("%d connections are open: the %s is turned away.", MOST_CONNECTIONS, name)
+            sock.close()
+            return
         connection = Connection(sock, idle_s=SETUP_SECONDS, stall_s=self._stall_s)
         thread = threading.Thread(target=self._serve, args=(connection,), name=name, daemon=True)
         with self._changed:

@@ -29,6 +29,10 @@ from gadget.stream.node import find_node
 from gadget.stream.settings import make_settings
 
 MAX_CONFIG_CHARACTERS = 2**20
+MAX_NAME_CHARACTERS = 200
+BYTE_ORDER_MARK = "\ufeff"
+UNREADABLE = "\ufffd"
+"""What stands for bytes that are no UTF-8."""
 MAX_NODES = 16
 CONFIG_PARAMETERS = ("customconfig", "config")
 """Parameters by which OpenRecon names the pipeline; the first that is not empty counts."""
@@ -60,12 +64,17 @@ def choose_pipeline(
         The pipeline cannot be run here, or a parameter is wrong.
     """
     names = (parameters.get(name, "") for name in CONFIG_PARAMETERS)
-    config = next(filter(None, names), config)
+    config = next(filter(None, names), config).lstrip(BYTE_ORDER_MARK)
     nodes = _parse_foreign(config) if config.startswith("<") else _find(config, default)
     return _with_parameters(nodes, parameters)
 
 
 def _find(name: str, default: Sequence[PipelineNode]) -> Sequence[PipelineNode]:
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or UNREADABLE in name:
+        raise ConfigError(
+            "A configuration must be the name of a pipeline or its XML text in UTF-8, got "
+            f"{name[:MAX_NAME_CHARACTERS]!r}."
+        )
     path = installed_pipeline(name)
     if path is None:
         # FIRE scanners send names such as "default" or "openrecon".
@@ -87,7 +96,7 @@ def _parse_foreign(text: str) -> list[PipelineNode]:
             f"{MAX_CONFIG_CHARACTERS} that are allowed."
         )
     try:
-        nodes = parse_pipeline(text.encode(), "The pipeline that was sent")
+        nodes = parse_pipeline(text.encode(errors="replace"), "The pipeline that was sent")
     except RecursionError:
         raise ConfigError("The pipeline that was sent has too deeply nested elements.") from None
     if len(nodes) > MAX_NODES:

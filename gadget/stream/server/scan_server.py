@@ -7,27 +7,26 @@ runs the nodes in the embedded host.
 from __future__ import annotations
 
 import logging
-import select
 import socket
-import socketserver
 import threading
+import time
 from collections.abc import Sequence
-from typing import Any
 
+from gadget.errors import StreamError
 from gadget.stream.host.pipeline import PipelineNode
 from gadget.stream.server.scan import ScanService
+from gadget.stream.wire.acceptor import Acceptor
+from gadget.stream.wire.address import Address
 from gadget.stream.wire.connection import Connection
 
-POLL_SECONDS = 0.1
+FINISH_SECONDS = 600.0
+WAIT_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
 
-class ScanServer(socketserver.ThreadingTCPServer):
+class ScanServer:
     """Serves each client in a thread of its own, with nodes of its own.
-
-    `serve` accepts clients until `shutdown` is called from another thread; `server_close` then
-    waits until those that have been accepted are served.
 
     Parameters
     ----------
@@ -37,42 +36,78 @@ class ScanServer(socketserver.ThreadingTCPServer):
         Nodes for clients that name no pipeline of this server.
     clients
         Clients that are served at once; others wait for their turn.
+    finish_s
+        How long clients may go on after `stop` [s].
     """
 
     def __init__(
-        self, listener: socket.socket, pipeline: Sequence[PipelineNode], clients: int
+        self,
+        listener: socket.socket,
+        pipeline: Sequence[PipelineNode],
+        clients: int,
+        *,
+        finish_s: float = FINISH_SECONDS,
     ) -> None:
-        super().__init__(listener.getsockname(), socketserver.BaseRequestHandler, False)
-        self.socket.close()
-        self.socket = listener
+        self._acceptor = Acceptor(listener)
         self._pipeline = pipeline
-        self._places = threading.BoundedSemaphore(clients)
+        self._clients = clients
+        self._finish_s = finish_s
+        self._deadline = float("inf")
+        self._changed = threading.Condition()
+        self._served: set[Connection] = set()
 
     def serve(self) -> None:
-        """Accept clients until `shutdown`, those included that were connected by then."""
-        self.serve_forever(POLL_SECONDS)
-        while select.select([self.socket], [], [], 0)[0]:
-            self.handle_request()
+        """Accept clients until `stop` is called, and serve those that were connected by then.
 
-    def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a client once there is a place for it."""
-        self._places.acquire()
+        Raises
+        ------
+        StreamError
+            That does not end in time.
+        """
+        for sock, address in self._acceptor:
+            self._wait_for_fewer_than(self._clients)
+            self._open(sock, address)
+        log.info("No more clients are accepted; those that are connected are served.")
+        self._wait_for_fewer_than(1)
+
+    def stop(self) -> None:
+        """Make `serve` end; a handler of signals may call it."""
+        self._deadline = time.monotonic() + self._finish_s
+        self._acceptor.stop()
+
+    def _wait_for_fewer_than(self, clients: int) -> None:
+        """Wait until so few clients are served."""
+        with self._changed:
+            while not self._changed.wait_for(lambda: len(self._served) < clients, WAIT_SECONDS):
+                if time.monotonic() > self._deadline:
+                    raise StreamError(
+                        f"Clients that did not end within {self._finish_s:g} s and are cut off: "
+                        f"{len(self._served)}."
+                    )
+
+    def _open(self, sock: socket.socket, address: Address) -> None:
+        connection = Connection(sock)
+        thread = threading.Thread(
+            target=self._serve, args=(connection,), name=str(address), daemon=True
+        )
+        with self._changed:
+            self._served.add(connection)
         try:
-            return super().get_request()
-        except BaseException:
-            self._places.release()
-            raise
+            thread.start()
+        except RuntimeError as error:  # no more threads
+            log.error("A client could not be served (%s).", error)
+            self._forget(connection)
 
-    def finish_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Serve a client."""
-        threading.current_thread().name = f"{client_address[0]}:{client_address[1]}"
-        ScanService(Connection(request), self._pipeline).run()
+    def _serve(self, connection: Connection) -> None:
+        try:
+            ScanService(connection, self._pipeline).run()
+        except Exception:  # a client must not end the server
+            log.exception("A client could not be served.")
+        finally:
+            self._forget(connection)
 
-    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
-        """Give the place of a client to the next."""
-        super().shutdown_request(request)
-        self._places.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Log what must not end the server."""
-        log.exception("A client could not be served.")
+    def _forget(self, connection: Connection) -> None:
+        connection.close()
+        with self._changed:
+            self._served.discard(connection)
+            self._changed.notify_all()

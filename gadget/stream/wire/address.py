@@ -93,8 +93,8 @@ def connect(address: Address, patience_s: float) -> socket.socket:
     while True:
         try:
             return socket.create_connection((address.host, address.port), ATTEMPT_SECONDS)
-        except socket.gaierror as error:
-            raise StreamError(f"The host of {address} is not known ({error.strerror}).") from error
+        except (socket.gaierror, UnicodeError) as error:
+            raise StreamError(f"The host of {address} is not known ({_why(error)}).") from error
         except OSError as error:
             if time.monotonic() + RETRY_SECONDS > deadline:
                 raise StreamError(
@@ -107,7 +107,12 @@ def _family(address: Address) -> socket.AddressFamily:
     """Return IPv4 for a name that stands for both: Gadgetron connects to the first it finds."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise ConfigError(f"The host of {address} is not known ({error.strerror}).") from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigError(f"The host of {address} is not known ({_why(error)}).") from error
     families = [entry[0] for entry in found]
     return socket.AF_INET if socket.AF_INET in families else families[0]
+
+
+def _why(error: socket.gaierror | UnicodeError) -> str:
+    # Names with empty or overlong labels fail before anybody is asked for them.
+    return str(error.strerror) if isinstance(error, OSError) else "it is no name of a host"

@@ -31,7 +31,11 @@ from gadget.stream.wire.messages import (
     MessageId,
 )
 
-FIRST_CHUNK_BYTES = 64 * 2**20
+FIRST_CHUNK_BYTES = 2**20
+"""Taken for a body before any of it has come."""
+GROWTH = 8
+"""Most that is taken, in units of what has come: more would be for whoever announces a lot and
+sends nothing, less is copied too often."""
 FILENAME_BYTES = 1024
 COMPLEX_BYTES = 8
 FLOAT_BYTES = 4
@@ -82,7 +86,7 @@ class _Body:
         arrived = self._size
         # Never far beyond what has arrived. Growing copies: with an eighth to spare, what follows
         # the one large array of most messages fits in as well.
-        expected = min(end, max(2 * arrived, FIRST_CHUNK_BYTES))
+        expected = min(end, max(GROWTH * arrived, FIRST_CHUNK_BYTES))
         grown = bytearray(expected + expected // 8)
         grown[:arrived] = memoryview(self._data)[:arrived]
         self._data = grown

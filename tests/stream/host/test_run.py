@@ -122,6 +122,11 @@ def test_a_killed_node_is_an_error_and_its_images_are_kept(run, targets, readout
     assert "memory is short" in str(caught.value)
 
 
+def test_the_first_node_that_fails_is_told_and_not_those_that_it_starves(run, targets, readouts):
+    with pytest.raises(StreamError, match="killed_at_third was killed"):
+        run(targets("killed_at_third", "wants_five"), readouts)
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [

@@ -372,8 +372,8 @@ def test_half_a_message_and_then_silence_is_an_error_in_time(start, prior, slice
     prior.let_through()
     scan = served.scan()
     scan.send(slices[0], slices[1][:1000])
-    image, error, end = scan.next(), scan.next(), scan.next()
-    assert image.slice == 0
+    whole, begun, error, end = (scan.next() for _ in range(4))
+    assert (whole.slice, begun.slice) == (0, 1)
     assert "Nothing arrived for 0.3 s" in error
     assert end is None
 
@@ -524,6 +524,21 @@ def test_forty_scans_in_a_row_leave_nothing_behind(start, prior, slices):
     wait_until(lambda: threading.active_count() <= threads)
     gc.collect()
     wait_until(lambda: open_files() <= files)  # the server may still be closing the last one
+
+
+def test_a_connection_too_many_is_turned_away(start, prior, slices, monkeypatch):
+    monkeypatch.setattr(gadget.stream.resident.scans, "MOST_CONNECTIONS", 2)
+    served = start()
+    prior.let_through()
+    place = (served.address.host, served.address.port)
+    scan, idle = served.scan(), socket.create_connection(place)
+    wait_until(lambda: len(served.server._scans._strangers) == 1)
+    with socket.create_connection(place) as third:
+        third.settimeout(20)
+        assert third.recv(1) == b""
+    idle.close()
+    scan.send(slices[0])
+    assert [image.slice for image in scan.finish()] == [0]
 
 
 def test_a_server_short_of_files_recovers(start, prior, slices, caplog):

@@ -43,6 +43,22 @@ def test_other_names_get_the_servers_own_pipeline_and_a_line_in_the_log(name, ca
     assert f"The pipeline '{name}' is none of this server" in caplog.text
 
 
+def test_a_byte_order_mark_is_no_part_of_a_pipeline():
+    nodes = choose_pipeline("\ufeff" + text(external("gadget.nodes.gather", "gather")), {}, OWN)
+    assert [node.target for node in nodes] == ["gather"]
+
+
+@pytest.mark.parametrize("sent", ["\ufffd\ufffd<", "a\x01b", "x" * 201])
+def test_what_is_neither_a_name_nor_a_pipeline_is_told(sent):
+    with pytest.raises(ConfigError, match="the name of a pipeline or its XML text in UTF-8"):
+        choose_pipeline(sent, {}, OWN)
+
+
+def test_half_a_surrogate_is_no_error_of_ours():
+    with pytest.raises(ConfigError, match="not well-formed"):
+        choose_pipeline("", {"config": "<\ud800"}, OWN)
+
+
 def test_a_name_is_no_path(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", "gadget")
     file = tmp_path / "evil.xml"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gadget.errors import StreamError
 from gadget.stream.server.scan_server import ScanServer
 from gadget.stream.wire.address import Address, listen
 from gadget.stream.wire.codec import decode, encode_bytes
@@ -58,16 +59,25 @@ def serve(targets, header, caplog):
     caplog.set_level("INFO", "gadget")
 
     @contextmanager
-    def start(*names: str, clients: int = 4, **properties: object):
+    def start(*names: str, clients: int = 4, finish_s: float = 20.0, **properties: object):
         handlers = list(logging.getLogger("gadget").handlers)
         pipeline = targets(*names, **properties)
         listener = listen(Address("127.0.0.1", 0))
-        with ExitStack() as connected, ScanServer(listener, pipeline, clients) as server:
-            thread = threading.Thread(target=server.serve)
+        address = listener.getsockname()
+
+        def serve() -> None:
+            try:
+                server.serve()
+            except StreamError as error:
+                logging.getLogger("gadget").error("%s", error)
+
+        server = ScanServer(listener, pipeline, clients, finish_s=finish_s)
+        with ExitStack() as connected:
+            thread = threading.Thread(target=serve)
             thread.start()
 
             def connect() -> Client:
-                client = Client(server.server_address, header)
+                client = Client(address, header)
                 connected.callback(client.connection.close)
                 return client
 
@@ -77,9 +87,12 @@ def serve(targets, header, caplog):
                 connected.close()  # or the server would wait for them
                 raise
             finally:
-                server.shutdown()
+                server.stop()
                 thread.join()
-        assert logging.getLogger("gadget").handlers == handlers
+        deadline = time.monotonic() + 10  # a client that was cut off has left only now
+        while logging.getLogger("gadget").handlers != handlers:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     return start
 
@@ -219,3 +232,12 @@ def test_the_server_ends_when_the_scans_are_finished(serve, readouts):
         client.receive(images=1)
         rest = pool.submit(go_on, client)
     assert rest.result() == [1]
+
+
+def test_the_end_does_not_wait_for_ever_for_a_client_that_is_silent(serve, readouts, caplog):
+    with serve("picture", clients=1, finish_s=0.5) as connect:
+        silent, waiting = connect(), connect()
+        silent.send(silent.start, readouts[0])
+        assert silent.receive(images=1)[0] == [0]
+        waiting.send(waiting.start)
+    assert "did not end within 0.5 s and are cut off: 1" in caplog.text

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+from gadget.errors import DataError
 from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
@@ -52,6 +53,17 @@ def fail_at_third(session: Session) -> None:
         if count == 2:
             raise ValueError("the third readout is cursed")
         session.send(_image(item))
+
+
+@node(TEST_SETTINGS)
+def wants_five(session: Session) -> None:
+    """Pass on what comes; fail if that is too little."""
+    count = 0
+    for item in session:
+        session.send(item)
+        count += 1
+    if count < 5:
+        raise DataError(f"Only {count} readouts came.")
 
 
 @node(TEST_SETTINGS)

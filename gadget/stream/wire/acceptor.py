@@ -1,0 +1,63 @@
+"""Connections that a server accepts, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+
+from gadget.stream.wire.address import Address
+
+SHORTAGE_SECONDS = 0.5
+"""Pause when a connection could not be accepted for want of file descriptors."""
+WAKE_SECONDS = 1.0
+"""Longest wait for a connection: a signal that comes just before one is handled after it."""
+
+log = logging.getLogger(__name__)
+
+
+class Acceptor:
+    """Iterating yields each connection and its address, those included that were made by `stop`.
+
+    Parameters
+    ----------
+    listener
+        Where connections come from; closed when the last one is accepted.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._bell, self._ear = socket.socketpair()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Accept no more; a handler of signals may call it."""
+        self.stopped = True
+        self._bell.send(b"\0")
+
+    def __iter__(self) -> Iterator[tuple[socket.socket, Address]]:
+        with self._listener, self._bell, self._ear, selectors.DefaultSelector() as selector:
+            self._listener.setblocking(False)
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._ear, selectors.EVENT_READ)
+            while all(key.fileobj is not self._ear for key, _ in selector.select(WAKE_SECONDS)):
+                yield from self._accepted()
+            # At once, and then no more: others go on knocking.
+            waiting: list[tuple[socket.socket, Address]] = []
+            while found := self._accepted():
+                waiting += found
+        yield from waiting
+
+    def _accepted(self) -> list[tuple[socket.socket, Address]]:
+        """Return a connection that waits, if there is one."""
+        try:
+            sock, peer = self._listener.accept()
+        except BlockingIOError:
+            return []
+        except OSError as error:
+            log.error("A connection could not be accepted (%s).", error)
+            time.sleep(SHORTAGE_SECONDS)
+            return []
+        return [(sock, Address(*peer[:2]))]
