@@ -80,10 +80,10 @@ def node(
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
     warn_if_open(address)
-    from gadget.stream.resident.engine import Engine
-    from gadget.stream.resident.resident_server import ResidentServer
-
     with ended_at_once():
+        from gadget.stream.resident.engine import Engine
+        from gadget.stream.resident.resident_server import ResidentServer
+
         engine = Engine(model, device)
         server = ResidentServer(listener, engine, served, depth=queue, defaults=defaults)
         server.warm_up()
