@@ -127,6 +127,7 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
+        kspace = kspace.without_damage()
         wanted = self.settings.method
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
@@ -156,7 +157,8 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
-        return self._by_method(self.settings.method, kspaces, progress, deadline)
+        whole = [kspace.without_damage() for kspace in kspaces]
+        return self._by_method(self.settings.method, whole, progress, deadline)
 
     def _by_method(
         self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline

@@ -16,7 +16,7 @@ SAMPLERS = ("fast", "paper")
 class SamplerSettings(BaseModel):
     """How an image is reconstructed from its k-space."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Method = Field(
         "fast",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,15 @@ class KSpace:
                 "k-space must be [coil, kz, ky, kx] with weights [kz, ky, kx], "
                 f"got {list(self.data.shape)} and {list(self.weight.shape)}."
             )
+
+    def without_damage(self) -> KSpace:
+        """Return it with those points not measured where a coil has a value that is no number."""
+        calibration = self.calibration.without_damage() if self.calibration is not None else None
+        finite = np.isfinite(self.data).all(axis=0)
+        if finite.all():
+            return replace(self, calibration=calibration)
+        data = np.where(finite, self.data, np.complex64(0))
+        return KSpace(data, self.weight * finite, calibration)
 
     @property
     def mask(self) -> NDArray[np.bool_]:

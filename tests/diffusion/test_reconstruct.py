@@ -247,6 +247,18 @@ def test_methods_have_no_deadline_where_nothing_quicker_is_left(measure, method)
     assert Reconstructor(settings).reconstruct(measure((24, 24)).kspace).method == method
 
 
+@METHODS
+def test_a_damaged_sample_counts_as_not_measured(measure, method):
+    scan = measure((24, 24), acceleration=1.5)
+    damaged = replace(scan.kspace, data=scan.kspace.data.copy())
+    damaged.data[0, 0, 12, 3] = np.nan
+    result = _reconstructor(method).reconstruct(damaged)
+    assert (result.method, result.fallback) == (method, None)
+    assert np.isfinite(result.image).all()
+    whole = np.abs(_reconstructor(method).reconstruct(scan.kspace).image)
+    assert np.linalg.norm(np.abs(result.image) - whole) < 0.3 * np.linalg.norm(whole)
+
+
 def test_air_is_not_taken_for_an_object_of_ever_less_brightness():
     """Planes of a volume beside the object hold noise, which the prior makes darker each time."""
     mask = np.zeros((1, 64, 48), np.float32)

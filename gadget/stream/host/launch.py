@@ -25,7 +25,8 @@ def ending(status: int) -> str:
     if status == -signal.SIGKILL:
         return "was killed (SIGKILL: the machine may be out of memory)"
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
+        names = {one.value: one.name for one in signal.Signals}
+        return f"was ended by {names.get(-status, f'signal {-status}')}"
     return f"ended with status {status}"
 
 
