@@ -13,7 +13,6 @@ ReconError
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable
 
@@ -54,6 +53,8 @@ def reason(error: Exception) -> str:
 
 def hint(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence about a name that is not known: what may be meant by it."""
+    import difflib  # nodes that start in a hurry do not need it
+
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(names) or 'none'}."

@@ -19,6 +19,7 @@ from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
 from gadget.errors import ConfigError, DeviceError, WeightsError, reason
+from gadget.files import replacing
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -177,16 +178,15 @@ def save_model(
     ConfigError
         The folder cannot be written.
     """
-    partial = folder / (WEIGHTS + ".partial")
     # Not with `save_file`, whose files nobody but their owner may read.
     content = save({k: v.to(precision).contiguous().cpu() for k, v in weights.items()})
     checked = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(folder / WEIGHTS)
-        partial.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
-        partial.replace(folder / CONFIG)
+        with replacing(folder / WEIGHTS) as weights_file:
+            weights_file.write_bytes(content)
+        with replacing(folder / CONFIG) as config_file:
+            config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error
 

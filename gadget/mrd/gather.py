@@ -262,7 +262,7 @@ class Gatherer:
     def _calibration_grid(
         self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader
     ) -> LineGrid:
-        """Return the grid of the reference lines; those of a new repetition replace the old."""
+        """Return the grid of the calibration lines; those of a new repetition replace the old."""
         grid = self._calibration.get(key)
         if grid is None or grid.coils != header.active_channels:
             for old in [other for other in self._calibration if other[:-1] == key[:-1]]:
@@ -290,7 +290,7 @@ class Gatherer:
         return ready
 
     def _find_calibration(self, key: Key, grid: LineGrid) -> KSpace | None:
-        """Return the reference lines that come closest to describing the coils of this image."""
+        """Return the calibration lines that come closest to describing the coils of this image."""
         candidates = [
             other
             for other, lines in self._calibration.items()
