@@ -53,7 +53,12 @@ def read_hdf5(path: Path) -> Iterator[Stack]:
     with h5py.File(path, "r") as file:
         for name in FASTMRI:
             if name in file:
-                yield list(magnitude(file[name][()]))
+                images = magnitude(file[name][()])
+                if images.ndim != 3:
+                    raise DataError(
+                        f"expected [slice, y, x] in '{name}', got shape {list(images.shape)}"
+                    )
+                yield list(images)
                 return
         series = _image_series(file)
         if not series:

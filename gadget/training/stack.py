@@ -62,8 +62,11 @@ def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
     Raises
     ------
     DataError
-        There is none.
+        There is none, or what is called a slice has other axes.
     """
+    for s in stack:
+        if s.ndim != 2:
+            raise DataError(f"expected slices [y, x], got one of shape {list(s.shape)}")
     # Interpolated volumes undershoot a little beside bright edges; more than that is no magnitude.
     finite = [
         np.maximum(s, 0)

@@ -13,7 +13,7 @@ import pytest
 from gadget.errors import DataError
 from gadget.mri.scale import image_scale
 from gadget.training.images import find_files, load_volumes
-from gadget.training.stack import slice_axis
+from gadget.training.stack import slice_axis, usable_slices
 
 
 @pytest.fixture
@@ -221,6 +221,16 @@ def _cut_hdf5(path, head):
     (path / "rubbish.h5").write_bytes(content[:1000])
 
 
+def _flat_fastmri(path, head):
+    with h5py.File(path / "rubbish.h5", "w") as file:
+        file["reconstruction_rss"] = head[0]
+
+
+def _deep_fastmri(path, head):
+    with h5py.File(path / "rubbish.h5", "w") as file:
+        file["reconstruction_esc"] = np.stack([np.stack([head[0]] * 70)] * 2)
+
+
 def _flat_ismrmrd(path, head):
     with h5py.File(path / "rubbish.h5", "w") as file:
         file["dataset/image_0/data"] = head
@@ -234,6 +244,8 @@ RUBBISH = [
     _pipe,
     _other_hdf5,
     _cut_hdf5,
+    _flat_fastmri,
+    _deep_fastmri,
     _flat_ismrmrd,
     _not_nifti,
     _cut_nifti,
@@ -324,6 +336,12 @@ def test_images_of_our_own_files_are_read(tmp_path, head):
     write_simulation(tmp_path / "raw.h5", SimulatedScan(matrix=64, coils=2, slices=2))
     (volume,) = _volumes(tmp_path)
     assert [one.shape for one in volume] == [(64, 64)] * 2
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_slices_have_two_axes_whatever_reads_them(axes):
+    with pytest.raises(DataError, match=r"expected slices \[y, x\], got one of shape \[70"):
+        list(usable_slices([np.ones((70, 80), np.float32), np.ones([70] * axes, np.float32)]))
 
 
 def test_numbers_beyond_half_precision_stay_finite(tmp_path, head):
