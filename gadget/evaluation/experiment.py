@@ -58,33 +58,23 @@ def run(
 ) -> Iterator[Result | Failure]:
     """Yield the results of one slice, pattern by pattern.
 
-    Of several images that a method offers the one with the highest PSNR counts. A mask that does
-    not fit the slice is a failure of all methods.
+    Of several images that a method offers the one with the highest PSNR counts. A pattern that
+    cannot be had of the slice is a failure of all methods.
 
     Raises
     ------
     ConfigError, DeviceError, WeightsError
-        A pattern asks for what cannot be, or a method cannot run here at all.
+        A method cannot run here at all.
     """
     for pattern in patterns:
         try:
             kspace = case.undersampled(pattern, seed)
-        except DataError as error:
+        except (ConfigError, DataError) as error:
             log.warning("No image of %s, %s: %s", case.title, pattern.label, error)
             yield from (Failure(case, pattern, method, str(error)) for method in methods)
             continue
         for method in methods:
-            try:
-                images = [
-                    _judged(case, pattern, method, kspace, estimate)
-                    for estimate in method.reconstruct(kspace)
-                ]
-                yield max(images, key=lambda result: result.scores.psnr)
-            except CANNOT_RUN:
-                raise
-            except Exception as error:  # noqa: BLE001 - methods fail as they like
-                _tell(method, f"{case.title}, {pattern.label}", error)
-                yield Failure(case, pattern, method, f"{type(error).__name__}: {error}")
+            yield _best(case, pattern, method, kspace)
 
 
 def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
@@ -104,9 +94,32 @@ def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
         return None
 
 
-def _tell(method: Method, where: str, error: Exception) -> None:
+def _best(case: Case, pattern: Pattern, method: Method, kspace: KSpace) -> Result | Failure:
+    """Return the best of the images that a method offers until it fails, if it does."""
+    where = f"{case.title}, {pattern.label}"
+    results: list[Result] = []
+    reason = "It offered no image."
+    try:
+        for estimate in method.reconstruct(kspace):
+            try:
+                results.append(_judged(case, pattern, method, kspace, estimate))
+            except DataError as error:
+                setting = f", setting {estimate.setting}" if estimate.setting else ""
+                reason = _tell(method, f"{where}{setting}", error)
+    except CANNOT_RUN:
+        raise
+    except Exception as error:  # noqa: BLE001 - methods fail as they like
+        reason = _tell(method, where, error)
+    if not results:
+        return Failure(case, pattern, method, reason)
+    return max(results, key=lambda result: result.scores.psnr)
+
+
+def _tell(method: Method, where: str, error: Exception) -> str:
+    """Log an error; return it for the record."""
     log.warning("No image by %s on %s: %s", method.label, where, error)
     log.debug("The traceback of that:", exc_info=error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _finite(method: Method, image: Magnitude) -> Magnitude:

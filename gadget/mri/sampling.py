@@ -42,7 +42,8 @@ def parse_pattern(text: str) -> Pattern:
     Raises
     ------
     ConfigError
-        There is no such kind, a number is impossible, or the file holds no mask.
+        There is no such kind, a number is impossible, the centre alone holds too many points, or
+        the file holds no mask.
     """
     if text.endswith(".npy"):
         return _from_file(Path(text))
@@ -58,6 +59,13 @@ def parse_pattern(text: str) -> Pattern:
             f"'{text}' is no sampling pattern; expected KIND:ACCELERATION[:CENTRE] as in "
             f"random1d:4:0.08, with KIND one of {', '.join(KINDS)}, an acceleration of at least 1 "
             "and a centre between 0 and 1; or an .npy file."
+        )
+    axes = COUNTED.get(kind)
+    # Decimals are rounded: 0.2 squared is a little more than 1/25.
+    if axes and centre**axes * acceleration > 1 + 1e-9:
+        raise ConfigError(
+            f"The centre of '{text}' alone holds more points than an acceleration of "
+            f"{acceleration:g} leaves; lower the acceleration or the centre."
         )
     middle = f"{100 * centre:g}% centre" if centre else "no centre"
     return Pattern(
@@ -114,3 +122,5 @@ KINDS = {
     "poisson2d": ("Poisson disk", poisson_points),
 }
 """Name of each kind, in words, and how it is drawn."""
+COUNTED = {"random1d": 1, "gaussian1d": 1, "gaussian2d": 2}
+"""Kinds whose points are exactly as many as the acceleration says, and axes of their centre."""

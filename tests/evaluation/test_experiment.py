@@ -39,6 +39,21 @@ def test_predicted_errors_are_judged(case, fixed):
     assert result.honesty.within_one_sigma == 1
 
 
+def test_a_setting_that_diverges_costs_no_other(case, fixed, caplog):
+    method = fixed("peer", lambda x: x * np.nan, lambda x: x, fail)
+    (result,) = run(case, PATTERNS[1:], [method], seed=0)
+    assert result.estimate.setting == "1"
+    assert "No image by peer on head, slice 0, 1D uniform, R = 1, no centre, setting 0" in (
+        caplog.text
+    )
+    assert "out of ideas" in caplog.text
+
+
+def test_a_method_that_offers_nothing_fails(case, fixed):
+    (failure,) = run(case, PATTERNS[1:], [fixed("mute")], seed=0)
+    assert failure.reason == "It offered no image."
+
+
 def fail(image):
     raise RuntimeError("out of ideas")
 
@@ -64,6 +79,15 @@ def test_a_mask_that_does_not_fit_stops_no_other_pattern(case, fixed, caplog, tm
     assert [isinstance(one, Failure) for one in found] == [True, True, False, False]
     assert "has shape [30, 40], the k-space 48 x 40 points" in found[0].reason
     assert caplog.text.count("they must be equal") == 1
+
+
+def test_a_pattern_that_cannot_be_had_stops_no_other(case, fixed, caplog):
+    # A centre of 20% is 10 of 48 rows, by rounding more than its share.
+    patterns = [parse_pattern("gaussian2d:25:0.2"), PATTERNS[1]]
+    bad, good = run(case, patterns, [fixed("one", lambda x: x)], seed=0)
+    assert "leaves 77 of 1920 points, fewer than the 80 of the centre" in bad.reason
+    assert isinstance(good, Result)
+    assert "No image of head, slice 0, 2D Gaussian, R = 25" in caplog.text
 
 
 def test_what_is_wrong_with_the_set_up_stops_at_once(case, fixed):

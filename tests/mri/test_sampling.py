@@ -36,6 +36,18 @@ def test_patterns_that_are_misspelt(text):
         parse_pattern(text)
 
 
+@pytest.mark.parametrize("text", ["random1d:8:0.2", "gaussian1d:4:0.26", "gaussian2d:8:0.4"])
+def test_a_centre_that_leaves_no_room_is_refused_at_once(text):
+    with pytest.raises(ConfigError, match=f"The centre of '{text}' alone holds more points than"):
+        parse_pattern(text)
+
+
+@pytest.mark.parametrize("text", ["uniform1d:8:0.2", "random1d:10:0.1", "gaussian2d:25:0.2"])
+def test_a_centre_that_is_all_or_comes_on_top(text):
+    mask = parse_pattern(text).draw((60, 60), np.random.default_rng(0))
+    assert mask[27:33, 27:33].all()
+
+
 def test_masks_from_files(tmp_path):
     points = np.random.default_rng(0).random((6, 8)) < 0.4
     np.save(tmp_path / "points.npy", points.astype(np.complex64) * 1j)

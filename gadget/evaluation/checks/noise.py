@@ -8,17 +8,21 @@ and spreads noise evenly.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.errors import ConfigError, DataError
 from gadget.evaluation.experiment import first_image
 from gadget.evaluation.methods.method import Method
 from gadget.mri.kspace import KSpace
 from gadget.mri.sampling import Pattern
 from gadget.mri.simulation import correlated_noise
+
+log = logging.getLogger(__name__)
 
 SPIKE, TONE = 3000.0, 300.0
 """Amplitude of a spike; amplitude of the pixel that a tone is in one line [noise]."""
@@ -64,13 +68,20 @@ def noise_results(
 ) -> Iterator[NoiseResult]:
     """Yield what each method makes of noise, spike and tone with each pattern.
 
-    Masks from files have the size that they have, others `size`.
+    Masks from files have the size that they have, others `size`. A pattern that cannot be had of
+    that size is left out, which the log says.
     """
     for pattern in patterns:
         shape = pattern.matrix or size
         rng = np.random.default_rng(seed)
         noise = correlated_noise(np.eye(coils, dtype=complex), shape[0] * shape[1], rng)
-        mask = pattern.draw(shape, np.random.default_rng(seed))
+        try:
+            mask = pattern.draw(shape, np.random.default_rng(seed))
+            if not mask.any():
+                raise DataError(f"It measures nothing of {shape[0]} x {shape[1]} points.")
+        except (ConfigError, DataError) as error:
+            log.warning("No noise with %s: %s", pattern.label, error)
+            continue
         for content, draw in CONTENTS.items():
             complete = noise.reshape(coils, *shape) + draw(coils, mask, np.random.default_rng(seed))
             data = (complete * mask).astype(np.complex64)

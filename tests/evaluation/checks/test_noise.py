@@ -78,3 +78,17 @@ def test_a_method_that_fails_is_left_out(fixed, caplog, error):
     found = list(noise_results(PATTERNS, methods, coils=4, size=(64, 64), seed=0))
     assert {one.record.method for one in found} == {"sound"}
     assert ("no network today" if error else "not finite") in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("gaussian2d:14:0.267", "leaves 73 of 1024 points, fewer than the 81 of"),
+        ("random1d:100", "It measures nothing of 32 x 32 points"),
+    ],
+)
+def test_a_pattern_that_cannot_be_had_is_left_out(fixed, caplog, text, reason):
+    patterns = [parse_pattern(text), PATTERNS[1]]
+    found = noise_results(patterns, [fixed("any", lambda x: x)], coils=4, size=(32, 32), seed=0)
+    assert {one.pattern.name for one in found} == {"uniform1d:1"}
+    assert reason in caplog.text
