@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +14,11 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 GAUSSIAN_WIDTH = 15 / 128
 """Standard deviation of the Gaussian patterns, in matrix sizes (code of Chung and Ye 2022)."""
+POISSON_EXACT, POISSON_NEAR = 0.1, 0.05
+"""How far the acceleration of a Poisson-disk pattern may be off: as is looked for, and the share of
+the acceleration that is taken where the search finds nothing so near."""
+SEARCH_STEPS = 40
+"""Halvings of the slope of a Poisson-disk pattern's density after which masks are the same."""
 
 
 def random_lines(
@@ -69,10 +75,12 @@ def poisson_points(
 ) -> Mask:
     """Draw a variable-density Poisson-disk pattern `[ky, kx]` without corners, with sigpy.
 
+    Small matrices have few accelerations to offer: the nearest one that is found counts.
+
     Raises
     ------
     ConfigError
-        sigpy is missing, or the acceleration cannot be reached.
+        sigpy is missing, or the acceleration cannot be reached within 5%.
     """
     try:
         from sigpy.mri import poisson
@@ -82,14 +90,46 @@ def poisson_points(
         ) from error
     calibration = tuple(round(n * centre_fraction) for n in shape)
     seed = int(rng.integers(2**31))
+
+    def search(tolerance: float | _Tolerance) -> Mask:
+        return np.asarray(poisson(shape, acceleration, calibration, bool, seed=seed, tol=tolerance))
+
+    tolerance = _Tolerance(POISSON_EXACT)
     try:
-        mask: Mask = poisson(shape, acceleration, calibration, dtype=bool, seed=seed)
+        return search(tolerance)
     except ValueError as error:
-        raise ConfigError(
-            f"There is no Poisson-disk pattern with an acceleration of {acceleration:g} and a "
-            f"centre of {centre_fraction:g} on {shape[0]} x {shape[1]} points: {error}."
-        ) from error
-    return mask
+        if tolerance.nearest > POISSON_NEAR * acceleration:
+            raise ConfigError(
+                f"There is no Poisson-disk pattern with an acceleration of {acceleration:g} and a "
+                f"centre of {centre_fraction:g} on {shape[0]} x {shape[1]} points: {error}."
+            ) from error
+    # The same search comes by the same masks, and now stops at the best of them.
+    return search(tolerance.nearest * (1 + 1e-9))
+
+
+class _Tolerance:
+    """How far from its acceleration a mask may be, for sigpy to compare with.
+
+    sigpy halves an interval until it has a mask that is near enough, and where there is none, often
+    without end. This tolerance counts the masks, ends the search, and knows the nearest.
+    """
+
+    __array_ufunc__ = None  # numpy's numbers leave the comparison to this class
+
+    def __init__(self, tolerance: float) -> None:
+        self.nearest = math.inf
+        self._tolerance = tolerance
+        self._masks = 0
+
+    def __gt__(self, distance: float) -> bool:
+        self.nearest = min(self.nearest, float(distance))
+        self._masks += 1
+        if self._masks > SEARCH_STEPS:
+            raise ValueError("no density of its points gives it")
+        return distance < self._tolerance
+
+    def __le__(self, distance: float) -> bool:
+        return distance >= self._tolerance
 
 
 def _drawn(
@@ -114,7 +154,8 @@ def _drawn(
     mask = centre.ravel().copy()
     free = np.flatnonzero(~mask)
     chance = None
-    if density is not None:
+    # Where nothing is left to draw there are no chances, either.
+    if density is not None and rest:
         chance = density.ravel()[free] / density.ravel()[free].sum()
     mask[rng.choice(free, rest, replace=False, p=chance)] = True
     return mask.reshape(centre.shape)

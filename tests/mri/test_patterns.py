@@ -96,7 +96,39 @@ def neighbours(mask):
     return (mask[1:] & mask[:-1]).sum() + (mask[:, 1:] & mask[:, :-1]).sum()
 
 
-def test_poisson_points_that_cannot_be():
+def test_poisson_points_are_those_of_sigpy():
+    poisson = pytest.importorskip("sigpy.mri").poisson
+    seed = int(np.random.default_rng(3).integers(2**31))
+    expected = poisson((48, 40), 5, (5, 4), dtype=bool, seed=seed)
+    mask = poisson_points((48, 40), 5, 0.1, np.random.default_rng(3))
+    np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "acceleration", "centre"),
+    [((64, 64), 30, 0), ((32, 32), 20, 0.05), ((128, 128), 60, 0.02)],
+)
+def test_poisson_points_of_the_nearest_acceleration(shape, acceleration, centre):
+    """sigpy looks for some of these without end."""
+    pytest.importorskip("sigpy")
+    for seed in range(6):
+        mask = poisson_points(shape, acceleration, centre, np.random.default_rng(seed))
+        assert mask.shape == shape
+        assert mask.size / mask.sum() == pytest.approx(acceleration, rel=0.05)
+        again = poisson_points(shape, acceleration, centre, np.random.default_rng(seed))
+        np.testing.assert_array_equal(mask, again)
+
+
+@pytest.mark.parametrize(
+    ("shape", "acceleration", "centre"),
+    [((32, 32), 30, 0.5), ((24, 24), 1.3, 0), ((8, 8), 1, 0), ((7, 9), 8, 0.06)],
+)
+def test_poisson_points_that_cannot_be(shape, acceleration, centre):
     pytest.importorskip("sigpy")
     with pytest.raises(ConfigError, match="There is no Poisson-disk pattern"):
-        poisson_points((32, 32), 30, 0.5, np.random.default_rng(0))
+        poisson_points(shape, acceleration, centre, np.random.default_rng(0))
+
+
+def test_a_density_that_leaves_no_point_out():
+    assert gaussian_lines(20, 1, 1, np.random.default_rng(0)).all()
+    assert gaussian_points((20, 24), 1, 1, np.random.default_rng(0)).all()
