@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +17,8 @@ from gadget.mri.kspace import KSpace
 from gadget.mri.sampling import Pattern
 from gadget.mri.scale import image_scale
 from gadget.mri.simulation import simulate_scan
+
+log = logging.getLogger(__name__)
 
 Magnitude = NDArray[np.float32]
 
@@ -93,8 +97,7 @@ def simulated_case(
     DataError
         The image is empty or not finite.
     """
-    if not np.isfinite(image).all() or not image.any():
-        raise DataError(f"Slice {number} of '{name}' is empty or holds values that are not finite.")
+    refuse_empty(name, number, image)
     rng = _random(receiver.seed, f"{name} {number}")
     scale = image_scale(np.abs(image))
     scan = simulate_scan(image / scale, receiver.coils, receiver.noise, rng)
@@ -107,6 +110,42 @@ def simulated_case(
         window=(slice(None), slice(None)),
         turns=turns,
     )
+
+
+def refuse_empty(name: str, number: int, image: NDArray[Any]) -> None:
+    """Check that a slice shows anything at all.
+
+    Raises
+    ------
+    DataError
+        The image is empty or not finite.
+    """
+    if not np.isfinite(image).all() or not image.any():
+        raise DataError(f"Slice {number} of '{name}' is empty or holds values that are not finite.")
+
+
+def usable(file: str, slices: Iterable[Callable[[], Case]]) -> Iterator[Case]:
+    """Yield the slices of a file that can be used; the others are named in the log at the end.
+
+    Raises
+    ------
+    DataError
+        There is none.
+    """
+    found = False
+    wrong: list[DataError] = []
+    for make in slices:
+        try:
+            case = make()
+        except DataError as error:
+            wrong.append(error)
+            continue
+        found = True
+        yield case
+    if not found:
+        raise wrong[0] if wrong else DataError(f"'{file}' holds no slice.")
+    for reason in wrong:
+        log.error("Left out of '%s': %s", file, reason)
 
 
 def middle(length: int, count: int) -> list[int]:

@@ -68,8 +68,8 @@ class Plan:
 def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
     """Do all that is planned; CSV files with a line for each result grow in `folder` on the way.
 
-    A file that cannot be used is named in the log and left out. After Ctrl-C or a signal that ends
-    the process, what is found by then is returned.
+    A file or a slice that cannot be used is named in the log and left out. After Ctrl-C or a signal
+    that ends the process, what is found by then is returned.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _cases(plan: Plan) -> Iterator[Case]:
                 # Folders of people often hold files of the same names.
                 yield case if alike[Path(file).name] == 1 else replace(case, name=file)
         except DataError as error:
-            reason = str(error)
+            reason = f"{file}: {error}"
             log.error("Left out: %s", reason)
     if not found:
         raise DataError(f"Not one input can be evaluated. {reason}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import ismrmrd
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.evaluation.cases import Case, middle
+from gadget.evaluation.cases import Case, middle, refuse_empty, usable
 from gadget.mrd import flags
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.gather import Gatherer
@@ -18,28 +19,22 @@ from gadget.mrd.header import parse_header
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.whiten import Prewhitener
 from gadget.mri.fourier import ifftc
-from gadget.mri.planes import split
+from gadget.mri.planes import Plane, split
 
 
 def raw_cases(path: Path, slices: int) -> Iterator[Case]:
     """Yield `slices` slices of raw data, spread over their middle half: of each its first image.
 
+    Those that cannot be used are named in the log, and left out.
+
     Raises
     ------
     ConfigError, DataError
-        The file cannot be read, or its scan is undersampled already.
+        The file cannot be read, or not one of these slices can be used: its scan is undersampled
+        already.
     """
     with RawFile(path) as file:
-        header = parse_header(file.header_xml)
-        limit = header.encodings[0].limits.get("slice")
-        last = limit.maximum if limit else max(one.idx.slice for one in file.acquisitions())
-        wanted = set(middle(last + 1, slices))
-        found: set[int] = set()
-        for buffer in buffers(file, lambda one: one.idx.slice in wanted):
-            number = int(buffer.reference.idx.slice)
-            if number not in found:
-                found.add(number)
-                yield from _cases(path, number, buffer, slices)
+        yield from usable(str(path), _slices(file, slices))
 
 
 def buffers(
@@ -58,29 +53,51 @@ def buffers(
     return Gatherer(header).gather(whitened())
 
 
-def _cases(path: Path, number: int, buffer: Buffer, slices: int) -> Iterator[Case]:
-    """Yield a 2D slice, or some partitions of a volume."""
-    planes = list(split(buffer.kspace.data, buffer.kspace.weight))
-    several = len(planes) > 1
-    for index in middle(len(planes), slices) if several else [0]:
-        plane = planes[index]
-        measured = plane.weight > 0
-        if not _complete(measured):
-            raise DataError(
-                f"'{path}' is undersampled: slice {number} misses lines between its first and its "
-                "last one. Only complete scans show what should have come out."
-            )
-        images = ifftc(plane.data)
-        window = _window(buffer, measured.shape)
-        truth = np.sqrt((np.abs(images[:, window[0], window[1]]) ** 2).sum(0))
-        yield Case(
-            name=path.name,
-            number=index if several else number,
-            kspace=plane.data,
-            measured=measured,
-            truth=truth.astype(np.float32),
-            window=window,
+def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:
+    """Yield what makes the cases: of 2D slices, or of some partitions of volumes."""
+    numbers = _numbers(file)
+    wanted = {numbers[index] for index in middle(len(numbers), slices)}
+    found: set[int] = set()
+    for buffer in buffers(file, lambda one: one.idx.slice in wanted):
+        number = int(buffer.reference.idx.slice)
+        if number in found:
+            continue
+        found.add(number)
+        planes = list(split(buffer.kspace.data, buffer.kspace.weight))
+        several = len(planes) > 1
+        for index in middle(len(planes), slices) if several else [0]:
+            shown = index if several else number
+            yield partial(_case, file.path, shown, buffer, planes[index])
+
+
+def _numbers(file: RawFile) -> list[int]:
+    """Return the numbers of the slices that were measured; headers may count more of them."""
+    found: set[int] = set()
+    for heads, *_ in file.readouts():
+        images = heads["flags"] & flags.NOT_IMAGE == 0
+        found.update(heads["idx"]["slice"][images].tolist())
+    return sorted(found)
+
+
+def _case(path: Path, number: int, buffer: Buffer, plane: Plane) -> Case:
+    measured = plane.weight > 0
+    if not _complete(measured):
+        raise DataError(
+            f"'{path}' is undersampled: slice {number} misses lines between its first and its "
+            "last one. Only complete scans show what should have come out."
         )
+    images = ifftc(plane.data)
+    window = _window(buffer, measured.shape)
+    truth = np.sqrt((np.abs(images[:, window[0], window[1]]) ** 2).sum(0))
+    refuse_empty(path.name, number, truth)
+    return Case(
+        name=path.name,
+        number=number,
+        kspace=plane.data,
+        measured=measured,
+        truth=truth.astype(np.float32),
+        window=window,
+    )
 
 
 def _complete(measured: NDArray[np.bool_]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError, reason
-from gadget.evaluation.cases import Case, Receiver, middle, simulated_case
+from gadget.evaluation.cases import Case, Receiver, middle, simulated_case, usable
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
 from gadget.training.readers import magnitude
@@ -56,6 +57,8 @@ def load_cases(
 ) -> Iterator[Case]:
     """Yield `slices` slices of an input, spread over its middle half.
 
+    Those that cannot be used are named in the log, and left out.
+
     Parameters
     ----------
     text
@@ -70,7 +73,7 @@ def load_cases(
     Raises
     ------
     DataError
-        The file cannot be read, is undersampled already, or holds no such images.
+        The file cannot be read, or not one of these slices can be used.
     """
     if text.startswith(PHANTOM):
         for number, image in phantom_slices(text.removeprefix(PHANTOM), slices, matrix):
@@ -82,8 +85,15 @@ def load_cases(
         return
     is_nifti = not path.name.endswith(".npy")
     volume = _read_nifti(path) if is_nifti else _read_numpy(path)
-    for number in middle(len(volume), slices):
-        yield simulated_case(path.name, number, volume[number], receiver, turns=int(is_nifti))
+    yield from usable(
+        text,
+        (
+            partial(
+                simulated_case, path.name, number, volume[number], receiver, turns=int(is_nifti)
+            )
+            for number in middle(len(volume), slices)
+        ),
+    )
 
 
 def _read_nifti(path: Path) -> NDArray[np.float32]:

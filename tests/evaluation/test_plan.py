@@ -46,7 +46,7 @@ def test_every_file_that_can_be_used(planned, inputs, tmp_path, caplog):
     assert [line["file"] for line in lines(tmp_path / "cases.csv")] == ["one.npy"] * 4 + [
         "two.npy"
     ] * 4
-    assert "Left out" in caplog.text
+    assert f"Left out: {inputs[1]}: " in caplog.text
     assert "broken.npy' is no readable NumPy file" in caplog.text
     assert findings.main.slices == 2
     assert not findings.lesions

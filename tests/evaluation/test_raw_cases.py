@@ -45,6 +45,55 @@ def test_undersampled_scans_have_no_truth(scan):
         list(raw_cases(scan(slices=1, acceleration=2), 1))
 
 
+@pytest.fixture
+def changed(scan, tmp_path):
+    """Writes a complete scan of three slices, with another header or other readouts."""
+
+    def write(header=lambda text: text, readout=lambda one: one):
+        source = ismrmrd.Dataset(str(scan(slices=3, acceleration=1)), "dataset", False)
+        path = tmp_path / "changed.h5"
+        target = ismrmrd.Dataset(str(path), "dataset", True)
+        target.write_xml_header(header(source.read_xml_header().decode()).encode())
+        for number in range(source.number_of_acquisitions()):
+            one = readout(source.read_acquisition(number))
+            if one is not None:
+                target.append_acquisition(one)
+        source.close()
+        target.close()
+        return path
+
+    return write
+
+
+def test_slices_that_only_the_header_knows_are_not_chosen(changed):
+    def more(text):
+        start = text.index("<slice>")
+        assert "<maximum>2<" in text[start:]
+        return text[:start] + text[start:].replace("<maximum>2<", "<maximum>39<", 1)
+
+    def without_the_middle(one):
+        return None if one.idx.slice == 1 else one
+
+    path = changed(more)
+    assert [case.number for case in raw_cases(path, 1)] == [1]
+    assert [case.number for case in raw_cases(path, 9)] == [0, 1, 2]
+    path.unlink()
+    assert [case.number for case in raw_cases(changed(more, without_the_middle), 9)] == [0, 2]
+
+
+def test_a_slice_without_signal_is_left_out(changed, caplog):
+    def dark(one):
+        if one.idx.slice == 1 and not one.isFlagSet(ismrmrd.ACQ_IS_NOISE_MEASUREMENT):
+            one.data[:] = 0
+        return one
+
+    path = changed(readout=dark)
+    assert [case.number for case in raw_cases(path, 3)] == [0, 2]
+    assert f"Left out of '{path}': Slice 1 of 'changed.h5' is empty" in caplog.text
+    with pytest.raises(DataError, match=r"Slice 1 of 'changed\.h5' is empty or holds values"):
+        list(raw_cases(path, 1))
+
+
 def test_borders_that_no_scan_measured_do_not_count_and_oversampling_is_cut_off(
     scan, tmp_path, monkeypatch
 ):

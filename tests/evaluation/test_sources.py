@@ -74,10 +74,22 @@ def test_numpy_images_magnitude_or_complex(tmp_path, phantom):
         np.testing.assert_allclose(normal(case.truth), normal(head), atol=0.02)
 
 
+def test_a_slice_that_is_empty_costs_no_other(tmp_path, phantom, caplog):
+    head = phantom((24, 20))
+    path = tmp_path / "gap.npy"
+    np.save(path, np.stack([head, 0 * head, np.nan * head, head]))
+    cases = list(load_cases(str(path), 4, RECEIVER))
+    assert [case.number for case in cases] == [0, 3]
+    for number in (1, 2):
+        assert f"Left out of '{path}': Slice {number} of 'gap.npy' is empty or holds" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("flat.npy", np.ones(5), r"must hold images \[slice, y, x\] or \[y, x\], got shape \[5\]"),
+        ("none.npy", np.ones((0, 64, 64)), r"none\.npy' holds no slice"),
+        ("dark.npy", np.zeros((3, 64, 64)), r"Slice 1 of 'dark\.npy' is empty"),
         ("broken.npy", b"no array", "is no readable NumPy file"),
         ("text.npy", np.array(["a", "b"]), "is no readable NumPy file"),
         ("broken.nii", b"no image", "is no readable NIfTI file"),
