@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gadget.evaluation.checks.lesions import LesionPair, LesionRecord
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
+from gadget.evaluation.methods.method import Method
 
 
 @dataclass
@@ -17,6 +19,8 @@ class Findings:
     """On the inputs."""
     anatomy: Collection | None = None
     """On an object unlike what the prior knows."""
+    checked: Sequence[Method] = ()
+    """Methods that are checked with lesions and with noise."""
     lesions: list[LesionRecord] = field(default_factory=list)
     lesion_pairs: list[LesionPair] = field(default_factory=list)
     """Of the first slice."""

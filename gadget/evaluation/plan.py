@@ -78,7 +78,7 @@ def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
     DataError
         Not one file can be used, or not one image was reconstructed.
     """
-    findings = Findings()
+    findings = Findings(checked=plan.checked)
 
     def count(now: str) -> None:
         findings.done += 1

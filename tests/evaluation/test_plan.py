@@ -86,6 +86,29 @@ def test_checks_on_inputs(planned, inputs, tmp_path, monkeypatch):
     assert [line["content"] for line in noise] == ["noise", "spike", "tone"] * 2
 
 
+def test_a_method_that_finds_no_lesions_in_the_first_file_has_its_lines(
+    planned, inputs, fixed, tmp_path
+):
+    pytest.importorskip("jinja2")
+    from gadget.evaluation.report.page import write_report
+
+    class Late(fixed):
+        def reconstruct(self, kspace):
+            for one in super().reconstruct(kspace):
+                yield replace(one, image=one.image * (np.nan if self.calls <= first else 1))
+
+    first = 2 * len(ACCELERATIONS)
+    late, mute = Late("late-one", lambda x: x), fixed("mute-one", lambda x: x * np.nan)
+    plan = planned([inputs[0], inputs[2]], ("lesions",))
+    plan = replace(plan, checked=[*plan.checked, late, mute])
+    findings = carry_out(plan, tmp_path, lambda now: None)
+    assert {pair.method.name for pair in findings.lesion_pairs} == {"plain"}
+    write_report(tmp_path / "report.html", findings, lead="", command="", facts=[])
+    page = (tmp_path / "report.html").read_text()
+    assert "<td>late one</td>" in page
+    assert "mute one" not in page
+
+
 def test_phantoms_have_the_size_of_a_mask(planned, inputs, tmp_path):
     mask = np.zeros((96, 90))
     mask[::2] = 1

@@ -118,7 +118,9 @@ def _lesions(findings: Findings) -> dict[str, Any] | None:
     rows = lesion_rows(findings.lesions)
     if not rows:
         return None
-    labels = {pair.method.name: pair.method.label for pair in findings.lesion_pairs}
+    # A method may have failed on the first slice, which the pairs are of.
+    found = {row.method for row in rows}
+    labels = {one.name: one.label for one in findings.checked if one.name in found}
     shown = [pair for pair in findings.lesion_pairs if pair.acceleration in PICTURED]
 
     def percent(spread: Spread) -> str:

@@ -153,7 +153,9 @@ def test_checks(write, case, collection, fixed):
         )
     ]
     noise = list(noise_results(PATTERNS, [method], 2, (32, 32), 0))
-    findings = Findings(anatomy=collection, lesions=lesions, lesion_pairs=pairs, noise=noise)
+    findings = Findings(
+        anatomy=collection, checked=[method], lesions=lesions, lesion_pairs=pairs, noise=noise
+    )
     page, _ = write(findings)
     assert {"anatomy", "lesions", "noise", "reproduce"} == set(page.identifiers)
     assert "fast 4 3 40% 75 ± 18 50 100" in page.text
