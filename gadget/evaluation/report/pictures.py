@@ -19,6 +19,8 @@ BRIGHT = 0.998
 """Share of the pixels that the grey scale covers."""
 ZOOM = 4
 """The zoom shows one part in so many of each edge."""
+LEAST = 8
+"""Edge of a zoomed part, at least; of smaller images all is shown [pixels]."""
 OUTLINE = 4
 """Width of the edge of the object, where detail does not count [pixels]."""
 FILLED = 0.97
@@ -52,7 +54,7 @@ def peak_of(truth: Pixels) -> float:
 
 def zoom(truth: Pixels) -> tuple[slice, slice]:
     """Return the part of an image that shows most detail within the object."""
-    size = max(8, min(truth.shape) // ZOOM)
+    size = min(max(LEAST, min(truth.shape) // ZOOM), *truth.shape)
     inside = foreground(truth)
     # The outline is the strongest edge, and the least interesting.
     within = binary_erosion(inside, iterations=OUTLINE)
@@ -60,7 +62,8 @@ def zoom(truth: Pixels) -> tuple[slice, slice]:
     detail, filled = (uniform_filter(one.astype(np.float64), size) for one in (edges, inside))
     wanted = np.where(filled >= min(FILLED, float(filled.max())), detail, -1.0)
     half = size // 2
-    places = wanted[half : truth.shape[0] - half, half : truth.shape[1] - half]
+    height, width = (n - size + 1 for n in truth.shape)
+    places = wanted[half : half + height, half : half + width]
     top, left = np.unravel_index(int(np.argmax(places)), places.shape)
     return slice(int(top), int(top) + size), slice(int(left), int(left) + size)
 

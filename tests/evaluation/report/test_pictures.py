@@ -50,6 +50,14 @@ def test_the_zoom_is_where_the_detail_is():
     assert columns.start <= 32 and columns.stop >= 40
 
 
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (7, 9), (3, 5), (1, 1)])
+def test_a_zoom_of_small_images(shape):
+    size = min(8, *shape)
+    for part, length in zip(zoom(np.ones(shape)), shape, strict=True):
+        assert part.start >= 0 and part.stop <= length
+        assert part.stop - part.start == size
+
+
 def test_a_zoom_of_anything():
     rows, columns = zoom(np.zeros((20, 24)))
     assert 0 <= rows.start < rows.stop <= 20
