@@ -43,14 +43,15 @@ def scores(reference: Volume, image: Volume) -> Scores:
 def psnr(reference: Volume, image: Volume) -> float:
     """Return the peak signal-to-noise ratio [dB] of magnitudes `[slice, y, x]`."""
     peak = float(reference.max())
-    return float(peak_signal_noise_ratio(reference, image, data_range=peak))  # type: ignore[no-untyped-call]
+    one, other = _wide(reference), _wide(image)
+    return float(peak_signal_noise_ratio(one, other, data_range=peak))  # type: ignore[no-untyped-call]
 
 
 def ssim(reference: Volume, image: Volume) -> float:
     """Return the structural similarity of magnitudes `[slice, y, x]`, the mean over slices."""
     peak = float(reference.max())
     values = [
-        structural_similarity(one, other, data_range=peak)  # type: ignore[no-untyped-call]
+        structural_similarity(_wide(one), _wide(other), data_range=peak)  # type: ignore[no-untyped-call]
         for one, other in zip(reference, image, strict=True)
     ]
     return float(np.mean(values))
@@ -58,7 +59,8 @@ def ssim(reference: Volume, image: Volume) -> float:
 
 def nmse(reference: Volume, image: Volume) -> float:
     """Return the squared error of magnitudes `[slice, y, x]`, relative to the reference's power."""
-    return float(np.sum((reference - image) ** 2) / np.sum(reference**2))
+    one, other = _wide(reference), _wide(image)
+    return float(np.sum((one - other) ** 2) / np.sum(one**2))
 
 
 def hfen(reference: Volume, image: Volume) -> float:
@@ -70,8 +72,7 @@ def hfen(reference: Volume, image: Volume) -> float:
     """
 
     def edges(one: Volume) -> Volume:
-        wide = one.astype(np.float64)
-        return np.asarray(gaussian_laplace(wide, EDGE_SIGMA, radius=EDGE_RADIUS))
+        return np.asarray(gaussian_laplace(_wide(one), EDGE_SIGMA, radius=EDGE_RADIUS))
 
     return float(np.linalg.norm(edges(image - reference)) / np.linalg.norm(edges(reference)))
 
@@ -80,3 +81,8 @@ def matched_scale(reference: Volume, image: Volume) -> float:
     """Return the factor that brings `image` closest to `reference` in the least-squares sense."""
     power = float(np.vdot(image, image))
     return float(np.vdot(image, reference)) / power if power > 0 else 1.0
+
+
+def _wide(image: Volume) -> NDArray[np.float64]:
+    """Return an image in double precision, which holds products of squares at any scale."""
+    return image.astype(np.float64)

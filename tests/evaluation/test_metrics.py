@@ -64,6 +64,15 @@ def test_hfen_is_about_edges():
     assert hfen(point, two) == pytest.approx(expected, rel=1e-2)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e-12, 1e10, 1e20])
+def test_the_scale_of_the_images_does_not_matter(reference, scale):
+    one = reference[0].astype(np.float32)
+    other = one + 0.1 * reference[1].astype(np.float32)
+    found, expected = scores(scale * one, scale * other), scores(one, other)
+    for name in ("psnr", "ssim", "nmse", "hfen"):
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-4), name
+
+
 def test_scores_are_those_of_one_slice(reference):
     one, other = reference[0], reference[0] + 0.05 * reference[1]
     found = scores(one, other)
