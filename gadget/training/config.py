@@ -21,7 +21,7 @@ else:
 class TrainingConfig(BaseModel):
     """Everything that decides the outcome of a training, but for the images themselves."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     """Name of the model; its folder is called so."""
@@ -30,7 +30,7 @@ class TrainingConfig(BaseModel):
     initial: str | None = None
     """Name or folder of a model of the same network to begin from: a prior for other images
     needs far fewer updates that way."""
-    seed: int = 0
+    seed: int = Field(0, ge=-(2**63), lt=2**64)
     """Seed of the first weights and of all that is drawn: images, patches, noise."""
     steps: int = Field(ge=1)
     """Updates of the weights."""

@@ -44,6 +44,19 @@ def test_a_recipe_is_read(recipe):
             'name = "a"\nsteps = 1\nprecision = "float16"',
             r"precision: Input should be 'float32' or",
         ),
+        ('name = "a"\nsteps = 1\nlearning_rate = inf', r"learning_rate: .*finite number"),
+        ('name = "a"\nsteps = 1\nlog_sigma_mean = nan', r"log_sigma_mean: .*finite number"),
+        ('name = "a"\nsteps = 1\nsigma_data = inf', r"sigma_data: .*finite number"),
+        ('name = "a"\nsteps = 1\nsigma_max = inf', r"sigma_max: .*finite number"),
+        (f'name = "a"\nsteps = 1\nseed = {10**23}', r"seed: .*less than 18446744073709551616"),
+        (
+            'name = "a"\nsteps = 1\n[network]\nwidths = [0, 8]',
+            r"network\.widths\.0: .*greater than or equal to 1 \(got 0\)",
+        ),
+        (
+            'name = "a"\nsteps = 1\n[network]\nwidths = [8, -4]',
+            r"network\.widths\.1: .*greater than or equal to 1 \(got -4\)",
+        ),
         ('name = "a"\nsteps = 1\npatch = 8', r"patch: .*greater than or equal to 16"),
         ('name = "a"\nsteps = 1\npatch = 100', r"patch must be a multiple of 16.*got 100"),
         (

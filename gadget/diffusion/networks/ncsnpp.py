@@ -8,7 +8,7 @@ residual blocks with FIR resampling, residual input pyramid, output divided by s
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ class NCSNppConfig(BaseModel):
     kind: Literal["ncsnpp"] = "ncsnpp"
     stem: int = Field(128, ge=4)
     """Channels of the first convolution; also decides the length of the noise embedding."""
-    widths: tuple[int, ...] = Field((128, 256, 256, 256), min_length=1)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((128, 256, 256, 256), min_length=1)
     """Channels at each resolution, finest first."""
     blocks: int = Field(4, ge=1)
     """Residual blocks at each resolution on the way down; one more on the way up."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ class UNetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["unet"] = "unet"
-    widths: tuple[int, ...] = Field((64, 128, 192, 256), min_length=1)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((64, 128, 192, 256), min_length=1)
     """Channels at each resolution, finest first."""
     blocks: int = Field(2, ge=1)
     """Residual blocks at each resolution, on the way down and on the way up."""
