@@ -82,8 +82,8 @@ def read_score_mri(path: Path) -> Published:
             "damaged. Take an earlier checkpoint."
         )
     steps = checkpoint.get("step")
-    steps = steps if isinstance(steps, int) else 0
-    return Published(network, weights, steps, *_noise_levels(model))
+    steps = steps if isinstance(steps, int) and steps >= 0 else 0
+    return Published(network, weights, steps, *_noise_levels(model, path))
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -101,12 +101,12 @@ def _load(path: Path) -> Mapping[str, Any]:
     return checkpoint if isinstance(checkpoint, Mapping) else {}
 
 
-def _numbered(model: Mapping[str, Any]) -> dict[str, Tensor]:
+def _numbered(model: Mapping[Any, Any]) -> dict[str, Tensor]:
     """Return the weights of the numbered modules, by number and name."""
     return {
         name.rpartition(MODULES)[2]: value
         for name, value in model.items()
-        if isinstance(value, Tensor) and MODULES in name
+        if isinstance(name, str) and isinstance(value, Tensor) and MODULES in name
     }
 
 
@@ -146,8 +146,17 @@ def _averages(ema: object, raw: dict[str, Tensor], path: Path) -> dict[str, Tens
     return averages
 
 
-def _noise_levels(model: Mapping[str, Any]) -> tuple[float, float]:
+def _noise_levels(model: Mapping[Any, Any], path: Path) -> tuple[float, float]:
     for name, value in model.items():
-        if isinstance(value, Tensor) and name.endswith("sigmas") and bool((value > 0).all()):
-            return float(value.min()), float(value.max())
+        if isinstance(value, Tensor) and str(name).endswith("sigmas"):
+            if value.numel() and bool((value.isfinite() & (value > 0)).all()):
+                return float(value.min()), float(value.max())
+            log.warning(
+                "The noise levels '%s' in %s are none; those of the published networks are taken, "
+                "%g to %g.",
+                name,
+                path,
+                SIGMA_MIN,
+                SIGMA_MAX,
+            )
     return SIGMA_MIN, SIGMA_MAX

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
 from torch import Tensor
 
-from gadget.diffusion.model_folder import misfits
+from gadget.diffusion.model_folder import misfits, problems
 from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
 
 FREQUENCIES = "0.W"
@@ -40,7 +41,7 @@ def architecture(weights: dict[str, Tensor]) -> NCSNppConfig:
         number = 4
         for level in range(levels):
             for _ in range(blocks):
-                width = len(weights[f"{number}.Conv_0.weight"])
+                width = _channels(weights, f"{number}.Conv_0.weight")
                 number += 1
                 if kinds.get(number) == "attention":
                     attention.add(level)
@@ -48,13 +49,15 @@ def architecture(weights: dict[str, Tensor]) -> NCSNppConfig:
             widths.append(width)
             number += 2
         return NCSNppConfig(
-            stem=len(weights["3.weight"]),
+            stem=_channels(weights, "3.weight"),
             widths=tuple(widths),
             blocks=blocks,
             attention=tuple(sorted(attention)),
         )
     except KeyError as error:
         raise ValueError(f"it has no weights {error}") from error
+    except ValidationError as error:
+        raise ValueError(problems(error)) from error
 
 
 def renamed(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tensor]:
@@ -71,17 +74,24 @@ def renamed(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tenso
     for number, (own, kind) in enumerate(_modules(network)):
         for theirs, ours in _NAMES[kind].items():
             value = left.pop(f"{number}.{theirs}", None)
-            if value is not None and kind == "attention" and theirs.endswith(".W"):
+            if value is None:
+                continue
+            if value.ndim == 2 and kind == "attention" and theirs.endswith(".W"):
                 # Their 1 x 1 layers are matrices [in, out], ours are convolutions.
                 value = value.T[:, :, None, None]
-            if value is not None:
-                found[f"{own}.{ours}"] = value
+            found[f"{own}.{ours}"] = value
     if left:
         raise ValueError(f"its weights {next(iter(left))} have no place")
     wrong = misfits(found, network.state_dict())
     if wrong:
         raise ValueError(wrong)
     return found
+
+
+def _channels(weights: dict[str, Tensor], name: str) -> int:
+    if not weights[name].ndim:
+        raise ValueError(f"its weights {name} are a single number")
+    return len(weights[name])
 
 
 def _kinds(weights: dict[str, Tensor]) -> dict[int, str]:

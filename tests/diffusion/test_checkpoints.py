@@ -196,6 +196,27 @@ def test_without_averages_the_raw_weights_are_taken(published, tmp_path, caplog)
     assert (found.steps, found.sigma_min, found.sigma_max) == (0, 0.01, 378)
 
 
+@pytest.mark.parametrize(
+    "sigmas", [torch.zeros(0), torch.tensor([1, torch.inf]), torch.tensor([0.0, 1])]
+)
+def test_noise_levels_that_are_none(published, caplog, sigmas):
+    _, path = published(change=lambda one: one["model"].update({"module.sigmas": sigmas}))
+    found = read_score_mri(path)
+    assert (found.sigma_min, found.sigma_max) == (0.01, 378)
+    assert "'module.sigmas' in" in caplog.text
+
+
+def test_what_does_not_matter_may_be_odd(published):
+    def change(checkpoint):
+        checkpoint["model"] = {7: torch.zeros(2), **checkpoint["model"]}
+        checkpoint["step"] = -5
+
+    network, path = published(change=change)
+    found = read_score_mri(path)
+    _assert_same(network, found.weights)
+    assert (found.steps, found.sigma_max) == (0, 50)
+
+
 def _no_frequencies(checkpoint):
     del checkpoint["model"]["module.all_modules.0.W"]
 
@@ -249,6 +270,14 @@ def _no_stem(checkpoint):
     del checkpoint["model"]["module.all_modules.3.weight"]
 
 
+def _with(name, value):
+    def change(checkpoint):
+        checkpoint.pop("ema")
+        checkpoint["model"][f"module.all_modules.{name}"] = value
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -260,6 +289,11 @@ def _no_stem(checkpoint):
         (_output_skip, "its weights 99.weight have no place"),
         (_uneven, r"\d+ residual blocks at 2 resolutions"),
         (_unconditional, r"shift.weight is missing, and \d+ more"),
+        (_with("3.weight", torch.tensor(1.0)), r"its weights 3\.weight are a single number"),
+        (_with("4.Conv_0.weight", torch.tensor(1.0)), r"4\.Conv_0\.weight are a single number"),
+        (_with("3.weight", torch.zeros(2, 1, 3, 3)), r"stem: .*equal to 4 \(got 2\)"),
+        (_with("4.Conv_0.weight", torch.zeros(0, 8, 3, 3)), r"widths\.0: .*equal to 1 \(got 0\)"),
+        (_with("8.NIN_0.W", torch.tensor(1.0)), r"query\.weight has the shape \[\]"),
         (_no_stem, "it has no weights '3.weight'"),
     ],
 )
