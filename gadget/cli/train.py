@@ -75,6 +75,12 @@ def train(
             f"The images to train on ('{data}') are those to validate on ('{validation}'); "
             "validate with images of other people."
         )
+    for folder in filter(None, (data, validation)):
+        if folder.resolve() == output.resolve():
+            raise ConfigError(
+                f"The output folder ('{output}') is that of the images ('{folder}'), and what is "
+                "in it is not read; choose another output folder."
+            )
     own = local_device(select_device(device))
     with joined_ranks(own) as ranks:
         if not ranks.leads:

@@ -112,6 +112,15 @@ def test_images_to_train_on_are_none_to_validate_on(run, recipe, data, folder):
     assert "validate with images of other people" in done.stderr
 
 
+@pytest.mark.parametrize("output", ["data", "held-out"])
+def test_images_are_not_looked_for_in_the_output_folder(run, recipe, data, tmp_path, output):
+    (tmp_path / "held-out").mkdir()
+    done = run("train", recipe(), "data", "-o", output, "--validation", "held-out")
+    assert done.returncode == 2
+    assert f"The output folder ('{output}') is that of the images" in done.stderr
+    assert [path.name for path in data.iterdir()] == ["disc.npy"]
+
+
 def test_checkpoints_that_are_damaged_are_told(run, recipe, data, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoint.pt").write_bytes(b"rubbish" * 100)
