@@ -90,7 +90,9 @@ def evaluate(
     noise: Annotated[
         float, typer.Option(min=1e-6, max=10, help="Simulated noise, relative to bright tissue.")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of patterns, noise and samples.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="Seed of patterns, noise and samples.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
 ) -> None:
     """Undersample complete scans, reconstruct them in several ways, and compare with the truth.

@@ -100,6 +100,13 @@ def test_nothing_to_evaluate(run):
     assert "There is nothing to evaluate; give an input, or --check all." in done.stderr
 
 
+def test_seeds_that_samplers_do_not_take(run):
+    done = run("evaluate", "phantom:head", "-o", "out", "--seed", 5_000_000_000)
+    assert done.returncode == 2
+    assert "--seed" in done.stderr
+    assert "no method" not in done.stderr
+
+
 def test_checks_by_name():
     assert evaluate._checks([]) == []
     assert evaluate._checks(["noise", "lesions", "noise"]) == ["lesions", "noise"]

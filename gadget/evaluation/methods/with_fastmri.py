@@ -7,9 +7,8 @@ End-to-end variational networks for accelerated MRI reconstruction, MICCAI 2020.
 from __future__ import annotations
 
 import importlib
-import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -129,9 +128,15 @@ def _read(path: str, prefix: str) -> dict[str, Tensor]:
         )
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch's readers raise whatever they like
         raise WeightsError(f"The weights '{path}' cannot be read: {reason(error)}.") from error
-    state = found.get("state_dict", found)
+    parts = found.get("state_dict", found) if isinstance(found, Mapping) else None
+    if not isinstance(parts, Mapping):
+        raise WeightsError(
+            f"The weights '{path}' are none: expected a state dict or a Lightning checkpoint with "
+            f"one, got {type(found).__name__}."
+        )
+    state = {str(name): value for name, value in parts.items() if isinstance(value, Tensor)}
     own = {name.removeprefix(prefix): value for name, value in state.items() if prefix in name}
     return own or state
 
@@ -147,7 +152,7 @@ def _fitting(path: str) -> Iterator[None]:
     """Say which file it is that does not fit."""
     try:
         yield
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(
             f"The weights '{path}' are not those of this network of the fastmri package: {error}"
         ) from error

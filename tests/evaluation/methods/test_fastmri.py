@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from gadget.errors import ConfigError, WeightsError
-from gadget.evaluation.methods.with_fastmri import UNet, VarNet
+from gadget.evaluation.methods import with_fastmri
+from gadget.evaluation.methods.with_fastmri import FIRST, UNet, VarNet
 from gadget.mri.sampling import parse_pattern
 
 
@@ -27,8 +30,24 @@ def test_weights_that_are_not_there():
 
 
 def test_a_file_that_holds_no_weights(tmp_path):
-    (tmp_path / "weights.pt").write_text("weights")
-    with pytest.raises(WeightsError, match="cannot be read"):
+    for content in ("weights", ""):
+        (tmp_path / "weights.pt").write_text(content)
+        with pytest.raises(WeightsError, match="cannot be read"):
+            UNet(str(tmp_path / "weights.pt"), "cpu")
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(3)], {"state_dict": 5}, 7])
+def test_a_file_that_holds_something_else(tmp_path, content):
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(WeightsError, match="are none: expected a state dict or a Lightning"):
+        UNet(str(tmp_path / "weights.pt"), "cpu")
+
+
+@pytest.mark.parametrize("content", [{3: torch.zeros(3), "a": 5}, {FIRST: torch.tensor(1.0)}])
+def test_weights_of_no_network(monkeypatch, tmp_path, content):
+    monkeypatch.setattr(with_fastmri, "_models", lambda: SimpleNamespace(Unet=None))
+    torch.save(content, tmp_path / "weights.pt")
+    with pytest.raises(WeightsError, match="are not those of this network"):
         UNet(str(tmp_path / "weights.pt"), "cpu")
 
 
