@@ -74,9 +74,9 @@ def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
     Raises
     ------
     ConfigError
-        A file cannot be written, or a pattern or a method cannot be used.
+        A file cannot be written, or a method cannot be used.
     DataError
-        Not one file can be used, or not one image was reconstructed.
+        Not one file can be used, not one image was reconstructed, or no check gave a result.
     """
     findings = Findings(checked=plan.checked)
 
@@ -105,6 +105,8 @@ def _find(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
         _check_lesions(plan, findings, folder / "lesions.csv", step)
     if "noise" in plan.checks:
         _check_noise(plan, findings, folder / "noise.csv", step)
+    if findings.empty:
+        raise DataError("Not one check came to a result; the log says why.")
 
 
 def _compare(
@@ -150,7 +152,7 @@ def _cases(plan: Plan) -> Iterator[Case]:
                 # Folders of people often hold files of the same names.
                 yield case if alike[Path(file).name] == 1 else replace(case, name=file)
         except DataError as error:
-            reason = f"{file}: {error}"
+            reason = str(error) if file in str(error) else f"{file}: {error}"
             log.error("Left out: %s", reason)
     if not found:
         raise DataError(f"Not one input can be evaluated. {reason}")
