@@ -19,6 +19,7 @@ from rich.progress import Progress as Bars
 from gadget.cli.console import complain, console, results, say
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError
+from gadget.files import make_folder
 
 if TYPE_CHECKING:
     from gadget.evaluation.plan import Check
@@ -135,7 +136,7 @@ def evaluate(
         checks=_checks(check or []),
         checked=methods if method else choice.methods(CHECKED),
     )
-    _make(output)
+    make_folder(output)
     started = time.monotonic()
     with _following(plan.steps) as step:
         findings = carry_out(plan, output, step)
@@ -169,13 +170,6 @@ def _checks(wanted: Sequence[str]) -> list[Check]:
     if unknown:
         raise ConfigError(f"'{unknown[0]}' is no check; expected {', '.join(CHECKS)} or all.")
     return [check for check in CHECKS if check in wanted or "all" in wanted]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from rich.progress import Progress as Bars
 
 from gadget.cli.console import console, say
 from gadget.errors import ConfigError
+from gadget.files import make_folder
 
 if TYPE_CHECKING:
     from gadget.training.images import Volume
@@ -103,10 +104,7 @@ def _images(
     """Return the images to train on and those to validate on; the first process packs them."""
     from gadget.training.pack import packed_volumes
 
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"The folder '{output}' cannot be made: {error.strerror}.") from error
+    make_folder(output)
     if not ranks.leads:
         ranks.wait()
     without = [output] if validation is None else [output, validation]
