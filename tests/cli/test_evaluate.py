@@ -115,11 +115,6 @@ def test_checks_by_name():
         evaluate._checks(["noise", "teeth"])
 
 
-def test_a_folder_that_cannot_be_made(image):
-    with pytest.raises(ConfigError, match=r"head\.npy' cannot be made"):
-        evaluate._make(image)
-
-
 def test_progress_in_lines(caplog, monkeypatch):
     monkeypatch.setattr(evaluate, "LINE_SECONDS", 0.0)
     with caplog.at_level("INFO"), evaluate._following(3) as step:
