@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
-from gadget.mrd.grid import LineGrid, grid_width, line_position, readout_center
+from gadget.mrd.grid import LineGrid
 from gadget.mrd.header import Encoding, Header
+from gadget.mrd.placement import grid_width, line_position, readout_center
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
     ReconBit,

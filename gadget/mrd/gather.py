@@ -14,10 +14,11 @@ from gadget.errors import DataError, ReconError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, header_of, key_of
 from gadget.mrd.buffer import Buffer, make_buffer
-from gadget.mrd.grid import LineGrid, grid_width, line_position, readout_extent
+from gadget.mrd.calibration_lines import CalibrationLines
+from gadget.mrd.grid import LineGrid, add_readout
 from gadget.mrd.header import Encoding, Header
+from gadget.mrd.placement import line_position
 from gadget.mrd.recon_data import AcquisitionBucket
-from gadget.mri.kspace import KSpace
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,12 @@ class Gatherer:
         self._name_unreadable = name_unreadable
         self._open: dict[Key, _Entry] = {}
         self._ready: list[Buffer] = []
-        self._calibration: dict[Key, LineGrid] = {}
+        self._calibration = CalibrationLines(warn)
         self._coils: dict[int, int] = {}
         self._refused: set[Key] = set()
-        self._strays: list[DataError] = []
+        self._stray: str | None = None
+        """Why the first readout was left out that does not belong."""
+        self._strays = 0
         self._overtaken: set[Key] = set()
         self._in_turns: set[int] = set()
         """Encodings whose repetitions take turns: none is complete when another begins."""
@@ -133,10 +136,10 @@ class Gatherer:
             Readouts were left out, or an image had none but unusable lines.
         """
         yield from self.rescue()
-        if self._strays:
-            others = len(self._strays) - 1
+        if self._stray is not None:
+            others = self._strays - 1
             more = f" {others} more readouts were left out." if others else ""
-            raise DataError(f"{self._strays[0]}{more}")
+            raise DataError(f"{self._stray}{more}")
         if self._refused:
             lost = "; ".join(key.name for key in sorted(self._refused))
             raise DataError(
@@ -200,9 +203,10 @@ class Gatherer:
         try:
             return self._place(acquisition, key)
         except DataError as error:
-            if not self._strays:
+            if self._stray is None:
+                self._stray = str(error)
                 self._warn(f"{error} It is left out.")
-            self._strays.append(error)
+            self._strays += 1
             return self._open.get(key)
 
     def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
@@ -236,7 +240,7 @@ class Gatherer:
                 self._refused.add(key)
             return self._open.get(key)
         if apart:
-            grid = self._calibration_grid(key, encoding, header)
+            grid = self._calibration.grid(key, encoding, header)
             add_readout(grid, position, samples, header)
             return None
         entry = self._entry(key, encoding, header)
@@ -256,19 +260,8 @@ class Gatherer:
     def _entry(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> _Entry:
         entry = self._open.get(key)
         if entry is None:
-            entry = self._open[key] = _Entry(_new_grid(encoding, header))
+            entry = self._open[key] = _Entry(LineGrid.of_readout(encoding, header))
         return entry
-
-    def _calibration_grid(
-        self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader
-    ) -> LineGrid:
-        """Return the grid of the calibration lines; those of a new repetition replace the old."""
-        grid = self._calibration.get(key)
-        if grid is None or grid.coils != header.active_channels:
-            for old in [other for other in self._calibration if other[:-1] == key[:-1]]:
-                del self._calibration[old]
-            grid = self._calibration[key] = _new_grid(encoding, header)
-        return grid
 
     def _complete(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -281,31 +274,13 @@ class Gatherer:
             if not entry.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
-            calibration = self._find_calibration(key, entry.grid)
+            calibration = self._calibration.likest(key, entry.grid)
             self._ready.append(make_buffer(entry.grid, calibration))
             self._completed.add(key)
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []
         return ready
-
-    def _find_calibration(self, key: Key, grid: LineGrid) -> KSpace | None:
-        """Return the calibration lines that come closest to describing the coils of this image."""
-        candidates = [
-            other
-            for other, lines in self._calibration.items()
-            if other.slice == key.slice
-            and lines.coils == grid.coils
-            and lines.encoding.encoded == grid.encoding.encoded
-        ]
-        if not candidates:
-            return None
-        best = max(candidates, key=key.likeness)
-        data, weight, _ = self._calibration[best].to_dense(keep=True)
-        if data.shape[-1] != min(grid.width, grid.encoding.recon_readout):
-            self._warn(f"The calibration lines of {key.name} have another readout; not used.")
-            return None
-        return KSpace(data, weight)
 
 
 def from_bucket(bucket: AcquisitionBucket, header: Header) -> Iterator[Buffer]:
@@ -322,23 +297,6 @@ def from_bucket(bucket: AcquisitionBucket, header: Header) -> Iterator[Buffer]:
     for acquisition in [*lines, *bucket.data]:
         gatherer.collect(acquisition)
     yield from gatherer.drain()
-
-
-def add_readout(
-    grid: LineGrid,
-    position: tuple[int, int],
-    samples: NDArray[np.complex64],
-    header: ismrmrd.AcquisitionHeader,
-) -> None:
-    """Add a readout as it was measured: without its discarded samples, forwards."""
-    count, before, after, center = readout_extent(header)
-    if header.flags & flags.REVERSE:
-        samples = samples[:, ::-1]
-    grid.add(position, samples[:, before : count - after], before - center, header)
-
-
-def _new_grid(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
-    return LineGrid(encoding, header.active_channels, grid_width(encoding, header))
 
 
 def _partitions_complete(entry: _Entry, bits: int) -> bool:

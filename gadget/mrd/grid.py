@@ -2,140 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import ismrmrd
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.header import Encoding, Limit
+from gadget.mrd.header import Encoding
+from gadget.mrd.oversampling import remove_oversampling
+from gadget.mrd.placement import grid_width, readout_extent
 from gadget.mrd.recon_data import HEADER_DTYPE
 
 BLOCK = 16
 """Lines that are stored and transformed together: few enough to stay in the cache."""
-EDGE = 2
-"""Samples of the cropped readout next to unmeasured ones that interpolation leaves unsure."""
-
-
-def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tuple[int, int] | None:
-    """Return where a line lies on the encoded grid, as (kz, ky).
-
-    Nothing is returned for a line that the encoding limits declare although the matrix does not
-    hold it: a spatial frequency above those of the image.
-
-    Raises
-    ------
-    DataError
-        The line lies outside the matrix.
-    """
-    _, ny, nz = encoding.encoded.matrix
-    limits = encoding.limits
-    idx = header.idx
-    ky = _along(limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ny)
-    kz = _along(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, nz)
-    if 0 <= ky < ny and 0 <= kz < nz:
-        return kz, ky
-    if _declared(limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ky, ny) and (
-        _declared(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, kz, nz)
-    ):
-        return None
-    raise DataError(
-        f"Readout {header.scan_counter} (kspace_encode_step_1 {idx.kspace_encode_step_1}, "
-        f"kspace_encode_step_2 {idx.kspace_encode_step_2}) would lie at ky {ky}, kz {kz}, outside "
-        f"the encoded matrix of {ny} x {nz}. Check encodingLimits and matrixSize in the header."
-    )
-
-
-def _along(limit: Limit | None, index: int, size: int) -> int:
-    # Converters write any centre for the partitions of a 2D scan; Gadgetron ignores it too.
-    if limit is None or size == 1:
-        return 0 if size == 1 and limit is not None and index == limit.center else index
-    return index - limit.center + size // 2
-
-
-def _declared(limit: Limit | None, index: int, position: int, size: int) -> bool:
-    if 0 <= position < size:
-        return True
-    return (
-        limit is not None
-        and limit.maximum - limit.minimum >= size
-        and limit.minimum <= index <= limit.maximum
-    )
-
-
-def readout_center(samples: int, center: int) -> int:
-    """Return the sample at the centre of k-space; headers that leave it 0 mean the middle."""
-    return center if center or samples == 1 else samples // 2
-
-
-def readout_width(encoding: Encoding, samples: int, center: int) -> int:
-    """Return the length of the grid that a readout belongs to.
-
-    It is the encoded matrix, or the part of it that is left when an earlier step (Gadgetron's
-    `RemoveROOversamplingGadget`) has removed the oversampling that the header still declares.
-
-    Raises
-    ------
-    DataError
-        The readout fits neither.
-    """
-    full, cropped = encoding.encoded.matrix[0], encoding.recon_readout
-    start = cropped // 2 - center
-    fills = start <= 1 or start + samples >= cropped - 1
-    if start >= 0 and start + samples <= cropped and fills:
-        return cropped
-    # A centre that is off by one costs one sample, not the scan.
-    start = full // 2 - center
-    if start >= -1 and start + samples <= full + 1:
-        return full
-    raise DataError(
-        f"A readout has {samples} samples with the centre of k-space at sample {center}, which "
-        f"does not fit the encoded matrix of {full}. Check matrixSize in the header and "
-        "center_sample of the readouts."
-    )
-
-
-class Extent(NamedTuple):
-    """Which samples of a readout count, as if it had been measured forwards."""
-
-    samples: int
-    before: int
-    """Samples to be discarded at the beginning."""
-    after: int
-    """Samples to be discarded at the end."""
-    center: int
-    """Sample at the centre of k-space."""
-
-
-def readout_extent(header: ismrmrd.AcquisitionHeader) -> Extent:
-    """Return which samples of a readout count."""
-    samples = header.number_of_samples
-    center = readout_center(samples, header.center_sample)
-    before, after = header.discard_pre, header.discard_post
-    if not header.flags & flags.REVERSE:
-        return Extent(samples, before, after, center)
-    center = center if center == samples // 2 else samples - 1 - center
-    return Extent(samples, after, before, center)
-
-
-def grid_width(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> int:
-    """Return the length of the grid that a readout belongs to, see `readout_width`.
-
-    More samples than the grid has fit if those are to be discarded that are too many.
-    """
-    samples, before, after, center = readout_extent(header)
-    try:
-        return readout_width(encoding, samples, center)
-    except DataError:
-        if not before + after:
-            raise
-    return readout_width(encoding, samples - before - after, center - before)
 
 
 class LineGrid:
@@ -153,13 +35,19 @@ class LineGrid:
         self._samples: list[NDArray[np.complex64]] = []
         self._weights: list[NDArray[np.float32]] = []
 
+    @classmethod
+    def of_readout(cls, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
+        """Return the grid of an image that begins with a readout.
+
+        Raises
+        ------
+        DataError
+            The readout does not fit the encoded matrix.
+        """
+        return cls(encoding, header.active_channels, grid_width(encoding, header))
+
     def __len__(self) -> int:
         return len(self._slots)
-
-    @property
-    def partitions(self) -> int:
-        """Number of different kz that hold a line."""
-        return len({kz for kz, _ in self._slots})
 
     def add(
         self,
@@ -271,6 +159,19 @@ class LineGrid:
             yield self._samples.pop(), self._weights.pop()
 
 
+def add_readout(
+    grid: LineGrid,
+    position: tuple[int, int],
+    samples: NDArray[np.complex64],
+    header: ismrmrd.AcquisitionHeader,
+) -> None:
+    """Add a readout as it was measured: without its discarded samples, forwards."""
+    count, before, after, center = readout_extent(header)
+    if header.flags & flags.REVERSE:
+        samples = samples[:, ::-1]
+    grid.add(position, samples[:, before : count - after], before - center, header)
+
+
 @lru_cache
 def _spans(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
     """Return which samples of a centred readout go where in the order of the FFT.
@@ -291,50 +192,6 @@ def _spans(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
         (slice(negative, count), slice(origin, origin + count - negative)),
     ]
     return [(here, there) for here, there in spans if here.start < here.stop]
-
-
-@np.errstate(over="ignore", invalid="ignore")  # of damaged samples: that shows in the image
-def remove_oversampling(
-    samples: NDArray[np.complex64], weight: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """Cut the field of view along the readout down to its centre.
-
-    Both transforms are orthonormal: the variance of white noise stays what it was.
-
-    Parameters
-    ----------
-    samples
-        Lines `[line, coil, kx]` with k = 0 first.
-    weight
-        Averages `[line, kx]` in the same order.
-    size
-        Samples that are left.
-    """
-    width = samples.shape[-1]
-    if size == width:
-        return samples, weight
-    image = np.fft.ifft(samples, axis=-1, norm="ortho")
-    left = size // 2
-    image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
-    cropped = np.fft.fft(image, axis=-1, norm="ortho").astype(np.complex64, copy=False)
-    if weight.min() == weight.max():
-        return cropped, weight[:, :size]
-    kept = np.fft.ifftshift(_crop_weight(np.fft.fftshift(weight, axes=-1), size), axes=-1)
-    if not kept.all():
-        cropped *= (kept > 0)[:, None]
-    return cropped, kept
-
-
-def _crop_weight(weight: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Resample averages `[line, kx]` to a coarser kx, unmeasured where interpolation is unsure."""
-    width = weight.shape[-1]
-    ratio = width / size
-    reach = math.ceil(EDGE * ratio)
-    padded = np.pad(weight, ((0, 0), (reach, reach)), mode="edge")
-    certain = sliding_window_view(padded, 2 * reach + 1, axis=-1).min(axis=-1)
-    at = width // 2 + np.rint((np.arange(size) - size // 2) * ratio).astype(int)
-    resampled: NDArray[np.float32] = certain[:, np.clip(at, 0, width - 1)]
-    return resampled
 
 
 def _averaged(

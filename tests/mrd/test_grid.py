@@ -5,112 +5,13 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.grid import (
-    LineGrid,
-    line_position,
-    readout_center,
-    readout_width,
-    remove_oversampling,
-)
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mrd.grid import LineGrid
 
 
 def _header(ky: int = 0, kz: int = 0) -> ismrmrd.AcquisitionHeader:
     header = ismrmrd.AcquisitionHeader()
     header.idx.kspace_encode_step_1, header.idx.kspace_encode_step_2 = ky, kz
     return header
-
-
-@pytest.mark.parametrize(
-    ("limits", "ky", "expected"),
-    [
-        ({}, 3, 3),
-        ({"kspace_encoding_step_1": (0, 7, 4)}, 0, 0),
-        ({"kspace_encoding_step_1": (0, 4, 1)}, 1, 4),  # partial Fourier
-        ({"kspace_encoding_step_1": (0, 4, 1)}, 4, 7),
-        ({"kspace_encoding_step_1": (10, 17, 14)}, 14, 4),
-    ],
-)
-def test_lines_lie_relative_to_the_centre(make_scan, limits, ky, expected):
-    encoding = make_scan(limits=limits).header.encodings[0]
-    assert line_position(encoding, _header(ky)) == (0, expected)
-
-
-def test_odd_matrices_have_their_centre_at_half(make_scan):
-    scan = make_scan(encoded=(16, 9, 5), limits={"kspace_encoding_step_2": (0, 4, 2)})
-    assert line_position(scan.header.encodings[0], _header(4, 2)) == (2, 4)
-
-
-def test_the_partition_of_a_2d_scan_may_have_any_centre(make_scan):
-    encoding = make_scan(limits={"kspace_encoding_step_2": (0, 0, 16)}).header.encodings[0]
-    assert line_position(encoding, _header(3, 0)) == (0, 3)
-    assert line_position(encoding, _header(3, 16)) == (0, 3)
-
-
-@pytest.mark.parametrize(("ky", "kz"), [(8, 0), (100, 0), (0, 1)])
-def test_refuses_lines_outside_the_matrix(make_scan, ky, kz):
-    encoding = make_scan(limits={"kspace_encoding_step_1": (0, 7, 4)}).header.encodings[0]
-    with pytest.raises(DataError, match="outside the encoded matrix of 8 x 1"):
-        line_position(encoding, _header(ky, kz))
-
-
-def test_limits_with_a_wrong_centre_are_an_error(make_scan):
-    encoding = make_scan(limits={"kspace_encoding_step_1": (0, 7, 0)}).header.encodings[0]
-    with pytest.raises(DataError, match="Check encodingLimits"):
-        line_position(encoding, _header(7))
-
-
-def test_leaves_out_frequencies_that_the_limits_declare_beyond_the_matrix(make_scan):
-    encoding = make_scan(limits={"kspace_encoding_step_1": (0, 9, 5)}).header.encodings[0]
-    assert line_position(encoding, _header(0)) is None
-    assert line_position(encoding, _header(1)) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("samples", "center", "width"),
-    [
-        (16, 8, 16),
-        (8, 4, 8),  # oversampling was removed before
-        (12, 4, 16),  # asymmetric echo
-        (6, 2, 8),  # asymmetric echo, oversampling removed
-        (4, 2, 16),  # low resolution
-    ],
-)
-def test_finds_the_grid_of_a_readout(make_scan, samples, center, width):
-    assert readout_width(make_scan().header.encodings[0], samples, center) == width
-
-
-@pytest.mark.parametrize(("samples", "center"), [(32, 16), (16, 4), (10, 0)])
-def test_refuses_readouts_that_fit_no_grid(make_scan, samples, center):
-    with pytest.raises(DataError, match="does not fit the encoded matrix of 16"):
-        readout_width(make_scan().header.encodings[0], samples, center)
-
-
-def test_a_centre_sample_of_zero_means_the_middle():
-    assert readout_center(16, 0) == 8
-    assert readout_center(16, 4) == 4
-
-
-@pytest.mark.parametrize(("width", "size"), [(16, 8), (15, 8), (16, 7), (15, 7), (9, 9)])
-def test_cropping_keeps_the_middle_of_the_field_of_view(width, size):
-    random = np.random.default_rng(0)
-    image = (random.normal(size=(2, 3, width)) + 1j).astype(np.complex64)
-    kspace = np.fft.ifftshift(fftc(image, (-1,)), -1).astype(np.complex64)
-    cropped, weight = remove_oversampling(kspace, np.ones((2, width), np.float32), size)
-    start = width // 2 - size // 2
-    got = ifftc(np.fft.fftshift(cropped, -1), (-1,))
-    np.testing.assert_allclose(got, image[..., start : start + size], atol=1e-6)
-    assert weight.shape == (2, size)
-    assert (weight == 1).all()
-
-
-def test_cropping_keeps_white_noise_white():
-    random = np.random.default_rng(1)
-    noise = random.normal(size=(400, 1, 32)) + 1j * random.normal(size=(400, 1, 32))
-    cropped, _ = remove_oversampling(noise.astype(np.complex64), np.ones((400, 32), np.float32), 16)
-    assert np.mean(np.abs(cropped) ** 2) == pytest.approx(2, rel=0.05)
-    neighbours = np.mean(cropped[..., 1:] * cropped[..., :-1].conj())
-    assert abs(neighbours) < 0.1
 
 
 def test_cropping_marks_what_borders_on_unmeasured_samples(make_scan):

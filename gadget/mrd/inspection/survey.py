@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd import flags
-from gadget.mrd.grid import readout_center
+from gadget.mrd.placement import readout_center
 
 COUNTERS = ("slice", "repetition", "contrast", "phase", "set", "average", "segment")
 LINES = ("kspace_encode_step_1", "kspace_encode_step_2")

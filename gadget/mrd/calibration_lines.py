@@ -1,0 +1,53 @@
+"""Lines that were measured for the coils alone, and whose images they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ismrmrd
+
+from gadget.mrd.acquisition import Key
+from gadget.mrd.grid import LineGrid
+from gadget.mrd.header import Encoding
+from gadget.mri.kspace import KSpace
+
+
+class CalibrationLines:
+    """The calibration lines of a scan, those of the latest repetition.
+
+    Parameters
+    ----------
+    warn
+        Called with a sentence about lines that cannot be used.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._grids: dict[Key, LineGrid] = {}
+
+    def grid(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
+        """Return the grid that a line belongs to; those of a new repetition replace the old."""
+        grid = self._grids.get(key)
+        if grid is None or grid.coils != header.active_channels:
+            for old in [other for other in self._grids if other[:-1] == key[:-1]]:
+                del self._grids[old]
+            grid = self._grids[key] = LineGrid.of_readout(encoding, header)
+        return grid
+
+    def likest(self, key: Key, image: LineGrid) -> KSpace | None:
+        """Return the lines that come closest to describing the coils of an image."""
+        candidates = [
+            other
+            for other, lines in self._grids.items()
+            if other.slice == key.slice
+            and lines.coils == image.coils
+            and lines.encoding.encoded == image.encoding.encoded
+        ]
+        if not candidates:
+            return None
+        best = max(candidates, key=key.likeness)
+        data, weight, _ = self._grids[best].to_dense(keep=True)
+        if data.shape[-1] != min(image.width, image.encoding.recon_readout):
+            self._warn(f"The calibration lines of {key.name} have another readout; not used.")
+            return None
+        return KSpace(data, weight)

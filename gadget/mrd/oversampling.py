@@ -1,0 +1,56 @@
+"""Readout oversampling, removed from measured lines."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+EDGE = 2
+"""Samples of the cropped readout next to unmeasured ones that interpolation leaves unsure."""
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of damaged samples: that shows in the image
+def remove_oversampling(
+    samples: NDArray[np.complex64], weight: NDArray[np.float32], size: int
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """Cut the field of view along the readout down to its centre.
+
+    Both transforms are orthonormal: the variance of white noise stays what it was.
+
+    Parameters
+    ----------
+    samples
+        Lines `[line, coil, kx]` with k = 0 first.
+    weight
+        Averages `[line, kx]` in the same order.
+    size
+        Samples that are left.
+    """
+    width = samples.shape[-1]
+    if size == width:
+        return samples, weight
+    image = np.fft.ifft(samples, axis=-1, norm="ortho")
+    left = size // 2
+    image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
+    cropped = np.fft.fft(image, axis=-1, norm="ortho").astype(np.complex64, copy=False)
+    if weight.min() == weight.max():
+        return cropped, weight[:, :size]
+    kept = np.fft.ifftshift(_crop_weight(np.fft.fftshift(weight, axes=-1), size), axes=-1)
+    if not kept.all():
+        cropped *= (kept > 0)[:, None]
+    return cropped, kept
+
+
+def _crop_weight(weight: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Resample averages `[line, kx]` to a coarser kx, unmeasured where interpolation is unsure."""
+    width = weight.shape[-1]
+    ratio = width / size
+    reach = math.ceil(EDGE * ratio)
+    padded = np.pad(weight, ((0, 0), (reach, reach)), mode="edge")
+    certain = sliding_window_view(padded, 2 * reach + 1, axis=-1).min(axis=-1)
+    at = width // 2 + np.rint((np.arange(size) - size // 2) * ratio).astype(int)
+    resampled: NDArray[np.float32] = certain[:, np.clip(at, 0, width - 1)]
+    return resampled
