@@ -52,11 +52,11 @@ class Stopwatch:
         A run that is broken off counts as far as it came: it may be the slow steps that end it.
         """
         started = self.clock()
-        finished = 0
+        finished = 0.0
 
         def count(done: int, total: int) -> None:
             nonlocal finished
-            finished = done
+            finished = done * steps / total  # some samplers draw one sample after the other
             report(done, total)
 
         try:

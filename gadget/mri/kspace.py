@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,21 @@ class KSpace:
             )
 
     def without_damage(self) -> KSpace:
-        """Return it with those points not measured where a coil has a value that is no number."""
+        """Return it with those points not measured where a coil has a value that is no number.
+
+        Raises
+        ------
+        DataError
+            No point is left.
+        """
         calibration = self.calibration.without_damage() if self.calibration is not None else None
         finite = np.isfinite(self.data).all(axis=0)
         if finite.all():
             return replace(self, calibration=calibration)
+        damaged = np.count_nonzero(self.mask & ~finite)
+        if damaged == np.count_nonzero(self.mask):
+            raise DataError("All measured samples are NaN or infinite: there is no image of them.")
+        log.warning("%d points hold samples that are no numbers: they are not measured.", damaged)
         data = np.where(finite, self.data, np.complex64(0))
         return KSpace(data, self.weight * finite, calibration)
 

@@ -10,7 +10,7 @@ import torch
 
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import DeviceError, ReconError, StreamError, WeightsError
+from gadget.errors import DataError, DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri.fourier import fftc, ifftc
 from gadget.mri.kspace import KSpace
 from gadget.mri.simulation import coil_maps, correlated_noise
@@ -47,7 +47,7 @@ class SmoothPrior:
         self.seconds = seconds
         self.shapes: set[tuple[int, ...]] = set()
         self.inputs: list[torch.Tensor] = []
-        self.highest_level = 0.0
+        self.lowest_level, self.highest_level = np.inf, 0.0
 
     def denoise(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
         if self.failure is not None:
@@ -56,6 +56,7 @@ class SmoothPrior:
             self.clock.now += self.seconds * len(x)
         self.shapes.add(tuple(x.shape))
         self.inputs.append(x)
+        self.lowest_level = min(self.lowest_level, float(torch.as_tensor(sigma).min()))
         self.highest_level = max(self.highest_level, float(torch.as_tensor(sigma).max()))
         if self.value is not None:
             return torch.full_like(x, self.value)
@@ -206,12 +207,20 @@ def test_a_deadline_costs_steps(measure):
     assert unhurried.details["steps"] == 30
 
 
-def test_a_deadline_holds_for_all_planes_in_batch(measure):
+def test_a_deadline_holds_for_all_planes_together(measure):
     clock = Clock()
     _, kspace = _volume(measure, "ky", partitions=4)
     result = _timed(clock, 40, seconds=0.5).reconstruct(kspace)
     assert result.method == "fast"
     assert 30 < clock.now <= 40
+
+
+def test_the_samples_of_the_published_sampler_share_the_time(measure):
+    clock = Clock()
+    reconstructor = _timed(clock, 40, seconds=0.1, method="paper", samples=3)
+    result = reconstructor.reconstruct(measure((24, 24)).kspace)
+    assert (result.method, result.fallback) == ("paper", None)
+    assert 20 < clock.now <= 40
 
 
 @pytest.mark.parametrize("method", ["fast", "paper"])
@@ -247,16 +256,32 @@ def test_methods_have_no_deadline_where_nothing_quicker_is_left(measure, method)
     assert Reconstructor(settings).reconstruct(measure((24, 24)).kspace).method == method
 
 
+def test_the_prior_is_not_asked_below_its_noise_levels(measure):
+    """Data without noise need no denoising; a network knows nothing of such levels."""
+    prior = SmoothPrior()
+    result = _reconstructor("fast", prior).reconstruct(measure((48, 48), noise=0).kspace)
+    assert (result.method, result.fallback) == ("fast", None)
+    assert prior.lowest_level == pytest.approx(prior.sigma_min)
+
+
 @METHODS
-def test_a_damaged_sample_counts_as_not_measured(measure, method):
+def test_a_damaged_sample_counts_as_not_measured(measure, method, caplog):
     scan = measure((24, 24), acceleration=1.5)
     damaged = replace(scan.kspace, data=scan.kspace.data.copy())
     damaged.data[0, 0, 12, 3] = np.nan
     result = _reconstructor(method).reconstruct(damaged)
     assert (result.method, result.fallback) == (method, None)
     assert np.isfinite(result.image).all()
+    assert "1 points hold samples that are no numbers" in caplog.text
     whole = np.abs(_reconstructor(method).reconstruct(scan.kspace).image)
     assert np.linalg.norm(np.abs(result.image) - whole) < 0.3 * np.linalg.norm(whole)
+
+
+@METHODS
+def test_damaged_samples_alone_are_no_image(measure, method):
+    kspace = measure((24, 24)).kspace
+    with pytest.raises(DataError, match="no image of them"):
+        _reconstructor(method).reconstruct(replace(kspace, data=kspace.data * np.float32(np.nan)))
 
 
 def test_air_is_not_taken_for_an_object_of_ever_less_brightness():

@@ -87,10 +87,10 @@ def sample_fast(
             for chain in chains:
                 chain.relearn()
     # The data bring the receiver's noise back into the image: once more, and no noise added.
-    levels = [LAST_SIGMA * chain.noise for chain in chains]
+    levels = [max(LAST_SIGMA * chain.noise, prior.sigma_min) for chain in chains]
     estimates = _denoise_together(prior, [chain.images for chain in chains], levels, 0)
-    for chain, estimate in zip(chains, estimates, strict=True):
-        chain.polish(estimate)
+    for chain, estimate, level in zip(chains, estimates, levels, strict=True):
+        chain.polish(estimate, level)
     report(steps, steps)
     return [Sample(chain.images * chain.unit, evaluations=steps) for chain in chains]
 
@@ -138,9 +138,10 @@ class _Chain:
         iterations = min(max(round(ratio), CONSISTENCY_ITERATIONS[0]), CONSISTENCY_ITERATIONS[1])
         self._solve(denoised, ratio**-2, iterations)
 
-    def polish(self, denoised: Tensor) -> None:
+    def polish(self, denoised: Tensor, sigma: float) -> None:
         """Let the images be the prior's last estimate, and the data within their noise."""
-        self._solve(denoised, LAST_WEIGHT, CONSISTENCY_ITERATIONS[0])
+        weight = LAST_WEIGHT * (LAST_SIGMA * self.noise / sigma) ** 2
+        self._solve(denoised, weight, CONSISTENCY_ITERATIONS[0])
 
     def relearn(self) -> None:
         """Find the coil sensitivities, and a scale that was wrong, from the images as they are."""
