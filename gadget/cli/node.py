@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from gadget.cli.service import (
 )
 from gadget.cli.settings import parse_settings
 from gadget.diffusion import DEFAULT_MODEL
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULT_BIND = "127.0.0.1:18000"
 

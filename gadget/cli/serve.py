@@ -30,8 +30,8 @@ def serve(
 ) -> None:
     """Serve clients that speak the ISMRMRD streaming protocol: Gadgetron's own, FIRE, OpenRecon.
 
-    SIGTERM or Ctrl-C ends the server when the clients that are connected are served, a second one
-    at once.
+    SIGTERM or Ctrl-C ends the server when the clients that are connected are served, after ten
+    minutes at the latest, a second one at once.
 
     Example: score-gadget serve --bind 0.0.0.0 --port 9002 --config score_hybrid.xml
     """

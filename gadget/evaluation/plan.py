@@ -146,13 +146,14 @@ def _cases(plan: Plan) -> Iterator[Case]:
     found, reason = False, ""
     alike = Counter(Path(file).name for file in plan.files)
     for file in plan.files:
+        used = False
         try:
             for case in load_cases(file, plan.slices, plan.receiver, plan.matrix):
-                found = True
+                found = used = True
                 # Folders of people often hold files of the same names.
                 yield case if alike[Path(file).name] == 1 else replace(case, name=file)
         except DataError as error:
             reason = str(error) if file in str(error) else f"{file}: {error}"
-            log.error("Left out: %s", reason)
+            log.error("Left out%s: %s", " in part" if used else "", reason)
     if not found:
         raise DataError(f"Not one input can be evaluated. {reason}")

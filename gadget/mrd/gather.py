@@ -19,6 +19,7 @@ from gadget.mrd.grid import LineGrid, add_readout
 from gadget.mrd.header import Encoding, Header
 from gadget.mrd.placement import line_position
 from gadget.mrd.recon_data import AcquisitionBucket
+from gadget.mrd.tally import counted
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class _Entry:
     grid: LineGrid
     image_lines: int = 0
     flagged: bool = False
-    """A LAST_IN_* flag came, but more readouts may follow (averages the header is silent on)."""
+    """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
     ended: set[int] = field(default_factory=set)
     """Partitions that ended with such a flag."""
 
@@ -40,8 +41,10 @@ class Gatherer:
 
     A buffer is complete at its LAST_IN_SLICE, LAST_IN_REPETITION or LAST_IN_MEASUREMENT flag, when
     a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
-    for every average and partition: where the header does not tell how many of these there are, the
-    flag counts as soon as the first readout of another image follows.
+    for every average, segment and partition: before the last segment that the header declares it
+    does not count, and where it is not known to be that of the last average or partition, it counts
+    as soon as the first readout of another image follows. Repetitions that take turns, line by
+    line, are complete at the end of the stream.
 
     Parameters
     ----------
@@ -136,16 +139,20 @@ class Gatherer:
             Readouts were left out, or an image had none but unusable lines.
         """
         yield from self.rescue()
+        reasons = []
         if self._stray is not None:
             others = self._strays - 1
-            more = f" {others} more readouts were left out." if others else ""
-            raise DataError(f"{self._stray}{more}")
+            reasons.append(self._stray)
+            if others:
+                reasons.append(f"{counted(others, 'more readout')} left out.")
         if self._refused:
             lost = "; ".join(key.name for key in sorted(self._refused))
-            raise DataError(
+            reasons.append(
                 f"No usable readout came for the image with {lost}: all its samples are NaN or "
                 "infinite, so there is no image of it."
             )
+        if reasons:
+            raise DataError(" ".join(reasons))
 
     def finish(self) -> Iterator[Buffer]:
         """Yield what is left at the end of a scan, one buffer at a time.
@@ -199,7 +206,7 @@ class Gatherer:
             self._complete(before)
 
     def _place_or_note(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
-        """Add a readout, or note why it cannot be added; return the image's entry."""
+        """Add a readout, or note why it cannot be added; return the entry of the image it is of."""
         try:
             return self._place(acquisition, key)
         except DataError as error:
@@ -207,7 +214,7 @@ class Gatherer:
                 self._stray = str(error)
                 self._warn(f"{error} It is left out.")
             self._strays += 1
-            return self._open.get(key)
+            return None
 
     def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
         """Add a readout to the grid it belongs to; return the image's entry if it is one's."""

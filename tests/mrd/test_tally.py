@@ -85,9 +85,19 @@ def test_one_series_does_not_stand_for_another():
     for number in range(3):
         tally.receive(image(slice=number, image_series_index=1))
     tally.check()
-    tally.receive(image(slice=1, image_series_index=10))
-    with pytest.raises(DataError, match=r"slice 0, .*; .* slice 2"):
+    for number in (0, 1):
+        tally.receive(image(slice=number, image_series_index=10))
+    with pytest.raises(DataError, match=r"Only 2 of 3 images .* slice 2"):
         tally.check()
+
+
+def test_a_map_of_several_images_is_no_series_of_them_all():
+    tally = watched(*(readout(slice=s, contrast=c) for s in range(2) for c in range(2)))
+    for s in range(2):
+        tally.receive(image(slice=s, image_series_index=2))
+        for c in range(2):
+            tally.receive(image(slice=s, contrast=c, image_series_index=1))
+    tally.check()
 
 
 @pytest.mark.parametrize("counters", [{}, {"slice": 9}])

@@ -117,7 +117,7 @@ def test_matrices_smaller_than_the_polynomials_work(measure):
         ({"size": 1.1, "centre": (0.1, 0)}, 2, 1e-3),
     ],
 )
-def test_the_middle_of_a_large_matrix_tells_the_structure(measure, head, acceleration, worst):
+def test_the_middle_of_a_large_matrix_tells_the_sensitivities(measure, head, acceleration, worst):
     scan = measure((MATRIX + 40, MATRIX + 21), acceleration=acceleration, **head)
     coils, image, *_ = _calibrated(scan)
     assert coils.maps.shape[1:] == image.shape == (MATRIX + 40, MATRIX + 21)

@@ -6,7 +6,7 @@ import torch
 from gadget.mri.smooth_images import locally_dominant, low_resolution
 
 
-def test_coil_sensitivities_without_a_centre_survives_noise_and_empty_data(measure):
+def test_coil_sensitivities_without_a_centre_survive_noise_and_empty_data(measure):
     mask = np.random.default_rng(0).random((48, 48)) < 0.5
     mask[24, 24] = False
     kspace = torch.zeros(3, 48, 48, dtype=torch.complex64)

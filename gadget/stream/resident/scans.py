@@ -15,10 +15,10 @@ from gadget.stream.wire.messages import MessageId
 
 SETUP_SECONDS = 60.0
 """Longest wait for CONFIG and HEADER, which Gadgetron sends as soon as it is connected."""
-MOST_CONNECTIONS = 256
-"""Open at once; more are a mistake, or nobody's friends."""
 SETUP_GRACE_SECONDS = 2.0
 """The same once the server is to end."""
+MOST_CONNECTIONS = 256
+"""Open at once; each may have its share of memory taken."""
 
 log = logging.getLogger(__name__)
 

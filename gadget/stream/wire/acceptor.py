@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Iterating yields each connection and its address, those included that were made by `stop`.
+    """Iterating yields each connection and its address, at the end all that wait at once.
 
     Parameters
     ----------
@@ -30,11 +30,9 @@ class Acceptor:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._bell, self._ear = socket.socketpair()
-        self.stopped = False
 
     def stop(self) -> None:
         """Accept no more; a handler of signals may call it."""
-        self.stopped = True
         self._bell.send(b"\0")
 
     def __iter__(self) -> Iterator[tuple[socket.socket, Address]]:

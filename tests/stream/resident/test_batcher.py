@@ -44,32 +44,32 @@ def _silent(done: int, steps: int) -> None:
 
 def test_as_many_as_wait_and_fit():
     recorder = Recorder()
-    together = Batcher(recorder)
-    together.add(1, _kspace(1))
-    assert together.result(1, _silent).image == 1
+    batcher = Batcher(recorder)
+    batcher.add(1, _kspace(1))
+    assert batcher.result(1, _silent).image == 1
     for number in range(2, 9):
-        together.add(number, _kspace(number))
-    assert [together.result(n, _silent).image for n in range(2, 9)] == list(range(2, 9))
+        batcher.add(number, _kspace(number))
+    assert [batcher.result(n, _silent).image for n in range(2, 9)] == list(range(2, 9))
     assert recorder.batches == [1, 3, 3, 1]
 
 
 def test_only_buffers_of_one_size_go_together():
     recorder = Recorder()
-    together = Batcher(recorder)
+    batcher = Batcher(recorder)
     for number, size in enumerate([4, 4, 6, 4]):
-        together.add(number, _kspace(number, size))
-    assert [together.result(n, _silent).image for n in range(4)] == [0, 1, 2, 3]
+        batcher.add(number, _kspace(number, size))
+    assert [batcher.result(n, _silent).image for n in range(4)] == [0, 1, 2, 3]
     assert recorder.batches == [2, 1, 1]
 
 
 def test_what_failed_together_is_tried_alone_when_its_turn_comes(caplog):
     recorder = Recorder(MemoryError("too much"))
-    together = Batcher(recorder)
+    batcher = Batcher(recorder)
     for number, value in enumerate([0, np.nan, 2]):
-        together.add(number, _kspace(value))
-    assert together.result(0, _silent).image == 0
+        batcher.add(number, _kspace(value))
+    assert batcher.result(0, _silent).image == 0
     with pytest.raises(DataError, match="not a number"):
-        together.result(1, _silent)
-    assert together.result(2, _silent).image == 2
+        batcher.result(1, _silent)
+    assert batcher.result(2, _silent).image == 2
     assert recorder.batches == [3, 1, 1, 1]
     assert "3 images at once failed: too much" in caplog.text
