@@ -84,8 +84,8 @@ class _Body:
 
     def _grow(self, end: int) -> None:
         arrived = self._size
-        # Never more than some times what has arrived. Growing copies: with an eighth to spare, what follows
-        # the one large array of most messages fits in as well.
+        # Never more than some times what has arrived. Growing copies: with an eighth to spare, what
+        # follows the one large array of most messages fits in as well.
         expected = min(end, max(GROWTH * arrived, FIRST_CHUNK_BYTES))
         grown = bytearray(expected + expected // 8)
         grown[:arrived] = memoryview(self._data)[:arrived]

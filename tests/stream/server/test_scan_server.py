@@ -64,12 +64,14 @@ def serve(targets, header, caplog):
         pipeline = targets(*names, **properties)
         listener = listen(Address("127.0.0.1", 0))
         address = listener.getsockname()
+        cut_off: list[StreamError] = []
 
         def serve() -> None:
             try:
                 server.serve()
             except StreamError as error:
                 logging.getLogger("gadget").error("%s", error)
+                cut_off.append(error)
 
         server = ScanServer(listener, pipeline, clients, finish_s=finish_s)
         with ExitStack() as connected:
@@ -89,6 +91,7 @@ def serve(targets, header, caplog):
             finally:
                 server.stop()
                 thread.join()
+        assert bool(cut_off) == (finish_s < 1)
         deadline = time.monotonic() + 10  # a client that was cut off has left only now
         while logging.getLogger("gadget").handlers != handlers:
             assert time.monotonic() < deadline
