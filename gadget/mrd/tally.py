@@ -80,12 +80,12 @@ class Tally:
         own_way = len(received) == 1 or not received <= set(map(_counters, wanted))
         if own_way and self.images >= self.expected:
             return []  # a server that counts in its own way, or not at all
-        # Maps are made of several images, and each encoding has series of its own: a series that
-        # holds most of the images is one of them all.
-        series = [one for one in self._received.values() if 2 * len(one) > len(wanted)]
-        return [
-            key for key in wanted if not all(_counters(key) in one for one in [received, *series])
-        ]
+        complete = [received]
+        # Each encoding has series of its own.
+        if len({key.encoding for key in wanted}) == 1:
+            # Maps are made of several images: only what holds most of them should hold all.
+            complete += [one for one in self._received.values() if 2 * len(one) > len(wanted)]
+        return [key for key in wanted if not all(_counters(key) in one for one in complete)]
 
     def _send(self, message: bytes) -> None:
         header = ismrmrd.AcquisitionHeader.from_buffer_copy(message[2 : 2 + HEADER_DTYPE.itemsize])

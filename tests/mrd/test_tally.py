@@ -106,3 +106,11 @@ def test_a_server_that_counts_in_its_own_way_is_believed(counters):
     for _ in range(3):
         tally.receive(image(**counters))
     tally.check()
+
+
+def test_encodings_have_series_of_their_own():
+    tally = watched(*(readout(slice=s) for s in range(3)), readout(encoding=1, contrast=1))
+    for s in range(3):
+        tally.receive(image(slice=s))
+    tally.receive(image(contrast=1, image_series_index=1))
+    tally.check()
