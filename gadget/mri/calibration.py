@@ -27,7 +27,7 @@ MARGIN = 8
 """Points along the edge of that part that are not compared: those beyond it reach them."""
 FIRST_ORDER = 3
 """Polynomial coefficients of the first estimate, along an axis."""
-WITH_CENTRE = Search(order=8, steps=10, iterations=40, natural=False)
+WITH_CENTRE = Search(order=10, steps=10, iterations=40, natural=False)
 """Where the centre is complete, the first estimate is close."""
 WITHOUT_CENTRE = Search(order=6, steps=20, iterations=160, natural=True)
 """Elsewhere the image's large shapes and the sensitivities are found together or not at all."""

@@ -274,7 +274,7 @@ def test_a_damaged_sample_counts_as_not_measured(measure, method, caplog):
     assert np.isfinite(result.image).all()
     assert "1 points hold samples that are no numbers" in caplog.text
     whole = np.abs(_reconstructor(method).reconstruct(scan.kspace).image)
-    assert np.linalg.norm(np.abs(result.image) - whole) < 0.3 * np.linalg.norm(whole)
+    assert np.linalg.norm(np.abs(result.image) - whole) < 0.4 * np.linalg.norm(whole)
 
 
 @METHODS

@@ -101,6 +101,7 @@ def _denoise_together(
     """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
     together = torch.cat(images)
     each = torch.tensor(levels, device=together.device).repeat_interleave(len(images[0]))
+    each = each.clamp(max=prior.sigma_max)
     return list(torch.split(denoise_turned(prior, together, each, number), len(images[0])))
 
 
