@@ -122,6 +122,8 @@ class Reconstructor:
 
         Raises
         ------
+        DataError
+            All measured samples are NaN or infinite.
         DeviceError, WeightsError
             The settings name a device or a model that is not there.
         """

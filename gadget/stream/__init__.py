@@ -1,4 +1,4 @@
-"""The wire: what every process that serves or runs nodes imports first."""
+"""Nodes and servers; what every process that serves or runs nodes imports first."""
 
 import os
 

@@ -57,7 +57,7 @@ class ScanServer:
         self._served: set[Connection] = set()
 
     def serve(self) -> None:
-        """Accept clients until `stop` is called, and serve those that were connected by then.
+        """Accept clients until `stop` is called, and serve those that wait when a place is free.
 
         Raises
         ------
