@@ -23,7 +23,8 @@ SPREAD = {"fast": 4.0, "paper": 1.0}
 because each noise level starts from an estimate and not from a sample. Measured on training
 images."""
 MOST_GAIN = 20.0
-"""An image that is so many times brighter than the conventional one is no image of the data."""
+"""An image that is so many times brighter than the conventional one, and than the receiver's noise,
+is no image of the data."""
 PIXELS_ON_CPU = 2**16
 """Pixels that go through the prior in one batch: smaller planes leave cores idle, larger batches
 are no faster."""
@@ -144,7 +145,9 @@ class Solver:
         steps = self.deadline.plan(settings.step_count, kind, run, share, spare)
         self.watch.measure(kind, run, steps, report)
         for plane, sample in zip(group, results, strict=True):
-            if sample.images.abs().max() > MOST_GAIN * plane.problem.start.abs().max():
+            problem = plane.problem
+            expected = max(float(problem.start.abs().max()), problem.noise_std)
+            if float(sample.images.abs().max()) > MOST_GAIN * expected:
                 raise ReconError(
                     f"the sampler went astray: values above {MOST_GAIN:g} times SENSE's"
                 )

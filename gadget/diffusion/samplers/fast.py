@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import Progress
+from gadget.diffusion.samplers.highlights import split_highlights
 from gadget.diffusion.samplers.problem import Problem, Sample, complex_noise
 from gadget.diffusion.samplers.turns import denoise_turned
 from gadget.diffusion.schedule import power_schedule
@@ -102,7 +103,9 @@ def _denoise_together(
     together = torch.cat(images)
     each = torch.tensor(levels, device=together.device).repeat_interleave(len(images[0]))
     each = each.clamp(max=prior.sigma_max)
-    return list(torch.split(denoise_turned(prior, together, each, number), len(images[0])))
+    seen, highlights = split_highlights(together, each)
+    denoised = denoise_turned(prior, seen, each, number) + highlights
+    return list(torch.split(denoised, len(images[0])))
 
 
 class _Chain:
@@ -116,6 +119,7 @@ class _Chain:
         self._sampling = problem.sampling
         self._data = problem.data
         self._generator = torch.Generator().manual_seed(seed)
+        self._rescale(max(1.0, self.noise / MOST_NOISE))
         self._learn(problem.coils)
         self.levels = self._suitable_levels(levels)
         """Noise levels."""
@@ -146,16 +150,21 @@ class _Chain:
 
     def relearn(self) -> None:
         """Find the coil sensitivities, and a scale that was wrong, from the images as they are."""
-        image = self.images.mean(dim=0)
-        least = max(1 / MOST, self.noise / MOST_NOISE)
-        factor = min(max(image_scale(image.abs().cpu().numpy()), least), MOST)
+        scale = image_scale(self.images.mean(dim=0).abs().cpu().numpy())
+        factor = min(max(scale, 1 / MOST, self.noise / MOST_NOISE), MOST)
         if abs(factor - 1) > RESCALE:
-            self.unit *= factor
-            self.images, image = self.images / factor, image / factor
-            self._data = self._data / factor
-            self.noise = max(self.noise / factor, LEAST_NOISE)
+            self._rescale(factor)
         coils = self._coils
-        self._learn(coils if coils.final else coils.refitted(image, self._sampling, self._data))
+        if not coils.final:
+            coils = coils.refitted(self.images.mean(dim=0), self._sampling, self._data)
+        self._learn(coils)
+
+    def _rescale(self, factor: float) -> None:
+        """Take what was `factor` for 1."""
+        self.unit *= factor
+        self.images = self.images / factor
+        self._data = self._data / factor
+        self.noise = max(self.noise / factor, LEAST_NOISE)
 
     def _learn(self, coils: CoilModel) -> None:
         self._coils = coils
