@@ -29,7 +29,7 @@ class SamplerSettings(BaseModel):
         ge=1,
         le=10_000,
         description="Noise levels; for `fast` each is one network evaluation. "
-        "Default: 30 for `fast`, 500 for `paper`.",
+        "Default: 30 for `fast`, 40 where the centre of k-space was not measured, 500 for `paper`.",
     )
     corrector_steps: int = Field(
         1, ge=0, le=10, description="`paper`: Langevin corrections at each noise level."
@@ -79,7 +79,10 @@ class SamplerSettings(BaseModel):
         """Whether the method samples, and so needs a prior."""
         return self.method in SAMPLERS
 
-    @property
-    def step_count(self) -> int:
-        """`steps`, or the method's default."""
-        return self.steps or (500 if self.method == "paper" else 30)
+    def step_count(self, *, centred: bool = True) -> int:
+        """`steps`, or the method's default; `centred` says whether the centre was measured."""
+        if self.steps is not None:
+            return self.steps
+        if self.method == "paper":
+            return 500
+        return 30 if centred else 40

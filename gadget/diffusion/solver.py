@@ -140,9 +140,18 @@ class Solver:
             results[:] = self._samples(prior, problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
-        kind = (self.method, self.device, coils, problems[0].shape, settings.samples, len(group))
+        centred = all(problem.coils.centred for problem in problems)
+        kind = (
+            self.method,
+            self.device,
+            coils,
+            centred,
+            problems[0].shape,
+            settings.samples,
+            len(group),
+        )
         share = len(group) / (count - finished)
-        steps = self.deadline.plan(settings.step_count, kind, run, share, spare)
+        steps = self.deadline.plan(settings.step_count(centred=centred), kind, run, share, spare)
         self.watch.measure(kind, run, steps, report)
         for plane, sample in zip(group, results, strict=True):
             problem = plane.problem

@@ -54,9 +54,9 @@ class CoilModel:
 
     coefficients: Tensor
     shape: tuple[int, int]
-    final: bool = False
-    """Whether no fit to an image betters it: without the centre of k-space, what is wrong with the
-    image is wrong with the sensitivities that fit it."""
+    centred: bool = True
+    """Whether the centre of k-space was measured. Otherwise no fit to an image betters them: what
+    is wrong with the image is wrong with the sensitivities that fit it."""
 
     @property
     def maps(self) -> Tensor:

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from gadget.mri.coils import CoilModel
 from gadget.mri.conventional import conventional_image
+from gadget.mri.joint_unknowns import JointUnknowns
 from gadget.mri.natural_images import natural_amplitudes
-from gadget.mri.sense import SamplingOperator, conjugate_gradient
+from gadget.mri.sense import SamplingOperator
 
 WEIGHT = 1 / 180
 """Regularisation of the first step, relative to the data's mean power; it is halved at each."""
-DEGREE_WEIGHT = 0.3
-"""How fast the regularisation of coefficients rises with their degree."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,7 @@ def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) 
 
 
 class _JointFit:
-    """The unknowns as one vector, as they are known so far.
-
-    ``V^-1 F m`` and ``W^-1 s``: `[ky x kx + coil x degree x degree]`.
-    """
+    """The unknowns as they are known so far."""
 
     def __init__(self, kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) -> None:
         pixels = mask.numel()
@@ -77,69 +73,34 @@ class _JointFit:
         self._sampling = SamplingOperator(mask)
         self._data = self._sampling.hybrid(kspace * torch.sqrt(pixels / power))
         self._start = start
-        self._to_y, self._to_x = start.bases(corner=True)
-        degree = torch.arange(start.coefficients.shape[-1], device=mask.device)
-        size = torch.hypot(degree[:, None].float(), degree.float())
-        # All unknowns then change the data by about as much.
-        self._scale = pixels**-0.5 / (1 + DEGREE_WEIGHT * size)
         self._iterations = search.iterations
         flat = torch.ones(start.shape, device=mask.device)
-        self._amplitudes = natural_amplitudes(start.shape, mask.device) if search.natural else flat
+        amplitudes = natural_amplitudes(start.shape, mask.device) if search.natural else flat
+        self._unknowns = JointUnknowns(start, pixels**-0.5, amplitudes)
         image = conventional_image(self._sampling, start.maps, self._data)
-        spectrum = _transformed(torch.fft.ifftshift(image)) / self._amplitudes
-        coefficients = start.coefficients / self._scale
+        vector = self._unknowns.joined(torch.fft.ifftshift(image), start.coefficients)
         # What the image gains the coefficients lose: the same data, regularised evenly.
-        energies = [x.abs().square().sum().clamp(min=1e-30) for x in (spectrum, coefficients)]
+        of_image, of_coefficients = self._unknowns.parts(vector)
+        energies = [x.abs().square().sum().clamp(min=1e-30) for x in (of_image, of_coefficients)]
         balance = (energies[1] / energies[0]) ** 0.25
-        self._unknowns = _joined(spectrum * balance, coefficients / balance)
+        self._vector = torch.cat([of_image * balance, of_coefficients / balance])
 
     @property
     def model(self) -> CoilModel:
         """The coil sensitivities."""
-        _, coefficients = self._split(self._unknowns)
-        return CoilModel(coefficients * self._scale, self._start.shape)
+        _, coefficients = self._unknowns.split(self._vector)
+        return CoilModel(coefficients, self._start.shape)
 
     def step(self, weight: float) -> None:
         """Solve the problem that is linear around the unknowns as they are."""
-        sampling = self._sampling
-        image, coefficients = self._split(self._unknowns)
-        maps = self._maps(coefficients)
-
-        def derivative(change: Tensor) -> Tensor:
-            of_image, of_coefficients = self._split(change)
-            return sampling.forward(maps * of_image + self._maps(of_coefficients) * image)
-
-        def adjoint(data: Tensor) -> Tensor:
-            coil_images = sampling.adjoint(data)
-            of_image = (maps.conj() * coil_images).sum(dim=0)
-            of_coefficients = self._to_y.mT @ (image.conj() * coil_images) @ self._to_x
-            of_spectrum = _transformed(of_image) * self._amplitudes
-            return _joined(of_spectrum, of_coefficients * self._scale)
-
-        residual = self._data - sampling.forward(maps * image)
-        change = conjugate_gradient(
-            lambda x: adjoint(derivative(x)) + weight * x,
-            adjoint(residual) - weight * self._unknowns,
-            torch.zeros_like(self._unknowns),
-            self._iterations,
-            dims=(0,),
+        image, coefficients = self._unknowns.split(self._vector)
+        maps = self._unknowns.maps(coefficients)
+        self._vector = self._vector + self._unknowns.change(
+            self._sampling,
+            maps,
+            image,
+            self._data - self._sampling.forward(maps * image),
+            pull=weight * self._vector,
+            weight=weight,
+            iterations=self._iterations,
         )
-        self._unknowns = self._unknowns + change
-
-    def _maps(self, coefficients: Tensor) -> Tensor:
-        return self._to_y @ (coefficients * self._scale) @ self._to_x.mT
-
-    def _split(self, unknowns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the image `[y, x]` and the scaled coefficients."""
-        shape = self._start.shape
-        spectrum, coefficients = unknowns.tensor_split([shape[0] * shape[1]])
-        image = torch.fft.ifft2(spectrum.reshape(shape) * self._amplitudes, norm="ortho")
-        return image, coefficients.reshape(self._start.coefficients.shape)
-
-
-def _transformed(image: Tensor) -> Tensor:
-    return torch.fft.fft2(image, norm="ortho")
-
-
-def _joined(spectrum: Tensor, coefficients: Tensor) -> Tensor:
-    return torch.cat([spectrum.flatten(), coefficients.flatten()])

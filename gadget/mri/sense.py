@@ -48,13 +48,23 @@ class SamplingOperator:
 
     def hybrid(self, kspace: Tensor) -> Tensor:
         """Bring centred k-space `[coil, ky, kx]` into the operator's range."""
-        others = [a for a in (-2, -1) if a not in self.axes]
+        others = self._others
         data = torch.fft.ifftshift(kspace, (-2, -1))
         return (
             self.mask * torch.fft.ifftn(data, dim=others, norm="ortho")
             if others
             else data * self.mask
         )
+
+    def kspace(self, data: Tensor) -> Tensor:
+        """Return the centred k-space `[coil, ky, kx]` of data in the operator's range."""
+        others = self._others
+        corner = torch.fft.fftn(data, dim=others, norm="ortho") if others else data
+        return torch.fft.fftshift(corner, (-2, -1))
+
+    @property
+    def _others(self) -> list[int]:
+        return [axis for axis in (-2, -1) if axis not in self.axes]
 
     def forward(self, image: Tensor) -> Tensor:
         """Transform corner-origin images `[..., y, x]` and keep the measured points."""

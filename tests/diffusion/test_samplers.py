@@ -15,6 +15,7 @@ from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import complex_noise
 from gadget.mri.coils import CoilModel
 from gadget.mri.expected_error import expected_error
+from gadget.mri.joint_step import JointStep
 
 
 def _silent(done: int, steps: int) -> None:
@@ -208,17 +209,22 @@ def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
     assert case.distance(_fast(case, problem=wrong).images[0].numpy() / factor) < 1.2 * right
 
 
-@pytest.mark.parametrize("final", [False, True])
-def test_fast_refits_the_coils_unless_they_are_final(gaussian, monkeypatch, final):
-    fits = []
-    refitted = CoilModel.refitted
+@pytest.mark.parametrize("centred", [True, False])
+def test_fast_refits_the_coils_or_finds_them_together_with_the_image(
+    gaussian, monkeypatch, centred
+):
+    fits, steps = [], []
+    refitted, take = CoilModel.refitted, JointStep.take
     monkeypatch.setattr(
         CoilModel, "refitted", lambda *arguments: fits.append(arguments) or refitted(*arguments)
     )
+    monkeypatch.setattr(
+        JointStep, "take", lambda *a, **names: steps.append(names) or take(*a, **names)
+    )
     case = gaussian()
-    coils = replace(case.problem.coils, final=final)
+    coils = replace(case.problem.coils, centred=centred)
     _fast(case, steps=9, problem=replace(case.problem, coils=coils))
-    assert len(fits) == (0 if final else 4)
+    assert (len(fits), len(steps)) == ((4, 0) if centred else (0, 8))
 
 
 def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):

@@ -12,9 +12,9 @@ from gadget.stream.settings import make_settings
 def test_defaults():
     settings = SamplerSettings()
     assert (settings.method, settings.model, settings.seed) == ("fast", "brain-small", 0)
-    assert settings.step_count == 30
-    assert SamplerSettings(method="paper").step_count == 500
-    assert SamplerSettings(method="paper", steps=7).step_count == 7
+    assert (settings.step_count(), settings.step_count(centred=False)) == (30, 40)
+    assert SamplerSettings(method="paper").step_count() == 500
+    assert SamplerSettings(method="paper", steps=7).step_count() == 7
 
 
 @pytest.mark.parametrize("setting", sorted(SamplerSettings.model_fields))

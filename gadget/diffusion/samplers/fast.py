@@ -5,7 +5,8 @@ Few noise levels, started from the conventional image at a level that its expect
 to the measured data by the proximal step of the receiver's noise model (Chung et al., Decomposed
 diffusion sampler, ICLR 2024), and noise of the next level is added (Zhu et al., Denoising diffusion
 models for plug-and-play image restoration, CVPR workshops 2023). Every other level, coil
-sensitivities (unless they are final) and intensity scale are found anew from the better image.
+sensitivities and intensity scale are found anew from the better image. Without the centre of
+k-space, sensitivities and image are found together, at every level.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from gadget.diffusion.samplers.turns import denoise_turned
 from gadget.diffusion.schedule import power_schedule
 from gadget.mri.coils import CoilModel
 from gadget.mri.expected_error import expected_error
+from gadget.mri.joint_step import JointStep
 from gadget.mri.scale import image_scale
 from gadget.mri.sense import SenseOperator
 
@@ -101,8 +103,8 @@ def _denoise_together(
 ) -> list[Tensor]:
     """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
     together = torch.cat(images)
-    each = torch.tensor(levels, device=together.device).repeat_interleave(len(images[0]))
-    each = each.clamp(max=prior.sigma_max)
+    each = torch.tensor(levels, dtype=torch.float32, device=together.device)
+    each = each.clamp(max=prior.sigma_max).repeat_interleave(len(images[0]))
     seen, highlights = split_highlights(together, each)
     denoised = denoise_turned(prior, seen, each, number) + highlights
     return list(torch.split(denoised, len(images[0])))
@@ -118,6 +120,11 @@ class _Chain:
         self.noise = max(problem.noise_std, LEAST_NOISE)
         self._sampling = problem.sampling
         self._data = problem.data
+        self._joint = (
+            None
+            if problem.coils.centred
+            else JointStep(problem.sampling, problem.data, problem.shape)
+        )
         self._generator = torch.Generator().manual_seed(seed)
         self._rescale(max(1.0, self.noise / MOST_NOISE))
         self._learn(problem.coils)
@@ -138,6 +145,16 @@ class _Chain:
 
     def pull(self, denoised: Tensor, sigma: float) -> None:
         """Let the images be the prior's estimate at `sigma` as far as the data leave it open."""
+        if self._joint is not None:
+            coils, change = self._joint.take(
+                self._coils,
+                denoised.mean(dim=0),
+                scale=self.unit,
+                noise=self.noise,
+                sigma=sigma,
+            )
+            self._learn(coils)
+            denoised = denoised + change
         ratio = sigma / self.noise
         # Conjugate gradients take about as many iterations as the square root of the condition.
         iterations = min(max(round(ratio), CONSISTENCY_ITERATIONS[0]), CONSISTENCY_ITERATIONS[1])
@@ -149,13 +166,13 @@ class _Chain:
         self._solve(denoised, weight, CONSISTENCY_ITERATIONS[0])
 
     def relearn(self) -> None:
-        """Find the coil sensitivities, and a scale that was wrong, from the images as they are."""
+        """Find a scale that was wrong, and the coil sensitivities, from the images as they are."""
         scale = image_scale(self.images.mean(dim=0).abs().cpu().numpy())
         factor = min(max(scale, 1 / MOST, self.noise / MOST_NOISE), MOST)
         if abs(factor - 1) > RESCALE:
             self._rescale(factor)
         coils = self._coils
-        if not coils.final:
+        if self._joint is None:
             coils = coils.refitted(self.images.mean(dim=0), self._sampling, self._data)
         self._learn(coils)
 
