@@ -104,10 +104,10 @@ def import_model(
     from gadget.diffusion.checkpoints import read_score_mri
     from gadget.diffusion.model_folder import ModelConfig, save_model
 
-    if name in ("", ".", "..") or "/" in name:
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise ConfigError(
-            f"'{name}' is no name of a model: expected one such as fastmri-knee, without a slash. "
-            "--output chooses the folder that it is put into."
+            f"{name!r} is no name of a model: expected one such as fastmri-knee, without a slash "
+            "and without control characters. --output chooses the folder that it is put into."
         )
     published = read_score_mri(checkpoint)
     config = ModelConfig(

@@ -150,7 +150,9 @@ def _noise_levels(model: Mapping[Any, Any], path: Path) -> tuple[float, float]:
     for name, value in model.items():
         if isinstance(value, Tensor) and str(name).endswith("sigmas"):
             if value.numel() and bool((value.isfinite() & (value > 0)).all()):
-                return float(value.min()), float(value.max())
+                lowest, highest = float(value.min()), float(value.max())
+                if lowest < highest:
+                    return lowest, highest
             log.warning(
                 "The noise levels '%s' in %s are none; those of the published networks are taken, "
                 "%g to %g.",

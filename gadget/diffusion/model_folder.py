@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -28,10 +29,11 @@ CONFIG = "config.json"
 class ModelConfig(BaseModel):
     """What `config.json` says about a model."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: int = Field(1, ge=1, le=1)
-    name: str
+    name: str = Field(pattern=r"^[^/\x00-\x1f\x7f-\x9f]+$")
+    """Images carry it in XML, which has no place for control characters."""
     network: UNetConfig | NCSNppConfig = Field(discriminator="kind")
     sigma_data: float = Field(0.25, gt=0)
     """U-Net: standard deviation of the real and of the imaginary part of training images."""
@@ -43,6 +45,14 @@ class ModelConfig(BaseModel):
     training_steps: int = Field(ge=0)
     sha256: str = Field("0" * 64, pattern="^[0-9a-f]{64}$")
     """Checksum of the weights file."""
+
+    @model_validator(mode="after")
+    def _check_noise_levels(self) -> ModelConfig:
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(
+                f"sigma_min must be below sigma_max, got {self.sigma_min} and {self.sigma_max}"
+            )
+        return self
 
 
 def search_path() -> list[Path]:
@@ -73,8 +83,9 @@ def find_model(name: str) -> Path:
     """
     # Names first: a folder that happens to lie here must not stand in for an installed model.
     for folder in [*(place / name for place in search_path()), Path(name)]:
-        if (folder / CONFIG).is_file():
-            return folder
+        with suppress(OSError):  # a folder that may not be read, a name too long for one
+            if (folder / CONFIG).is_file():
+                return folder
     known = ", ".join(sorted(p.name for p in available_models())) or "none"
     raise WeightsError(
         f"There is no model '{name}' (found: {known}). Give one of these names, the path of a "
@@ -126,24 +137,12 @@ def load_prior(name: str, device: torch.device, half_precision: bool | None = No
     folder = find_model(name)
     config = read_config(folder)
     weights = read_weights(folder, config)
-    denoiser: PreconditionedDenoiser | ScoreDenoiser
-    network: UNet | NCSNpp
-    try:
-        if isinstance(config.network, UNetConfig):
-            network, channels = UNet(config.network), 2
-            denoiser = PreconditionedDenoiser(network, config.sigma_data)
-        else:
-            network, channels = NCSNpp(config.network), 1
-            denoiser = ScoreDenoiser(network, config.input_scale)
-    except ValueError as error:
-        raise WeightsError(f"{folder / CONFIG} describes no possible network: {error}.") from error
-    wrong = misfits(weights, denoiser.state_dict())
-    if wrong:
-        raise WeightsError(f"{folder / WEIGHTS} does not fit its config.json: {wrong}.")
+    denoiser = _denoiser(config)
     denoiser.load_state_dict(weights)
+    is_unet = isinstance(config.network, UNetConfig)
     if half_precision is None:
         # U-Nets are trained that way; a published network must agree with its authors' code.
-        half_precision = isinstance(network, UNet) and multiplies_bfloat16(device)
+        half_precision = is_unet and multiplies_bfloat16(device)
     try:
         denoiser.to(device)
     except torch.OutOfMemoryError as error:
@@ -157,10 +156,10 @@ def load_prior(name: str, device: torch.device, half_precision: bool | None = No
         sha256=config.sha256,
         sigma_min=config.sigma_min,
         sigma_max=config.sigma_max,
-        channels=channels,
-        size_multiple=network.size_multiple,
+        channels=2 if is_unet else 1,
+        size_multiple=config.network.size_multiple,
         # As `score-gadget train` shows images; published networks have seen upright ones.
-        any_orientation=isinstance(network, UNet),
+        any_orientation=is_unet,
         half_precision=half_precision,
     )
 
@@ -197,7 +196,8 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        The file is missing or damaged, or is not the one that `config` names.
+        The file is missing or damaged, is not the one that `config` names, or does not fit its
+        network.
     """
     path = folder / WEIGHTS
     try:
@@ -208,9 +208,28 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
                 f"{config.sha256}, got {found}. It is truncated or was replaced; install the "
                 "model again."
             )
-        return {name: value.float() for name, value in load_file(path).items()}
+        weights = {name: value.float() for name, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"The weights {path} cannot be read: {reason(error)}.") from error
+    try:
+        with torch.device("meta"):  # there may be no memory for a network that does not fit
+            expected = _denoiser(config).state_dict()
+    except ValueError as error:
+        raise WeightsError(f"{folder / CONFIG} describes no possible network: {error}.") from error
+    wrong = misfits(weights, expected)
+    if wrong:
+        raise WeightsError(f"{path} does not fit its config.json: {wrong}.")
+    if not all(bool(value.isfinite().all()) for value in weights.values()):
+        raise WeightsError(
+            f"{path} holds weights that are not finite: its training diverged. Use another model."
+        )
+    return weights
+
+
+def _denoiser(config: ModelConfig) -> PreconditionedDenoiser | ScoreDenoiser:
+    if isinstance(config.network, UNetConfig):
+        return PreconditionedDenoiser(UNet(config.network), config.sigma_data)
+    return ScoreDenoiser(NCSNpp(config.network), config.input_scale)
 
 
 def misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -68,7 +69,8 @@ def renamed(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tenso
     ValueError
         Some are missing, or left over.
     """
-    network = NCSNpp(config)
+    with torch.device("meta"):  # its layers and their shapes, without memory for them
+        network = NCSNpp(config)
     found: dict[str, Tensor] = {}
     left = dict(weights)
     for number, (own, kind) in enumerate(_modules(network)):

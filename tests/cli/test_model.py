@@ -98,6 +98,7 @@ def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
     [
         (("--name", "../knee"), "'../knee' is no name of a model"),
         (("--name", ""), "'' is no name of a model"),
+        (("--name", "knee\x1b[2J"), r"'knee\x1b[2J' is no name of a model"),
         (("--name", "knee", "--input-scale", 0), "--input-scale"),
         (("--name", "knee", "-o", "file"), "'file/knee' cannot be written: Not a directory."),
     ],

@@ -197,7 +197,8 @@ def test_without_averages_the_raw_weights_are_taken(published, tmp_path, caplog)
 
 
 @pytest.mark.parametrize(
-    "sigmas", [torch.zeros(0), torch.tensor([1, torch.inf]), torch.tensor([0.0, 1])]
+    "sigmas",
+    [torch.zeros(0), torch.tensor([1, torch.inf]), torch.tensor([0.0, 1]), torch.tensor([2.0])],
 )
 def test_noise_levels_that_are_none(published, caplog, sigmas):
     _, path = published(change=lambda one: one["model"].update({"module.sigmas": sigmas}))

@@ -107,6 +107,11 @@ def test_an_unknown_name_tells_the_known_ones(model, monkeypatch):
         load_prior("tinny", CPU)
 
 
+def test_a_name_too_long_for_a_folder_is_an_unknown_one():
+    with pytest.raises(WeightsError, match=r"There is no model 'xxx"):
+        find_model("x" * 300)
+
+
 def test_truncated_weights_are_an_error(model):
     weights = (model / WEIGHTS).read_bytes()
     (model / WEIGHTS).write_bytes(weights[:-100])
@@ -170,11 +175,33 @@ def test_a_network_that_cannot_be_built_is_an_error(model):
         load_prior(str(model), CPU)
 
 
+def test_a_network_for_which_there_is_no_memory_does_not_fit(model):
+    network = {"kind": "unet", "widths": [65536, 65536], "blocks": 50, "patch": 2, "embedding": 8}
+    _change(model, network=network)
+    with pytest.raises(WeightsError, match=r"does not fit its config\.json: .* is missing, and"):
+        load_prior(str(model), CPU)
+
+
+def test_weights_that_are_not_finite_are_an_error(model):
+    weights = load_file(model / WEIGHTS)
+    weights["network.head.bias"][3] = torch.nan
+    save_file(weights, model / WEIGHTS)
+    _change(model, sha256=model_folder._sha256(model / WEIGHTS))
+    with pytest.raises(WeightsError, match="holds weights that are not finite: its training div"):
+        load_prior(str(model), CPU)
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
         ({"network": {"kind": "transformer"}}, "network"),
         ({"network": {"kind": "unet", "widths": []}}, "network.unet.widths"),
+        ({"network": {"kind": "unet", "blocks": 101}}, "network.unet.blocks"),
+        ({"network": {"kind": "ncsnpp", "stem": 10**30}}, "network.ncsnpp.stem"),
+        ({"network": {"kind": "ncsnpp", "widths": [8] * 500}}, "network.ncsnpp.widths"),
+        ({"name": "tiny\x1b[2J"}, "name"),
+        ({"sigma_max": float("inf")}, "sigma_max"),
+        ({"input_scale": float("inf")}, "input_scale"),
         ({"format": 2}, "format"),
         ({"sigma_data": 0}, "sigma_data"),
         ({"sha256": "abc"}, "sha256"),
@@ -184,6 +211,12 @@ def test_a_network_that_cannot_be_built_is_an_error(model):
 def test_impossible_configs_are_errors(model, values, named):
     _change(model, **values)
     with pytest.raises(WeightsError, match=rf"not a usable model config: {named}: .*\(got .*\)\.$"):
+        load_prior(str(model), CPU)
+
+
+def test_noise_levels_have_an_order(model):
+    _change(model, sigma_min=10, sigma_max=10)
+    with pytest.raises(WeightsError, match=r"sigma_min must be below sigma_max, got 10\.0 and 10"):
         load_prior(str(model), CPU)
 
 

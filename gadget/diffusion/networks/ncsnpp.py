@@ -25,14 +25,21 @@ class NCSNppConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["ncsnpp"] = "ncsnpp"
-    stem: int = Field(128, ge=4)
+    stem: int = Field(128, ge=4, le=2**16)
     """Channels of the first convolution; also decides the length of the noise embedding."""
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((128, 256, 256, 256), min_length=1)
+    widths: tuple[Annotated[int, Field(ge=1, le=2**16)], ...] = Field(
+        (128, 256, 256, 256), min_length=1, max_length=12
+    )
     """Channels at each resolution, finest first."""
-    blocks: int = Field(4, ge=1)
+    blocks: int = Field(4, ge=1, le=100)
     """Residual blocks at each resolution on the way down; one more on the way up."""
     attention: tuple[int, ...] = ()
     """Resolutions with attention, 0 the finest; the coarsest point of the network always has it."""
+
+    @property
+    def size_multiple(self) -> int:
+        """What both sizes of an image must be multiples of [pixels]."""
+        return int(2 ** (len(self.widths) - 1))
 
 
 class NCSNpp(nn.Module):
@@ -46,7 +53,7 @@ class NCSNpp(nn.Module):
         widths, stem = config.widths, config.stem
         levels = range(len(widths))
         length = 4 * stem
-        self.size_multiple = 2 ** (len(widths) - 1)
+        self.size_multiple = config.size_multiple
         self.embedding = FourierEmbedding(stem, length)
         self.stem = nn.Conv2d(1, stem, 3, padding=1)
 

@@ -25,13 +25,15 @@ class UNetConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["unet"] = "unet"
-    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field((64, 128, 192, 256), min_length=1)
+    widths: tuple[Annotated[int, Field(ge=1, le=2**16)], ...] = Field(
+        (64, 128, 192, 256), min_length=1, max_length=12
+    )
     """Channels at each resolution, finest first."""
-    blocks: int = Field(2, ge=1)
+    blocks: int = Field(2, ge=1, le=100)
     """Residual blocks at each resolution, on the way down and on the way up."""
-    patch: int = Field(2, ge=1)
+    patch: int = Field(2, ge=1, le=64)
     """Edge of the pixel groups that become channels."""
-    embedding: int = Field(128, ge=8)
+    embedding: int = Field(128, ge=8, le=2**16)
     """Length of the noise level's embedding."""
 
     @property
