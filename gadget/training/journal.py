@@ -39,7 +39,9 @@ class Journal:
         levels = [_column(sigma) for sigma in noise_levels(trainer.config)]
         self._columns = ["step", "training", "validation", *levels]
         self._rows = [row for row in self._table() if int(row["step"]) <= trainer.step]
-        self._board = _tensorboard(folder, trainer.step + 1)
+        self._board: Any = None
+        with self._tolerated():
+            self._board = _tensorboard(folder, trainer.step + 1)
 
     def write(self, loss: float) -> None:
         """Write the mean loss of the training since the last time."""
@@ -55,8 +57,9 @@ class Journal:
 
     def close(self) -> None:
         """Write what TensorBoard has not been told yet."""
-        if self._board is not None:
-            self._board.close()
+        with self._tolerated():
+            if self._board is not None:
+                self._board.close()
 
     @contextmanager
     def _tolerated(self) -> Iterator[None]:
@@ -69,9 +72,7 @@ class Journal:
     def _write(self, loss: float) -> None:
         self._rows.append({name: "" for name in self._columns} | {"step": str(self._trainer.step)})
         self._add({"training": loss})
-        if self._board is not None:
-            rate = learning_rate(self._trainer.config, self._trainer.step)
-            self._board.add_scalar("learning rate", rate, self._trainer.step)
+        self._tell("learning rate", learning_rate(self._trainer.config, self._trainer.step))
 
     def _validate(self, validation: Validation) -> None:
         losses = validation.losses(self._trainer)
@@ -99,9 +100,8 @@ class Journal:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
-        if self._board is not None:
-            for name, loss in losses.items():
-                self._board.add_scalar(f"loss/{name}", loss, self._trainer.step)
+        for name, loss in losses.items():
+            self._tell(f"loss/{name}", loss)
 
     def _draw(self) -> None:
         try:
@@ -118,8 +118,18 @@ class Journal:
     def _show(self, name: str, figure: Figure) -> None:
         with replacing(self._folder / f"{name}.png") as picture:
             figure.savefig(picture)
-        if self._board is not None:
-            self._board.add_figure(name, figure, self._trainer.step)
+        self._tell(name, figure)
+
+    def _tell(self, name: str, what: float | Figure) -> None:
+        """Tell TensorBoard of a number or a picture."""
+        if self._board is None:
+            return
+        add = self._board.add_scalar if isinstance(what, float) else self._board.add_figure
+        try:
+            add(name, what, self._trainer.step)
+        except OSError:
+            self._board = None  # it would raise the same error from now on
+            raise
 
 
 def _column(sigma: float) -> str:

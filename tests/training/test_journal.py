@@ -150,3 +150,28 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, make_trainer, monkeypatch
     journal.look()
     journal.close()
     assert caplog.text.count("is not written: No space left on device") == 2
+
+
+@pytest.mark.parametrize("call", ["add_scalar", "close"])
+def test_a_disk_too_full_for_events_is_told_once(tmp_path, make_trainer, monkeypatch, caplog, call):
+    from torch.utils.tensorboard import SummaryWriter
+
+    def full(writer, *_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, call, full)
+    journal = _journal(tmp_path, make_trainer())
+    for _ in range(3):
+        journal.write(0.5)
+    journal.close()
+    assert caplog.text.count("is not written: No space left on device") == 1
+    assert len(_rows(tmp_path)) == 3
+
+
+def test_a_folder_that_takes_no_events(tmp_path, make_trainer, caplog):
+    (tmp_path / "tensorboard").touch()
+    journal = _journal(tmp_path, make_trainer())
+    journal.write(0.5)
+    journal.close()
+    assert "is not written: File exists" in caplog.text
+    assert len(_rows(tmp_path)) == 1
