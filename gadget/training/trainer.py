@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.func import functional_call
 
-from gadget.diffusion.model_folder import find_model, read_config, read_weights
+from gadget.diffusion.model_folder import find_model, misfits, read_config, read_weights
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError
@@ -139,7 +139,7 @@ class Trainer:
         Raises
         ------
         ConfigError
-            The state was made by another recipe.
+            The state was made by another recipe, or by another version of the network.
         """
         changed = _different(self.config, state["config"])
         if changed:
@@ -151,6 +151,13 @@ class Trainer:
             raise ConfigError(
                 f"The checkpoint has {state['step']} updates, more than the {self.config.steps} "
                 "that the recipe asks for; ask for more, or train into another folder."
+            )
+        expected = self.denoiser.state_dict()
+        wrong = misfits(state["weights"], expected) or misfits(state["average"], expected)
+        if wrong:
+            raise ConfigError(
+                f"The checkpoint was made by another version of score-gadget: {wrong}. Go on with "
+                "that version, or train into another folder."
             )
         self.step = state["step"]
         self.retreats = state.get("retreats", 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.model_folder import load_prior, read_config, read_weights, save_model
 from gadget.errors import ConfigError, WeightsError
 from gadget.training.examples import Examples, batches
 from gadget.training.ranks import Ranks
@@ -72,6 +72,16 @@ def test_a_recipe_with_an_unknown_field_is_another_one(make_trainer):
         make_trainer().restore(state)
 
 
+@pytest.mark.parametrize("part", ["weights", "average"])
+def test_the_state_of_another_version_of_the_network_is_an_error(make_trainer, part):
+    state = make_trainer().state()
+    state[part] = {name.replace("head", "tail"): value for name, value in state[part].items()}
+    with pytest.raises(
+        ConfigError, match=r"another version of score-gadget: network\.head\.weight"
+    ):
+        make_trainer().restore(state)
+
+
 def test_the_average_lags_behind_the_weights(make_trainer, volumes):
     trainer = make_trainer(ema_share=0.5)
     start = {k: v.clone() for k, v in trainer.denoiser.state_dict().items()}
@@ -127,6 +137,17 @@ def test_a_model_to_begin_from_must_have_the_recipes_network(make_trainer, model
         make_trainer(initial="tiny", sigma_data=0.5)
     with pytest.raises(WeightsError, match="There is no model 'huge'"):
         make_trainer(initial="huge")
+
+
+def test_weights_to_begin_from_must_be_whole(make_trainer, models, tmp_path):
+    config = read_config(models / "tiny")
+    weights = read_weights(models / "tiny", config)
+    del weights["network.head.bias"]
+    save_model(tmp_path, config, weights)
+    with pytest.raises(
+        WeightsError, match=r"does not fit its config\.json: network\.head\.bias is"
+    ):
+        make_trainer(initial=str(tmp_path))
 
 
 def test_a_batch_that_cannot_be_shared_is_an_error(make_config):
