@@ -141,7 +141,7 @@ def _volume(stacks: Iterable[Stack], path: Path) -> Volume:
         raise reason
     if len(volume) < count:
         log.info(
-            "%s: %d of %d slices are left out: not finite, negative, small or mostly air",
+            "%s: %d of %d slices are left out: not finite, negative, small, uniform or mostly air",
             path,
             count - len(volume),
             count,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ def read_nifti(path: Path) -> Iterator[Stack]:
         import nibabel
     except ImportError as error:
         raise ConfigError("NIfTI files need nibabel: pip install 'score-gadget[train]'") from error
+    # It shows what is odd about a header twice, without the name of the file.
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     # Left open: the volumes of a compressed file are reached one after the other, not anew.
     image: Any = nibabel.load(path, keep_file_open=True)
     shape = image.shape

@@ -71,10 +71,13 @@ def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
     finite = [
         np.maximum(s, 0)
         for s in stack
-        if s.size and np.isfinite(s).all() and s.max() > 0 and s.min() > -UNDERSHOOT * s.max()
+        if s.size
+        and np.isfinite(s).all()
+        and s.max() > max(0, s.min())
+        and s.min() > -UNDERSHOOT * s.max()
     ]
     if not finite:
-        raise DataError("no slice is finite, non-negative and not empty")
+        raise DataError("no slice is finite, non-negative and more than one grey value")
     scale = image_scale(np.concatenate([s.ravel() for s in finite]))
     shown = [
         s for s in finite if min(s.shape) >= MIN_EDGE and np.mean(s > 0.1 * scale) > MIN_FILLED

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import os
 import sys
 from pathlib import Path
@@ -186,6 +187,17 @@ def _dark_npy(path, head):
     np.save(path / "rubbish.npy", np.zeros_like(head))
 
 
+def _uniform_npy(path, head):
+    np.save(path / "rubbish.npy", np.full_like(head, 7))
+
+
+def _odd_nifti(path, head):
+    _nifti(path / "rubbish.nii", np.moveaxis(head, 0, 2))
+    content = bytearray((path / "rubbish.nii").read_bytes())
+    content[40:42] = (3).to_bytes(2, "big")  # as if its numbers were in the other order
+    (path / "rubbish.nii").write_bytes(content)
+
+
 def _small_npy(path, head):
     np.save(path / "rubbish.npy", head[:, :60])
 
@@ -260,12 +272,14 @@ RUBBISH = [
     _text_npy,
     _flat_npy,
     _dark_npy,
+    _uniform_npy,
+    _odd_nifti,
     _small_npy,
 ]
 
 
 @pytest.mark.parametrize("spoil", RUBBISH, ids=lambda spoil: spoil.__name__.strip("_"))
-def test_rubbish_is_named_in_the_log_and_left_out(tmp_path, head, caplog, spoil):
+def test_rubbish_is_named_in_the_log_and_left_out(tmp_path, head, caplog, capfd, spoil):
     np.save(tmp_path / "head.npy", head)
     spoil(tmp_path, head)
     assert len(_volumes(tmp_path)) == 1
@@ -275,6 +289,8 @@ def test_rubbish_is_named_in_the_log_and_left_out(tmp_path, head, caplog, spoil)
     assert "is left out: " in warnings[0]
     assert "\n" not in warnings[0]
     assert warnings[1] == f"1 of 2 files in {tmp_path} are left out"
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING]
+    assert not capfd.readouterr().err
 
 
 def test_a_folder_without_a_usable_image_is_an_error(tmp_path, head):
