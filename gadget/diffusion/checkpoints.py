@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,7 +94,10 @@ def _load(path: Path) -> Mapping[str, Any]:
             f"{SUPPORTED}"
         )
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of pickles that are no checkpoints torch warns before it refuses them.
+            warnings.simplefilter("ignore")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
     except Exception as error:  # torch's readers raise whatever they like

@@ -336,10 +336,14 @@ class Bomb:
         return pytest.fail, ("pickled code was run",)
 
 
-def test_pickled_code_is_never_run(tmp_path):
+def test_pickled_code_is_never_run(tmp_path, recwarn):
     torch.save({"model": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(WeightsError, match="holds more than weights"):
         read_score_mri(tmp_path / "bomb.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"model": Bomb()}))
+    with pytest.raises(WeightsError, match="holds more than weights"):
+        read_score_mri(tmp_path / "bare.pth")
+    assert not recwarn
     (tmp_path / "edm.pkl").write_bytes(pickle.dumps({"ema": Bomb()}))
     with pytest.raises(WeightsError, match=r"edm\.pkl is a pickle, as EDM publishes them"):
         read_score_mri(tmp_path / "edm.pkl")
