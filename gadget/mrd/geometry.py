@@ -98,6 +98,7 @@ def geometry_of(
     """
     nx, ny, nz = (max(1, int(size)) for size in header.matrix_size)
     lengths = np.array(header.field_of_view, np.float64)
+    lengths[~np.isfinite(lengths)] = 0
     measured = [_unit(getattr(header, name)) for name in ("read_dir", "phase_dir", "slice_dir")]
     row = _direction(meta, "ImageRowDir", measured[0])
     column = _direction(meta, "ImageColumnDir", measured[1])

@@ -88,6 +88,13 @@ def test_a_position_that_is_no_number_is_none():
     assert np.isfinite(geometry.affine).all()
 
 
+@pytest.mark.parametrize("length", [np.nan, np.inf])
+def test_a_field_of_view_that_is_no_number_is_none(length):
+    geometry = geometry_of(header(fov=(8, length, 5)))
+    assert not geometry.located
+    np.testing.assert_array_equal(geometry.spacing, (2, 1, 5))
+
+
 def test_unreadable_directions_in_the_metadata_are_ignored():
     for value in ("north", ["1", "0"], ["a", "b", "c"], ["0", "0", "0"]):
         geometry = geometry_of(header(**OBLIQUE), {"ImageRowDir": value})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
@@ -11,6 +10,18 @@ from typing import Any, TypeAlias
 
 import ismrmrd
 
+from gadget.mrd.export.dicom_values import (
+    as_code,
+    as_date,
+    as_megahertz,
+    as_position,
+    as_sex,
+    as_short,
+    as_time,
+    as_uid,
+    clean,
+    number,
+)
 from gadget.mrd.header import children, find, parse_xml, text
 
 Attributes: TypeAlias = dict[str, Any]
@@ -18,7 +29,6 @@ Attributes: TypeAlias = dict[str, Any]
 
 NAMESPACE = uuid.UUID("6f1c1ba4-2f0d-5b0e-9c55-0d3a6a8b7f11")
 """Of all identifiers that are made here."""
-POSITIONS = ("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL")
 KINDS = {
     ismrmrd.IMTYPE_MAGNITUDE: "M",
     ismrmrd.IMTYPE_PHASE: "P",
@@ -35,51 +45,6 @@ def make_uid(*parts: str) -> str:
     return f"2.25.{uuid.uuid5(NAMESPACE, chr(31).join(parts)).int}"
 
 
-def clean(value: str, limit: int = 64) -> str:
-    """Return a text that a DICOM attribute can hold: no control characters, no backslashes."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in value.replace("\\", "/"))
-    return plain.strip()[:limit].strip()
-
-
-def _short(value: str) -> str:
-    return clean(value, 16)
-
-
-def _date(value: str) -> str:
-    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)", value)
-    return "".join(found.groups()) if found else ""
-
-
-def _time(value: str) -> str:
-    found = re.match(r"(\d\d):?(\d\d):?(\d\d)(\.\d{1,6})?", value)
-    return "".join(part or "" for part in found.groups()) if found else ""
-
-
-def _sex(value: str) -> str:
-    return value.upper() if value.upper() in ("M", "F", "O") else ""
-
-
-def _position(value: str) -> str:
-    return value if value in POSITIONS else ""
-
-
-def _uid(value: str) -> str:
-    valid = re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", value)
-    return value if valid and len(value) <= 64 else ""
-
-
-def _number(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _megahertz(value: str) -> float | None:
-    hertz = _number(value)
-    return hertz / 1e6 if hertz else None
-
-
 Convert: TypeAlias = Callable[[str], Any]
 SUBJECT, STUDY = "subjectInformation", "studyInformation"
 MEASUREMENT, SYSTEM = "measurementInformation", "acquisitionSystemInformation"
@@ -87,35 +52,35 @@ MEASUREMENT, SYSTEM = "measurementInformation", "acquisitionSystemInformation"
 REQUIRED: tuple[tuple[str, str, str, Convert], ...] = (
     ("PatientName", SUBJECT, "patientName", clean),
     ("PatientID", SUBJECT, "patientID", clean),
-    ("PatientBirthDate", SUBJECT, "patientBirthdate", _date),
-    ("PatientSex", SUBJECT, "patientGender", _sex),
-    ("StudyInstanceUID", STUDY, "studyInstanceUID", _uid),
-    ("StudyDate", STUDY, "studyDate", _date),
-    ("StudyTime", STUDY, "studyTime", _time),
-    ("StudyID", STUDY, "studyID", _short),
-    ("AccessionNumber", STUDY, "accessionNumber", _short),
+    ("PatientBirthDate", SUBJECT, "patientBirthdate", as_date),
+    ("PatientSex", SUBJECT, "patientGender", as_sex),
+    ("StudyInstanceUID", STUDY, "studyInstanceUID", as_uid),
+    ("StudyDate", STUDY, "studyDate", as_date),
+    ("StudyTime", STUDY, "studyTime", as_time),
+    ("StudyID", STUDY, "studyID", as_short),
+    ("AccessionNumber", STUDY, "accessionNumber", as_short),
     ("ReferringPhysicianName", STUDY, "referringPhysicianName", clean),
-    ("PatientPosition", MEASUREMENT, "patientPosition", _position),
-    ("FrameOfReferenceUID", MEASUREMENT, "frameOfReferenceUID", _uid),
+    ("PatientPosition", MEASUREMENT, "patientPosition", as_position),
+    ("FrameOfReferenceUID", MEASUREMENT, "frameOfReferenceUID", as_uid),
     ("Manufacturer", SYSTEM, "systemVendor", clean),
-    ("RepetitionTime", "sequenceParameters", "TR", _number),
+    ("RepetitionTime", "sequenceParameters", "TR", number),
 )
 """DICOM wants these in every file, if need be empty."""
 OPTIONAL: tuple[tuple[str, str, str, Convert], ...] = (
-    ("PatientWeight", SUBJECT, "patientWeight_kg", _number),
-    ("PatientSize", SUBJECT, "patientHeight_m", _number),
+    ("PatientWeight", SUBJECT, "patientWeight_kg", number),
+    ("PatientSize", SUBJECT, "patientHeight_m", number),
     ("StudyDescription", STUDY, "studyDescription", clean),
-    ("BodyPartExamined", STUDY, "bodyPartExamined", lambda value: _short(value).upper()),
-    ("SeriesDate", MEASUREMENT, "seriesDate", _date),
-    ("SeriesTime", MEASUREMENT, "seriesTime", _time),
+    ("BodyPartExamined", STUDY, "bodyPartExamined", as_code),
+    ("SeriesDate", MEASUREMENT, "seriesDate", as_date),
+    ("SeriesTime", MEASUREMENT, "seriesTime", as_time),
     ("ProtocolName", MEASUREMENT, "protocolName", clean),
-    ("SequenceName", MEASUREMENT, "sequenceName", _short),
+    ("SequenceName", MEASUREMENT, "sequenceName", as_short),
     ("ManufacturerModelName", SYSTEM, "systemModel", clean),
-    ("MagneticFieldStrength", SYSTEM, "systemFieldStrength_T", _number),
+    ("MagneticFieldStrength", SYSTEM, "systemFieldStrength_T", number),
     ("InstitutionName", SYSTEM, "institutionName", clean),
-    ("StationName", SYSTEM, "stationName", _short),
-    ("ImagingFrequency", "experimentalConditions", "H1resonanceFrequency_Hz", _megahertz),
-    ("FlipAngle", "sequenceParameters", "flipAngle_deg", _number),
+    ("StationName", SYSTEM, "stationName", as_short),
+    ("ImagingFrequency", "experimentalConditions", "H1resonanceFrequency_Hz", as_megahertz),
+    ("FlipAngle", "sequenceParameters", "flipAngle_deg", number),
 )
 
 
@@ -161,24 +126,24 @@ class ScanAttributes:
     def of_image(self, header: ismrmrd.ImageHeader, meta: Mapping[str, Any]) -> Attributes:
         """Return what the contrast and the metadata of an image tell of it."""
         contrast = int(header.contrast)
-        sequence = self._parameter("scanningSequence") or "RM"
+        sequence = self._parameter("scanningSequence") or ["RM"]
         found: Attributes = {
             "ImageType": ["DERIVED", "PRIMARY", KINDS.get(header.image_type, "M")],
-            "ScanningSequence": [sequence],
-            "SequenceVariant": self._parameter("sequenceVariant") or "NONE",
-            "ScanOptions": self._parameter("scanOptions") or "",
+            "ScanningSequence": sequence,
+            "SequenceVariant": self._parameter("sequenceVariant") or ["NONE"],
+            "ScanOptions": self._parameter("scanOptions"),
             "MRAcquisitionType": "3D" if header.matrix_size[2] > 1 else "2D",
             "EchoTrainLength": self._echo_train(),
             "EchoNumbers": contrast + 1,
             "EchoTime": self._time(meta, "EchoTime", "TE", contrast),
         }
-        role = clean(" ".join(values(meta, "DataRole")), 16)
+        role = " ".join(values(meta, "DataRole"))
         if role and role not in PLAIN_ROLES:
-            found["ImageType"].append(re.sub(r"[^A-Z0-9_ ]", "_", role.upper()))
+            found["ImageType"].append(as_code(role))
         inversion = self._time(meta, "InversionTime", "TI", contrast)
         if inversion:
             # DICOM allows the time with this kind of sequence alone.
-            found["ScanningSequence"] = [sequence, "IR"] if sequence != "IR" else ["IR"]
+            found["ScanningSequence"] = sequence if "IR" in sequence else [*sequence, "IR"]
             found["InversionTime"] = inversion
         return found
 
@@ -191,23 +156,25 @@ class ScanAttributes:
 
     def _time(self, meta: Mapping[str, Any], told: str, name: str, contrast: int) -> float | None:
         """Return a time [ms] from the metadata, or else the header's for that contrast."""
-        found = _number(" ".join(values(meta, told, f"GADGETRON_{name}")))
+        found = number(" ".join(values(meta, told, f"GADGETRON_{name}")))
         section = find(self._root, "sequenceParameters")
         times = children(section, name) if section is not None else []
         if found is not None or not times:
             return found
-        return _number(times[contrast if contrast < len(times) else 0].text or "")
+        return number(times[contrast if contrast < len(times) else 0].text or "")
 
-    def _parameter(self, name: str) -> str | None:
+    def _parameter(self, name: str) -> list[str]:
+        """Return the codes in a parameter; backslashes part them, as in DICOM."""
         section = find(self._root, "userParameters")
         for node in children(section, "userParameterString") if section is not None else []:
             if text(node, "name") == name:
-                return _short(text(node, "value") or "").upper()
-        return None
+                codes = map(as_code, (text(node, "value") or "").split("\\"))
+                return [code for code in codes if code]
+        return []
 
     def _echo_train(self) -> int | None:
-        found = text(self._root, "encoding", "echoTrainLength")
-        return int(found) if found and found.isdigit() else None
+        found = number(text(self._root, "encoding", "echoTrainLength") or "")
+        return int(found) if found is not None and 0 < found < 2**31 else None
 
 
 def values(meta: Mapping[str, Any], *names: str) -> list[str]:

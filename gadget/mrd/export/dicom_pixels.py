@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.export.dicom_attributes import Attributes, values
+from gadget.mrd.export.dicom_values import number
 from gadget.mrd.export.writers import Exported, combined
 
 MAXIMUM = 65535
@@ -84,7 +85,4 @@ def _window(image: Exported, scale: Scale) -> Attributes:
 
 def _told(meta: Mapping[str, Any], name: str) -> float | None:
     found = values(meta, name, f"GADGETRON_{name}")
-    try:
-        return float(found[0]) if found else None
-    except ValueError:
-        return None
+    return number(found[0]) if found else None

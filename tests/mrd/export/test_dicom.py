@@ -290,6 +290,45 @@ def test_values_that_dicom_cannot_hold_are_left_out(convert, make_image):
     assert file.ProtocolName == "x" * 64
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [b"NaN", b"INF"])
+def test_numbers_that_are_none_are_left_out(convert, make_image, value):
+    xml = HEADER.replace(b"71.25", value).replace(b"550", value).replace(b"2.89362", value)
+    xml = xml.replace(b"123250000", value).replace(b"18.5", value)
+    told = value.decode()
+    meta = {"WindowCenter": told, "WindowWidth": told, "RescaleSlope": told, "InversionTime": told}
+    (file,) = convert(make_image(numbered(1, 4, 4, dtype=np.uint16), meta, contrast=1), xml=xml)
+    assert (file.RepetitionTime, file.EchoTime, file.RescaleSlope) == (None, None, 1)
+    assert file.InversionTime == 100
+    for keyword in ("PatientWeight", "MagneticFieldStrength", "ImagingFrequency", "WindowWidth"):
+        assert keyword not in file
+
+
+@pytest.mark.filterwarnings("error")
+def test_dates_that_never_were_are_left_out(convert, make_image):
+    xml = HEADER.replace(b"1970-02-28", b"1970-02-30").replace(b"07:08:09.5", b"07:68:09")
+    (file,) = convert(make_image(numbered(1, 4, 4)), xml=xml.replace(b"2024-05-06", b"0000-00-00"))
+    assert (file.PatientBirthDate, file.StudyDate, file.StudyTime) == ("", "", "")
+    assert "SeriesDate" not in file
+
+
+@pytest.mark.filterwarnings("error")
+def test_codes_hold_no_other_letters_than_dicom_has_for_them(convert, make_image):
+    parameter = "<userParameterString><name>{}</name><value>{}</value></userParameterString>"
+    more = parameter.format("sequenceVariant", "sk\\sp") + parameter.format("scanOptions", "pfp; é")
+    xml = HEADER.decode().replace("</userParameters>", f"{more}</userParameters>")
+    part, train = (
+        "<bodyPartExamined>knee-left</bodyPartExamined>",
+        "<echoTrainLength>²</echoTrainLength>",
+    )
+    xml = xml.replace("</studyInformation>", f"{part}</studyInformation>")
+    xml = xml.replace("</ismrmrdHeader>", f"<encoding>{train}</encoding></ismrmrdHeader>")
+    (file,) = convert(make_image(numbered(1, 4, 4)), xml=xml.encode())
+    assert list(file.SequenceVariant) == ["SK", "SP"]
+    assert (file.ScanOptions, file.BodyPartExamined) == ("PFP_ _", "KNEE_LEFT")
+    assert file.EchoTrainLength is None
+
+
 def test_a_folder_that_cannot_be_made(tmp_path, make_image):
     (tmp_path / "series_0").touch()
     writer = DicomWriter(tmp_path)
