@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import ismrmrd
 import numpy as np
+from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
 from gadget.mrd.export.writers import FolderWriter, combined, replacing
@@ -17,8 +20,8 @@ BRIGHT = 0.998
 class PngWriter(FolderWriter):
     """Writes each image at once, grey, with its own window.
 
-    The files are `<stem>_series_<series>_image_<index>.png`; planes of volumes are numbered too.
-    Parameters are those of `FolderWriter`.
+    The files are `<stem>_series_<series>_image_<index>.png`; planes of volumes and further images
+    of the same index are numbered too. Parameters are those of `FolderWriter`.
 
     Raises
     ------
@@ -35,6 +38,7 @@ class PngWriter(FolderWriter):
             ) from error
         super().__init__(folder, stem)
         self._save = image.imsave
+        self._written: Counter[str] = Counter()
 
     def write(self, image: ismrmrd.Image) -> None:
         """Write an image.
@@ -46,9 +50,12 @@ class PngWriter(FolderWriter):
         """
         head = image.getHead()
         planes = combined(image.data)
-        low = min(0.0, float(planes.min(initial=0)))
-        high = max(float(np.quantile(planes, BRIGHT)), low + 1e-30)
+        low, high = _grey_scale(planes)
         name = f"{self.name(head.image_series_index)}_image_{head.image_index:03d}"
+        # Some programs leave the index at 0 in all images of a series.
+        self._written[name] += 1
+        if self._written[name] > 1:
+            name = f"{name}_{self._written[name]}"
         for z, plane in enumerate(planes):
             file = f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png"
             with replacing(self.folder / file) as part:
@@ -56,3 +63,10 @@ class PngWriter(FolderWriter):
 
     def close(self) -> None:
         """Nothing is left to be written."""
+
+
+def _grey_scale(pixels: NDArray[Any]) -> tuple[float, float]:
+    """Return what is black and what is white; maps may have pixels that are not finite."""
+    finite = pixels[np.isfinite(pixels)]
+    low = min(0.0, float(finite.min(initial=0)))
+    return low, max(float(np.quantile(finite, BRIGHT)) if finite.size else 0.0, low + 1e-30)

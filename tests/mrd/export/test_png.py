@@ -38,6 +38,27 @@ def test_an_empty_image_is_black(tmp_path):
     assert pyplot.imread(path)[..., 0].max() == 0
 
 
+def test_images_of_the_same_index_do_not_replace_each_other(tmp_path):
+    writer = PngWriter(tmp_path)
+    for value in (1, 2):
+        writer.write(image(np.full((1, 1, 4, 4), value, np.float32)))
+    writer.write(image(np.ones((1, 2, 4, 4), np.float32)))
+    start = "series_1_image_002"
+    names = [f"{start}.png", f"{start}_2.png", f"{start}_3_z000.png", f"{start}_3_z001.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_pixels_that_are_not_finite_do_not_darken_the_others(tmp_path, hole):
+    pixels = np.linspace(0, 5, 64, dtype=np.float32).reshape(1, 1, 8, 8)
+    pixels[0, 0, 0, 1] = hole
+    PngWriter(tmp_path).write(image(pixels))
+    (path,) = tmp_path.iterdir()
+    assert pyplot.imread(path)[4, 0, 0] == pytest.approx(32 / 63, abs=0.01)
+    PngWriter(tmp_path).write(image(np.full((1, 1, 2, 2), np.nan, np.float32)))
+
+
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be made"):
