@@ -21,6 +21,7 @@ STD_SERIES_OFFSET = 100
 
 FIRST_MAXIMUM = 16383
 """Brightest pixel of the first uint16 image of a series: two bits are left for brighter ones."""
+MAXIMUM = 65535
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Pixels:
 
 
 class PixelConverter:
-    """Converts the images of a scan, so that uint16 images of one series share one scale."""
+    """Converts the images of a scan; uint16 images of a series share one scale, if it fits them."""
 
     def __init__(self, output: Output = "magnitude") -> None:
         if output not in SERIES_OFFSET:
@@ -49,8 +50,10 @@ class PixelConverter:
         """Convert an image; phase [rad] lies within -pi and pi.
 
         uint16 pixels are the magnitude multiplied by a scale that makes the brightest pixel of the
-        first image of the series 16383; brighter pixels than 65535 are cut. The metadata tell how
-        to get the magnitude back: pixel * RescaleSlope + RescaleIntercept.
+        first image of the series 16383. An image with pixels above 65535 begins a new scale: the
+        first slice may hold little but air. The metadata of each image tell how to get the
+        magnitude back: pixel * RescaleSlope + RescaleIntercept. Pixels that are not finite become
+        0 and 65535.
         """
         if self.output == "complex":
             return Pixels(image.astype(np.complex64), ismrmrd.IMTYPE_COMPLEX)
@@ -60,7 +63,8 @@ class PixelConverter:
         if self.output == "magnitude":
             return Pixels(magnitude, ismrmrd.IMTYPE_MAGNITUDE)
         scale = self._scale(magnitude, series)
-        whole = np.clip(np.rint(magnitude * scale), 0, 65535).astype(np.uint16)
+        steps = np.clip(np.rint(magnitude * scale), 0, MAXIMUM)
+        whole = np.nan_to_num(steps, nan=0).astype(np.uint16)
         meta: dict[str, MetaValue] = {
             "RescaleSlope": 1 / scale,
             "RescaleIntercept": 0,
@@ -70,9 +74,10 @@ class PixelConverter:
         return Pixels(whole, ismrmrd.IMTYPE_MAGNITUDE, meta)
 
     def _scale(self, magnitude: NDArray[np.float32], series: int) -> float:
-        if series not in self._scales:
-            brightest = float(magnitude.max(initial=0))
-            if not brightest > 0:
-                return 1.0
-            self._scales[series] = FIRST_MAXIMUM / brightest
-        return self._scales[series]
+        brightest = float(magnitude[np.isfinite(magnitude)].max(initial=0))
+        scale = self._scales.get(series)
+        if not brightest > 0:
+            return 1.0 if scale is None else scale
+        if scale is None or brightest * scale > MAXIMUM:
+            scale = self._scales[series] = FIRST_MAXIMUM / brightest
+        return scale

@@ -41,8 +41,28 @@ def test_whole_numbers_have_one_scale_a_series_and_tell_it():
     second = converter.convert(2 * IMAGE, series=1)
     assert second.meta == first.meta
     assert second.array.max() == 32766
-    assert converter.convert(100 * IMAGE, series=1).array.max() == 65535
     assert converter.convert(100 * IMAGE, series=2).array.max() == 16383
+
+
+def test_an_image_too_bright_for_the_scale_of_its_series_begins_a_new_one():
+    converter = PixelConverter("uint16")
+    converter.convert(0.01 * IMAGE)
+    for image in (IMAGE, 0.5 * IMAGE):
+        pixels = converter.convert(image)
+        back = pixels.array * pixels.meta["RescaleSlope"]
+        np.testing.assert_allclose(back, np.abs(image), atol=23 / 16383)
+    assert 8191 <= pixels.array.max() <= 8192
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("hole", "expected"), [(np.nan, 0), (np.inf, 65535)])
+def test_whole_numbers_of_pixels_that_are_not_finite(hole, expected):
+    image = IMAGE.copy()
+    image[0, 0, 0] = hole
+    converter = PixelConverter("uint16")
+    array = converter.convert(image).array
+    assert (array[0, 0, 0], array[1, 2, 3]) == (expected, 16383)
+    assert converter.convert(np.full_like(IMAGE, hole)).array.max() == expected
 
 
 def test_an_empty_first_image_does_not_set_the_scale():
