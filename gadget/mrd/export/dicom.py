@@ -12,11 +12,18 @@ import numpy as np
 
 from gadget import __version__
 from gadget.errors import ConfigError, DataError
-from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid, values
+from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
 from gadget.mrd.export.stacks import stacks
-from gadget.mrd.export.writers import DISCLAIMER, Exported, SeriesWriter, replacing, volume_numbers
+from gadget.mrd.export.writers import (
+    DISCLAIMER,
+    Exported,
+    SeriesWriter,
+    replacing,
+    values,
+    volume_numbers,
+)
 from gadget.mrd.geometry import Geometry
 
 if TYPE_CHECKING:

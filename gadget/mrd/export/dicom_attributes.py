@@ -22,6 +22,7 @@ from gadget.mrd.export.dicom_values import (
     clean,
     number,
 )
+from gadget.mrd.export.writers import values
 from gadget.mrd.header import children, find, parse_xml, text
 
 Attributes: TypeAlias = dict[str, Any]
@@ -175,15 +176,6 @@ class ScanAttributes:
     def _echo_train(self) -> int | None:
         found = number(text(self._root, "encoding", "echoTrainLength") or "")
         return int(found) if found is not None and 0 < found < 2**31 else None
-
-
-def values(meta: Mapping[str, Any], *names: str) -> list[str]:
-    """Return the texts of the first of these metadata that an image has."""
-    for name in names:
-        found = meta.get(name)
-        if found:
-            return [str(one) for one in found] if isinstance(found, list) else [str(found)]
-    return []
 
 
 def _read(

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.export.dicom_attributes import Attributes, values
-from gadget.mrd.export.dicom_values import number
+from gadget.mrd.export.dicom_attributes import Attributes
+from gadget.mrd.export.scales import MAXIMUM, Scale, told, told_scale
 from gadget.mrd.export.writers import Exported, combined
-
-MAXIMUM = 65535
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How pixels [units of the image] become uint16: pixel = slope * stored + intercept."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-    def stored(self, pixels: NDArray[Any]) -> NDArray[np.uint16]:
-        """Return what the file holds of the pixels; such as are not finite become the lowest."""
-        steps = np.rint((pixels.astype(np.float64) - self.intercept) / self.slope)
-        return np.nan_to_num(np.clip(steps, 0, MAXIMUM), nan=0).astype("<u2")
 
 
 def series_scale(images: Sequence[Exported]) -> Scale:
@@ -45,10 +29,8 @@ def series_scale(images: Sequence[Exported]) -> Scale:
 def pixel_attributes(image: Exported, z: int, scale: Scale) -> Attributes:
     """Return pixels, scale and window of a plane of an image."""
     pixels = scale.stored(combined(image.pixels)[z])
-    slope, intercept = (_told(image.meta, name) for name in ("RescaleSlope", "RescaleIntercept"))
-    if image.pixels.dtype == np.uint16 and slope:
-        # The series is whole numbers already, and its metadata say what they stand for.
-        scale = Scale(slope, intercept or 0.0)
+    # Where whole numbers are stored as they are, their metadata say what they stand for.
+    scale = told_scale(image.pixels, image.meta) or scale
     return {
         "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2",
@@ -74,15 +56,10 @@ def _extent(pixels: NDArray[Any]) -> tuple[float, float]:
 
 def _window(image: Exported, scale: Scale) -> Attributes:
     """Return the window of the metadata, in the units that the rescaled pixels have."""
-    center, width = (_told(image.meta, name) for name in ("WindowCenter", "WindowWidth"))
+    center, width = (told(image.meta, name) for name in ("WindowCenter", "WindowWidth"))
     if center is None or width is None or image.header.image_type == ismrmrd.IMTYPE_PHASE:
         return {}
     if image.pixels.dtype == np.uint16:
         center, width = center * scale.slope + scale.intercept, width * scale.slope
     # DICOM's linear window is at least 1 wide.
     return {"WindowCenter": center, "WindowWidth": width} if width >= 1 else {}
-
-
-def _told(meta: Mapping[str, Any], name: str) -> float | None:
-    found = values(meta, name, f"GADGETRON_{name}")
-    return number(found[0]) if found else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
+from gadget.mrd.export.scales import Scale, told_scale
 from gadget.mrd.export.stacks import Stack, stacks
 from gadget.mrd.export.writers import DISCLAIMER, Exported, SeriesWriter, replacing, volume_numbers
 
@@ -25,9 +27,10 @@ class NiftiWriter(SeriesWriter):
     """Writes `<stem>_series_<series>.nii.gz` when it is closed: one file a series.
 
     Axes are x, y, slice, then volumes (averages, repetitions, sets, phases, contrasts) and coils,
-    where there are several. Pixels keep their type. Slices that are not parallel or not equally
-    spaced are in files of their own, `..._group_<number>.nii.gz`. Parameters are those of
-    `SeriesWriter`.
+    where there are several. Pixels keep their type; what whole numbers stand for is in the header
+    (`scl_slope`), and where it differs between the images, the file holds that as float32. Slices
+    that are not parallel or not equally spaced are in files of their own,
+    `..._group_<number>.nii.gz`. Parameters are those of `SeriesWriter`.
 
     Raises
     ------
@@ -66,10 +69,18 @@ class NiftiWriter(SeriesWriter):
         for number, (alike, stack) in enumerate(groups, start=1):
             suffix = f"_group_{number}" if len(groups) > 1 else ""
             path = self.folder / f"{self.name(series)}{suffix}.nii.gz"
-            self._save(path, _stacked(alike, stack, series), stack, series)
+            scales = {told_scale(image.pixels, image.meta) for image in alike}
+            if len(scales) > 1:
+                alike = [_rescaled(image) for image in alike]
+            data = _stacked(alike, stack, series)
+            self._save(path, data, stack, series, scales.pop() if len(scales) == 1 else None)
 
-    def _save(self, path: Path, data: NDArray[Any], stack: Stack, series: int) -> None:
+    def _save(
+        self, path: Path, data: NDArray[Any], stack: Stack, series: int, scale: Scale | None
+    ) -> None:
         image = self._nibabel.Nifti1Image(data, None)
+        if scale is not None:
+            image.header.set_slope_inter(scale.slope, scale.intercept)
         affine = LPS_TO_RAS @ stack.geometry.affine
         image.set_sform(affine, SCANNER)
         image.set_qform(affine, SCANNER)
@@ -77,6 +88,11 @@ class NiftiWriter(SeriesWriter):
         image.header["descrip"] = f"series {series}; {DISCLAIMER}".encode()
         with replacing(path) as part:
             self._nibabel.save(image, part)
+
+
+def _rescaled(image: Exported) -> Exported:
+    scale = told_scale(image.pixels, image.meta) or Scale()
+    return replace(image, pixels=scale.real(image.pixels))
 
 
 def _stacked(images: Sequence[Exported], stack: Stack, series: int) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,6 +202,15 @@ def metadata(image: ismrmrd.Image) -> dict[str, Any]:
     except Exception:  # noqa: BLE001 - what other programs write is not parsed with one error
         log.debug("Attributes of an image that are no metadata: %r", text[:200])
         return {}
+
+
+def values(meta: Mapping[str, Any], *names: str) -> list[str]:
+    """Return the texts of the first of these metadata that an image has."""
+    for name in names:
+        found = meta.get(name)
+        if found:
+            return [str(one) for one in found] if isinstance(found, list) else [str(found)]
+    return []
 
 
 def combined(pixels: NDArray[Any]) -> NDArray[Any]:

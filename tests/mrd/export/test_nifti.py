@@ -119,6 +119,27 @@ def test_pixels_keep_their_type(convert, make_image, dtype):
     np.testing.assert_array_equal(np.asarray(file.dataobj), pixels.transpose(2, 1, 0))
 
 
+def test_scaled_whole_numbers_say_what_they_stand_for(convert, make_image):
+    pixels = numbered(1, 4, 6, dtype=np.uint16)
+    meta = {"RescaleSlope": "0.25", "RescaleIntercept": "2"}
+    (file,) = convert(*(make_image(pixels, meta, position=(0, 0, z)) for z in range(2))).values()
+    assert file.get_data_dtype() == np.uint16
+    np.testing.assert_array_equal(np.asarray(file.dataobj.get_unscaled())[..., 1], pixels[0].T)
+    np.testing.assert_array_equal(file.get_fdata()[..., 1], pixels[0].T * 0.25 + 2)
+
+
+def test_whole_numbers_of_several_scales_become_what_they_stand_for(convert, make_image):
+    pixels = numbered(1, 4, 6, dtype=np.uint16)
+    images = [
+        make_image(pixels, meta, position=(0, 0, z))
+        for z, meta in enumerate(({"RescaleSlope": "0.25"}, {"RescaleSlope": "100000"}, {}))
+    ]
+    (file,) = convert(*images).values()
+    assert file.get_data_dtype() == np.float32
+    for z, slope in enumerate((0.25, 100000, 1)):
+        np.testing.assert_allclose(file.get_fdata()[..., z], slope * numbered(4, 6).T)
+
+
 def test_whole_numbers_that_the_format_lacks_become_shorter(convert, make_image):
     image = make_image(numbered(1, 4, 6))
     head = image.getHead()
