@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from gadget.mri.fourier import fftc, ifftc
 
+FRACTION = 0.1
+"""Of a voxel: what cropping may leave of the field of view too much or too little."""
+
 
 def to_recon_space(
     image: NDArray[Any],
@@ -19,7 +22,9 @@ def to_recon_space(
     """Crop an image to the recon field of view and interpolate it to the recon matrix.
 
     The centre stays the centre (index ``n // 2``), also when the sizes differ by an odd number.
-    Interpolation is zero-filling: nothing is added beyond the measured resolution.
+    Interpolation is zero-filling: nothing is added beyond the measured resolution. A field of view
+    that is no whole number of measured voxels is interpolated, too: cropped to the next one, it
+    would be stretched, and what lies at its edges would be shown elsewhere.
 
     Parameters
     ----------
@@ -33,13 +38,31 @@ def to_recon_space(
     for axis in range(3):
         measured = image.shape[-1 - axis]
         ratio = recon_field_of_view[axis] / field_of_view[axis] if field_of_view[axis] > 0 else 1.0
-        covered = max(1, round(measured * ratio)) if ratio > 0 else measured
+        wanted = measured * ratio if ratio > 0 else measured
+        covered = max(1, round(wanted))
+        if abs(wanted - covered) > FRACTION:
+            image = _resampled(image, -1 - axis, wanted, recon_matrix[axis])
+            continue
         image = centred_resize(image, -1 - axis, covered)
         if recon_matrix[axis] != covered:
             scale = np.float32(np.sqrt(recon_matrix[axis] / covered))
             kspace = centred_resize(fftc(image, (-1 - axis,)), -1 - axis, recon_matrix[axis])
             image = ifftc(kspace, (-1 - axis,)) * scale
     return image
+
+
+def _resampled(image: NDArray[Any], axis: int, covered: float, size: int) -> NDArray[Any]:
+    """Show the central `covered` voxels of `axis` in `size` voxels."""
+    measured, step = image.shape[axis], covered / size
+    at = (np.arange(size) - size // 2) * step
+    k = np.arange(measured) - measured // 2
+    waves = np.exp(2j * np.pi / measured * np.outer(at, k)) / np.sqrt(measured)
+    waves[:, np.abs(k) * step > measured / 2] = 0  # which the result cannot show
+    # Beyond the measured field of view, all would come again from the other side.
+    waves[(at < -(measured // 2) - 1) | (at > measured - measured // 2)] = 0
+    kspace = fftc(image, (axis,))
+    result = np.tensordot(waves.astype(kspace.dtype), kspace, (1, axis))
+    return np.ascontiguousarray(np.moveaxis(result, 0, axis))
 
 
 def centred_resize(array: NDArray[Any], axis: int, size: int) -> NDArray[Any]:

@@ -44,6 +44,29 @@ def test_a_finer_matrix_is_interpolated_by_zero_filling(old, new):
     np.testing.assert_allclose(resized, np.broadcast_to(waves[0], (2, 3, new)), atol=1e-5)
 
 
+@pytest.mark.parametrize("measured", [16, 17])
+@pytest.mark.parametrize("covered", [8.4, 9.5, 20.5])
+@pytest.mark.parametrize("size", [12, 15])
+def test_a_field_of_view_of_no_whole_number_of_voxels_keeps_its_place(measured, covered, size):
+    """A wave lies where it did, counted from the centre, and is 0 where nothing was measured."""
+    coarse = np.arange(measured) - measured // 2
+    wave = np.exp(2j * np.pi * (3 * coarse / measured + 0.1)).astype(np.complex64)
+    volume = np.broadcast_to(wave, (2, 3, measured))
+    resized = to_recon_space(volume, (measured, 3, 2), (covered, 3, 2), (size, 3, 2))
+    fine = (np.arange(size) - size // 2) * covered / size
+    expected = np.exp(2j * np.pi * (3 * fine / measured + 0.1))
+    expected[(fine < coarse[0] - 1) | (fine > coarse[-1] + 1)] = 0
+    assert resized.dtype == np.complex64
+    np.testing.assert_allclose(resized, np.broadcast_to(expected, (2, 3, size)), atol=1e-5)
+
+
+def test_a_coarser_matrix_shows_no_waves_that_it_is_too_coarse_for():
+    at = np.arange(16) - 8
+    wave = np.exp(2j * np.pi * 7 * at / 16).astype(np.complex64)
+    volume = np.broadcast_to(wave, (1, 2, 16))
+    assert np.abs(to_recon_space(volume, (16, 2, 1), (9.5, 2, 1), (6, 2, 1))).max() < 1e-5
+
+
 def test_nothing_is_added_beyond_the_measured_resolution():
     image = np.random.default_rng(0).normal(size=(1, 8, 8)).astype(np.complex64)
     spectrum = fftc(to_recon_space(image, (8, 8, 1), (8, 8, 1), (12, 8, 1)), (-1,))
