@@ -24,7 +24,8 @@ def to_recon_space(
     The centre stays the centre (index ``n // 2``), also when the sizes differ by an odd number.
     Interpolation is zero-filling: nothing is added beyond the measured resolution. A field of view
     that is no whole number of measured voxels is interpolated, too: cropped to the next one, it
-    would be stretched, and what lies at its edges would be shown elsewhere.
+    would be stretched, and what lies at its edges would be shown elsewhere. What is interpolated is
+    the whole that was measured: an object cut by cropping would ring, and on the other side, too.
 
     Parameters
     ----------
@@ -40,14 +41,15 @@ def to_recon_space(
         ratio = recon_field_of_view[axis] / field_of_view[axis] if field_of_view[axis] > 0 else 1.0
         wanted = measured * ratio if ratio > 0 else measured
         covered = max(1, round(wanted))
-        if abs(wanted - covered) > FRACTION:
-            image = _resampled(image, -1 - axis, wanted, recon_matrix[axis])
-            continue
-        image = centred_resize(image, -1 - axis, covered)
-        if recon_matrix[axis] != covered:
+        whole = abs(wanted - covered) <= FRACTION
+        if whole and recon_matrix[axis] == covered:
+            image = centred_resize(image, -1 - axis, covered)
+        elif whole and covered == measured:
             scale = np.float32(np.sqrt(recon_matrix[axis] / covered))
             kspace = centred_resize(fftc(image, (-1 - axis,)), -1 - axis, recon_matrix[axis])
             image = ifftc(kspace, (-1 - axis,)) * scale
+        else:
+            image = _resampled(image, -1 - axis, wanted, recon_matrix[axis])
     return image
 
 
@@ -57,7 +59,8 @@ def _resampled(image: NDArray[Any], axis: int, covered: float, size: int) -> NDA
     at = (np.arange(size) - size // 2) * step
     k = np.arange(measured) - measured // 2
     waves = np.exp(2j * np.pi / measured * np.outer(at, k)) / np.sqrt(measured)
-    waves[:, np.abs(k) * step > measured / 2] = 0  # which the result cannot show
+    # Those that the result cannot show; of the highest, it shows one of two, as an FFT does.
+    waves[:, (k * step < -measured / 2) | (k * step >= measured / 2)] = 0
     # Beyond the measured field of view, all would come again from the other side.
     waves[(at < -(measured // 2) - 1) | (at > measured - measured // 2)] = 0
     kspace = fftc(image, (axis,))

@@ -60,6 +60,15 @@ def test_a_field_of_view_of_no_whole_number_of_voxels_keeps_its_place(measured, 
     np.testing.assert_allclose(resized, np.broadcast_to(expected, (2, 3, size)), atol=1e-5)
 
 
+def test_an_object_that_is_cropped_does_not_ring():
+    at = np.arange(16) - 8
+    smooth = np.exp(-0.5 * ((at - 3) / 2) ** 2)  # cut at the upper edge, not at the lower one
+    volume = np.broadcast_to(smooth.astype(np.complex64), (1, 2, 16))
+    whole = to_recon_space(volume, (16, 2, 1), (16, 2, 1), (64, 2, 1))
+    cropped = to_recon_space(volume, (16, 2, 1), (10, 2, 1), (40, 2, 1))
+    np.testing.assert_allclose(cropped, whole[..., 12:52], atol=1e-5)
+
+
 def test_a_coarser_matrix_shows_no_waves_that_it_is_too_coarse_for():
     at = np.arange(16) - 8
     wave = np.exp(2j * np.pi * 7 * at / 16).astype(np.complex64)
