@@ -14,6 +14,8 @@ from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
+from gadget.mrd.export.scales import told_scale
+from gadget.mrd.export.writers import metadata
 from gadget.mrd.image_file import read_images
 from gadget.mrd.meta import STD_ROLE
 from gadget.mrd.raw.raw_file import RawFile
@@ -108,10 +110,17 @@ def _combined(buffer: Buffer) -> NDArray[np.float32]:
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     """Return the first partition of every image but of standard deviations."""
     return {
-        _place(image.getHead()): np.abs(image.data[0, 0]).astype(np.float32)
+        _place(image.getHead()): _magnitude(image)
         for image in images
         if STD_ROLE not in image.attribute_string
     }
+
+
+def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
+    pixels = image.data[0, 0]
+    # Of uint16 images, each may have its own.
+    scale = told_scale(pixels, metadata(image))
+    return np.abs(pixels if scale is None else scale.real(pixels)).astype(np.float32)
 
 
 def _place(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> Place:

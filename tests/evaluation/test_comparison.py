@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ismrmrd
 import numpy as np
 import pytest
 
@@ -9,6 +10,8 @@ from gadget.errors import ConfigError, DataError
 from gadget.evaluation.comparison import compare
 from gadget.evaluation.figure import save_figure
 from gadget.mrd.image_file import ImageWriter, read_images
+from gadget.mrd.meta import to_meta
+from gadget.mrd.pixels import PixelConverter
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
@@ -42,6 +45,22 @@ def test_slices_are_measured_one_by_one(scan):
     found = compare(out, raw)
     values = [found.quality(found.zero_filled, number).ssim for number in (0, 1)]
     assert values[0] != values[1]
+
+
+def test_scaled_whole_numbers_are_what_they_stand_for(scan, tmp_path):
+    raw, out = scan
+    with ImageWriter(tmp_path / "whole.h5") as writer:
+        for image in read_images(out):
+            # A scale for each image.
+            pixels = PixelConverter("uint16").convert(image.data)
+            header = image.getHead()
+            header.data_type = ismrmrd.DATATYPE_USHORT
+            whole = ismrmrd.Image(header)
+            whole.data[:] = pixels.array
+            whole.meta = to_meta(pixels.meta)
+            writer.append(whole)
+    found = compare(tmp_path / "whole.h5", raw)
+    np.testing.assert_allclose(found.reconstruction, found.truth, atol=found.truth.max() / 16383)
 
 
 def test_a_slice_that_is_missing(scan, tmp_path):
