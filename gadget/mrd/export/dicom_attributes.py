@@ -138,7 +138,7 @@ class ScanAttributes:
             "EchoNumbers": contrast + 1,
             "EchoTime": self._time(meta, "EchoTime", "TE", contrast),
         }
-        role = " ".join(values(meta, "DataRole"))
+        role = " ".join(values(meta, "DataRole", "GADGETRON_DataRole"))
         if role and role not in PLAIN_ROLES:
             found["ImageType"].append(as_code(role))
         inversion = self._time(meta, "InversionTime", "TI", contrast)

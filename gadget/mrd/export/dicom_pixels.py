@@ -28,7 +28,7 @@ def series_scale(images: Sequence[Exported]) -> Scale:
 
 def pixel_attributes(image: Exported, z: int, scale: Scale) -> Attributes:
     """Return pixels, scale and window of a plane of an image."""
-    pixels = scale.stored(combined(image.pixels)[z])
+    pixels = scale.stored(combined(image.pixels[:, z : z + 1])[0])
     # Where whole numbers are stored as they are, their metadata say what they stand for.
     scale = told_scale(image.pixels, image.meta) or scale
     return {

@@ -213,6 +213,11 @@ def test_the_metadata_tell_what_the_images_are(convert, make_image):
     assert "scan7_series_100" in str(file.filename)
 
 
+def test_the_role_of_an_image_of_gadgetron_counts_too(convert, make_image):
+    (file,) = convert(make_image(numbered(1, 4, 4), {"GADGETRON_DataRole": "SNR_MAP"}))
+    assert list(file.ImageType) == ["DERIVED", "PRIMARY", "M", "SNR_MAP"]
+
+
 def test_series_are_numbered_from_one(convert, make_image):
     files = convert(
         *(make_image(numbered(1, 4, 4), image_series_index=series) for series in (0, 1, 100))
