@@ -32,30 +32,35 @@ def convert(
     """Convert images, ours or those that a Gadgetron server's client has stored.
 
     Without raw data the header beside the images counts, `xml` in a group of the file; those of
-    `replay` have one. Without any, DICOM files are anonymous.
+    `replay` have one. Without any, DICOM files are anonymous. Images of several groups become files
+    of their own, whose names begin with the group's.
 
     Example: score-gadget convert out.h5 --raw raw.h5 --nifti volumes --dicom archive
     """
     from gadget.cohort.exports import Export, Kind, open_writers
-    from gadget.mrd.image_file import read_images
+    from gadget.mrd.image_file import read_groups
     from gadget.mrd.tally import counted
 
     formats: dict[Kind, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
     exports = [Export(kind, folder) for kind, folder in formats.items() if folder is not None]
     if not exports:
         raise ConfigError("Say what to convert the images to: --nifti, --dicom or --png FOLDER.")
-    images = read_images(file, group)
+    groups = read_groups(file, group)
     header = _header(file, group) if raw is None else _header_of_raw(raw)
     if header is None and (nifti is not None or dicom is not None):
         log.warning(
             "There is no header beside the images: patient and scanner are unknown. Give the raw "
             "data with --raw; those of a Siemens scanner lie the other way round without it."
         )
-    with open_writers(exports, header) as writers:
-        for image in images:
-            for writer in writers:
-                writer.write(image)
-    say(f"{counted(len(images), 'image')}: {', '.join(str(export.folder) for export in exports)}")
+    for name, images in groups.items():
+        # Two reconstructions, even of one scan, are not one series.
+        stem = name.replace("/", "_") if len(groups) > 1 else ""
+        with open_writers(exports, header, stem) as writers:
+            for image in images:
+                for writer in writers:
+                    writer.write(image)
+    count = counted(sum(map(len, groups.values())), "image")
+    say(f"{count}: {', '.join(str(export.folder) for export in exports)}")
 
 
 def _header_of_raw(path: Path) -> bytes:

@@ -238,7 +238,12 @@ class ImageWriter:
 
 
 def read_images(path: Path | str, group: str | None = None) -> list[ismrmrd.Image]:
-    """Read the images of a file, series by series.
+    """Read the images of a file, series by series; otherwise as `read_groups`."""
+    return [image for images in read_groups(path, group).values() for image in images]
+
+
+def read_groups(path: Path | str, group: str | None = None) -> dict[str, list[ismrmrd.Image]]:
+    """Read the images of a file, series by series, by the name of the group that they are in.
 
     Parameters
     ----------
@@ -262,7 +267,11 @@ def read_images(path: Path | str, group: str | None = None) -> list[ismrmrd.Imag
         series = _image_series(file[group] if group is not None else file)
         if not series:
             raise DataError(f"'{path}' holds no ISMRMRD images.")
-        return [image for one in series for image in _read_series(one, path)]
+        found: dict[str, list[ismrmrd.Image]] = {}
+        for one in series:
+            name = str(one.parent.name).strip("/")
+            found.setdefault(name, []).extend(_read_series(one, path))
+        return found
 
 
 def _image_series(group: h5py.Group) -> list[h5py.Group]:

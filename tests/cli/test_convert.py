@@ -64,6 +64,22 @@ def test_images_of_a_replay_lie_as_those_with_their_raw_data(run, raw, tmp_path)
     assert others == [first, first]
 
 
+def test_groups_become_files_of_their_own(run, raw, tmp_path):
+    run("replay", raw, "-o", "out.h5", "--set", "method=fft")
+    run("replay", raw, "-o", "out.h5", "-G", "more/of it", "--set", "method=fft")
+    done = run("convert", "out.h5", "--nifti", "n", "--dicom", "d", "--png", "p")
+    assert done.stdout == "4 images: n, d, p\n"
+    names = ["dataset_series_0", "more_of it_series_0"]
+    assert sorted(path.name for path in (tmp_path / "d").iterdir()) == names
+    assert len(list((tmp_path / "d").rglob("*.dcm"))) == 4
+    assert sorted(path.name for path in (tmp_path / "n").iterdir()) == [
+        f"{name}.nii.gz" for name in names
+    ]
+    assert len(list((tmp_path / "p").iterdir())) == 4
+    assert run("convert", "out.h5", "-g", "more", "--nifti", "one").returncode == 0
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["series_0.nii.gz"]
+
+
 def test_images_of_several_scans_are_not_given_the_header_of_one(run, raw):
     run("replay", raw, "-o", "out.h5", "--set", "method=fft")
     run("replay", raw, "-o", "out.h5", "-G", "again", "--set", "method=fft")
