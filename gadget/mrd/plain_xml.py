@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
 
 def declares_entities(raw: bytes) -> bool:
     """Say whether a text in UTF-8 may declare entities, which could fill the memory."""
     return b"<!DOCTYPE" in raw or b"<!ENTITY" in raw
+
+
+def in_utf8(raw: bytes) -> bytes:
+    """Return a text in UTF-8 of one that should be, and holds letters of Windows-1252 or Latin-1.
+
+    Converters copy names as they find them: one letter of one must not cost the scan. A text that
+    is in UTF-8, or declares another encoding, is returned as it came.
+    """
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        declared = re.match(rb"""<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)""", raw)
+        if declared is None or declared[1].lower() in (b"utf-8", b"utf8"):
+            return raw.decode("cp1252", "replace").encode()
+    return raw
 
 
 def parse_plain_xml(raw: bytes) -> ElementTree.Element:

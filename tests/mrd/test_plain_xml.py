@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gadget.mrd.plain_xml import parse_plain_xml
+from gadget.mrd.plain_xml import in_utf8, parse_plain_xml
 
 DOCUMENT_TYPE = '<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'
 
@@ -26,3 +26,15 @@ def test_plain_xml_is_read():
 def test_other_texts_are_refused(raw, words):
     with pytest.raises(ValueError, match=words):
         parse_plain_xml(raw)
+
+
+@pytest.mark.parametrize("declaration", ["", "<?xml version='1.0' encoding='UTF-8'?>"])
+def test_letters_of_a_narrower_encoding_are_read(declaration):
+    text = f"{declaration}<a>Müller€Ångström</a>"
+    assert in_utf8(text.encode()) == in_utf8(text.encode("cp1252")) == text.encode()
+    assert parse_plain_xml(in_utf8(b"<a>\x81</a>")).text == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_an_encoding_that_is_declared_is_believed():
+    raw = "<?xml version='1.0' encoding='shift-jis'?><a>山田</a>".encode("shift-jis")
+    assert in_utf8(raw) == raw

@@ -36,6 +36,16 @@ def test_gives_a_header_without_namespace_the_right_one(make_scan):
     assert ismrmrd.xsd.CreateFromDocument(sanitize_header(xml)).encoding[0].encodedSpace
 
 
+def test_a_name_in_another_encoding_does_not_cost_the_scan(make_scan):
+    name = "<subjectInformation><patientName>Müller</patientName></subjectInformation>"
+    xml = make_scan(extra=name).xml.decode()
+    for declaration in ('<?xml version="1.0"?>', '<?xml version="1.0" encoding="utf-8"?>'):
+        raw = xml.replace('<?xml version="1.0"?>', declaration).encode("latin-1")
+        assert parse_header(raw).encodings
+        clean = ismrmrd.xsd.CreateFromDocument(sanitize_header(raw))
+        assert clean.subjectInformation.patientName == "Müller"
+
+
 def test_a_header_that_gadgetron_python_cannot_read_is_an_error(make_scan):
     xml = make_scan().xml
     start, end = xml.index(b"<experimentalC"), xml.index(b"</experimentalConditions>")
