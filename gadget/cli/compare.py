@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gadget.cli.console import say
-from gadget.errors import ConfigError
+from gadget.extras import needed
 
 
 def compare(
@@ -22,13 +22,9 @@ def compare(
 
     Example: score-gadget compare out.h5 raw.h5 --png comparison.png
     """
-    try:
+    with needed("Comparing needs", "demo"):
         from gadget.evaluation import comparison as comparisons
         from gadget.evaluation.figure import save_figure
-    except ImportError as error:
-        raise ConfigError(
-            f"Comparing needs {error.name}: pip install 'score-gadget[demo]'."
-        ) from error
 
     found = comparisons.compare(images, raw)
     say("slice   zero-filled PSNR  SSIM    reconstruction PSNR  SSIM")

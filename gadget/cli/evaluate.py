@@ -19,6 +19,7 @@ from rich.progress import Progress as Bars
 from gadget.cli.console import complain, console, results, say
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError
+from gadget.extras import needed
 from gadget.files import make_folder
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def evaluate(
     """
     if not inputs and not check:
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
-    try:
+    with needed("Evaluating needs", "evaluate"):
         from gadget.evaluation.cases import Receiver
         from gadget.evaluation.facts import facts, lead, progress
         from gadget.evaluation.methods.choice import Choice, default_methods
@@ -120,10 +121,6 @@ def evaluate(
         from gadget.evaluation.sources import find_inputs
         from gadget.evaluation.table import table
         from gadget.mri.sampling import parse_pattern
-    except ImportError as error:
-        raise ConfigError(
-            f"Evaluating needs {error.name}: pip install 'score-gadget[evaluate]'."
-        ) from error
 
     choice = Choice(model, device, samples, seed)
     methods = choice.methods(method or default_methods())

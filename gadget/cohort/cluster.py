@@ -21,6 +21,7 @@ from gadget.cohort.job import Job
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.errors import ConfigError
+from gadget.extras import needed
 
 ANSWER_SECONDS = 10
 POLL_SECONDS = 0.5
@@ -75,12 +76,8 @@ def run_on_cluster(
 
 
 def _distributed() -> Any:  # noqa: ANN401 - a module that is only partly typed
-    try:
+    with needed("A cluster needs", "dask"):
         import distributed
-    except ImportError as error:
-        raise ConfigError(
-            "A cluster needs dask.distributed: pip install 'score-gadget[dask]'."
-        ) from error
     return distributed
 
 

@@ -14,6 +14,7 @@ from gadget.errors import ConfigError, DataError, reason
 from gadget.evaluation.cases import Case, Receiver, middle, simulated_case, usable
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
+from gadget.extras import needed
 from gadget.training.readers import magnitude
 from gadget.training.stack import slice_axis
 
@@ -98,12 +99,8 @@ def load_cases(
 
 def _read_nifti(path: Path) -> NDArray[np.float32]:
     """Read a volume `[slice, row, column]`; slices are cut across the coarsest axis."""
-    try:
+    with needed("NIfTI files need", "evaluate"):
         import nibabel
-    except ImportError as error:
-        raise ConfigError(
-            "NIfTI files need nibabel: pip install 'score-gadget[evaluate]'."
-        ) from error
     orientations: Any = nibabel.orientations
     try:
         image: Any = nibabel.load(path)

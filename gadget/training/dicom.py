@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import DataError
+from gadget.extras import needed
 from gadget.training.omissions import Omissions
 from gadget.training.stack import Stack, cut, isotropic
 
@@ -86,10 +87,8 @@ def _frames(path: Path) -> list[Frame]:
 
 
 def _pydicom() -> Any:  # noqa: ANN401 - a module
-    try:
+    with needed("DICOM files need", "train"):
         import pydicom
-    except ImportError as error:
-        raise ConfigError("DICOM files need pydicom: pip install 'score-gadget[train]'") from error
     # It logs whole tracebacks of what is told in a line here.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     return pydicom

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import DataError
+from gadget.extras import needed
 from gadget.training.stack import Stack, cut
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
@@ -23,10 +24,8 @@ NO_MAGNITUDE = (2, 3, 4)
 
 def read_nifti(path: Path) -> Iterator[Stack]:
     """Yield the volumes of a NIfTI file: one of a 3D image, each of a 4D image."""
-    try:
+    with needed("NIfTI files need", "train"):
         import nibabel
-    except ImportError as error:
-        raise ConfigError("NIfTI files need nibabel: pip install 'score-gadget[train]'") from error
     # It shows what is odd about a header twice, without the name of the file.
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     # Left open: the volumes of a compressed file are reached one after the other, not anew.

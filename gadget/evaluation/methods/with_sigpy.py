@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError
 from gadget.evaluation.methods.method import (
     KERNELS,
     REGULARISATION,
@@ -21,6 +20,7 @@ from gadget.evaluation.methods.method import (
     calibration_width,
     cover,
 )
+from gadget.extras import needed
 from gadget.mri.kspace import KSpace
 
 REGION = 24
@@ -77,12 +77,8 @@ class Sigpy:
     """
 
     def __init__(self, app: str, maps: SigpyMaps) -> None:
-        try:
+        with needed("The methods of sigpy need", "evaluate"):
             from sigpy.mri import app as apps
-        except ImportError as error:
-            raise ConfigError(
-                "The methods of sigpy need it: pip install 'score-gadget[evaluate]'."
-            ) from error
         name, self.label, self._solver = APPS[app]
         self.name = f"sigpy-{app}"
         self._app: Any = getattr(apps, name)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gadget import __version__
-from gadget.errors import ConfigError, DataError
+from gadget.errors import DataError
+from gadget.extras import needed
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
@@ -63,12 +64,8 @@ class DicomWriter(SeriesWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        try:
+        with needed("DICOM files need", "dicom"):
             import pydicom
-        except ImportError as error:
-            raise ConfigError(
-                "DICOM files need pydicom: pip install 'score-gadget[dicom]'."
-            ) from error
         self._pydicom = pydicom
         self._scan = ScanAttributes(header_xml)
         super().__init__(folder, stem, header_xml)

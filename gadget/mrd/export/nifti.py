@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError
+from gadget.extras import needed
 from gadget.mrd.export.scales import Scale, told_scale
 from gadget.mrd.export.stacks import Stack, stacks
 from gadget.mrd.export.writers import DISCLAIMER, Exported, SeriesWriter, replacing, volume_numbers
@@ -41,12 +41,8 @@ class NiftiWriter(SeriesWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        try:
+        with needed("NIfTI files need", "nifti"):
             import nibabel
-        except ImportError as error:
-            raise ConfigError(
-                "NIfTI files need nibabel: pip install 'score-gadget[nifti]'."
-            ) from error
         super().__init__(folder, stem, header_xml)
         self._nibabel: Any = nibabel
 

@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError
+from gadget.extras import needed
 from gadget.mrd.export.writers import FolderWriter, combined, replacing
 
 BRIGHT = 0.998
@@ -30,12 +30,8 @@ class PngWriter(FolderWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "") -> None:
-        try:
+        with needed("PNG files need", "png"):
             from matplotlib import image
-        except ImportError as error:
-            raise ConfigError(
-                "PNG files need matplotlib: pip install 'score-gadget[png]'."
-            ) from error
         super().__init__(folder, stem)
         self._save = image.imsave
         self._written: Counter[str] = Counter()

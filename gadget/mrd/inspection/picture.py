@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError
+from gadget.extras import needed
 from gadget.mrd.export.writers import replacing
 
 SHADES = " ░▒▓█"
@@ -41,10 +41,8 @@ def save_picture(mask: NDArray[np.bool_], path: Path) -> None:
     DataError
         The file cannot be written.
     """
-    try:
+    with needed("PNG files need", "png"):
         from matplotlib import image
-    except ImportError as error:
-        raise ConfigError("PNG files need matplotlib: pip install 'score-gadget[png]'.") from error
     with replacing(path) as part:
         image.imsave(part, view(mask), cmap="gray", format="png")
 
