@@ -119,20 +119,20 @@ def problems(error: ValidationError) -> str:
     )
 
 
-def load_prior(name: str, device: torch.device, half_precision: bool | None = None) -> Prior:
+def load_prior(name: str, device: torch.device) -> Prior:
     """Load a model's weights onto `device`.
 
     Parameters
     ----------
     name, device
         Name or folder of the model, and where to compute.
-    half_precision
-        Convolve in bfloat16; where that is faster and the network was trained so, if not given.
 
     Raises
     ------
     WeightsError
         The model is missing, its weights are damaged, or they do not fit its network.
+    DeviceError
+        The device's memory is too full.
     """
     folder = find_model(name)
     config = read_config(folder)
@@ -140,9 +140,6 @@ def load_prior(name: str, device: torch.device, half_precision: bool | None = No
     denoiser = _denoiser(config)
     denoiser.load_state_dict(weights)
     is_unet = isinstance(config.network, UNetConfig)
-    if half_precision is None:
-        # U-Nets are trained that way; a published network must agree with its authors' code.
-        half_precision = is_unet and multiplies_bfloat16(device)
     try:
         denoiser.to(device)
     except torch.OutOfMemoryError as error:
@@ -160,7 +157,8 @@ def load_prior(name: str, device: torch.device, half_precision: bool | None = No
         size_multiple=config.network.size_multiple,
         # As `score-gadget train` shows images; published networks have seen upright ones.
         any_orientation=is_unet,
-        half_precision=half_precision,
+        # U-Nets are trained that way; a published network must agree with its authors' code.
+        half_precision=is_unet and multiplies_bfloat16(device),
     )
 
 

@@ -29,7 +29,6 @@ def image_meta(
     comments: Sequence[str] = (),
     history: Sequence[str] = (),
     description: str = "",
-    window: tuple[int, int] | None = None,
     details: Mapping[str, MetaValue | None] | None = None,
 ) -> dict[str, MetaValue]:
     """Return the metadata of an image.
@@ -48,8 +47,6 @@ def image_meta(
         What was done to the image, after AI and the name of this package.
     description
         Appended to the series description by what writes DICOM.
-    window
-        Centre and width of the grey scale, as `display_window` finds them.
     details
         How the image was made; written under names that begin with `ScoreGadget_`.
     """
@@ -63,9 +60,6 @@ def image_meta(
         meta["GADGETRON_SeqDescription"] = description
         meta["SequenceDescriptionAdditional"] = description
         meta["SeriesDescriptionAdditional"] = description
-    if window is not None:
-        _both(meta, "WindowCenter", window[0])
-        _both(meta, "WindowWidth", window[1])
     meta["ImageRowDir"] = _direction(reference.read_dir)
     meta["ImageColumnDir"] = _direction(reference.phase_dir)
     _times(meta, header, reference.idx.contrast)

@@ -33,7 +33,6 @@ def run_on_server(
     header: bytes,
     messages: Iterable[bytes],
     on_image: Callable[[ismrmrd.Image], None],
-    on_text: Callable[[str], None] | None = None,
     *,
     patience_s: float = PATIENCE_SECONDS,
     silence_s: float = IDLE_SECONDS,
@@ -52,8 +51,6 @@ def run_on_server(
         Whole messages as bytes, one or more at a time; read in another thread.
     on_image
         Called for each image, in the calling thread.
-    on_text
-        Called for each line of the server's log, in the calling thread; logged if not given.
     patience_s
         How long a server is tried that does not answer [s].
     silence_s
@@ -67,25 +64,19 @@ def run_on_server(
         Nobody answers; the server reports errors, breaks the protocol, is silent or gone; or it
         closes the stream without an image. Images that came before have been handed on.
     Exception
-        Whatever `messages` or a callback raises.
+        Whatever `messages` or `on_image` raises.
     """
     setup = [_config(pipeline), text_message(MessageId.HEADER, header)]
     connection = Connection(connect(parse_address(server), patience_s), idle_s=silence_s)
-    _Client(connection, on_image, on_text or _log_text).run(setup, messages)
+    _Client(connection, on_image).run(setup, messages)
 
 
 class _Client:
     """One scan at a server."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        on_image: Callable[[ismrmrd.Image], None],
-        on_text: Callable[[str], None],
-    ) -> None:
+    def __init__(self, connection: Connection, on_image: Callable[[ismrmrd.Image], None]) -> None:
         self._connection = connection
         self._on_image = on_image
-        self._on_text = on_text
         self._images = 0
         self._errors: list[str] = []
         self._input_error: Exception | None = None
@@ -126,7 +117,7 @@ class _Client:
         elif message.id is MessageId.TEXT:
             text = text_of(message)
             if _LOG_LINE.match(text):
-                self._on_text(text)
+                log.info("The server says: %s", text)
             else:
                 self._errors.append(text)
         elif message.id is MessageId.ERROR:
@@ -156,7 +147,3 @@ def _config(pipeline: str | bytes) -> bytes:
             f"The name of a pipeline has at most {FILENAME_BYTES - 1} bytes, this one {len(name)}."
         )
     return UINT16.pack(MessageId.FILENAME) + name.ljust(FILENAME_BYTES, b"\0")
-
-
-def _log_text(text: str) -> None:
-    log.info("The server says: %s", text)

@@ -13,12 +13,13 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.client import run_on_server
 
 
-def test_serves_a_scan_and_ends_in_order(start, raw):
+def test_serves_a_scan_and_ends_in_order(start, raw, caplog):
+    caplog.set_level("INFO", "gadget.stream.client")
     server = start("serve", "--port", "0")
     ready = next(line for line in server.stderr if "Ready at" in line)
     address = ready.split()[-1].rstrip(".")
     parameters = json.dumps({"parameters": {"method": "fft", "output": "uint16"}}).encode()
-    images, texts = [], []
+    images = []
     with RawFile(raw) as file:
 
         def messages():
@@ -26,14 +27,12 @@ def test_serves_a_scan_and_ends_in_order(start, raw):
             yield from file.messages()
             server.send_signal(signal.SIGTERM)
 
-        run_on_server(
-            address, "openrecon", file.header_xml, messages(), images.append, texts.append
-        )
+        run_on_server(address, "openrecon", file.header_xml, messages(), images.append)
     log = server.stderr.read()
     assert server.wait(20) == 0
     assert "The pipeline 'openrecon' is none of this server" in log
     assert "All clients are served" in log
-    assert any("method fft" in text for text in texts)
+    assert any("method fft" in text for text in caplog.messages)
     assert [image.slice for image in images] == [0, 1]
     assert {image.data.dtype for image in images} == {np.dtype(np.uint16)}
 

@@ -28,13 +28,11 @@ def test_reads_the_system_and_the_protocol(make_scan):
         "<subjectInformation><patientName>Secret</patientName></subjectInformation>"
         "<measurementInformation><protocolName>T2</protocolName></measurementInformation>"
         "<acquisitionSystemInformation><relativeReceiverNoiseBandwidth>0.79"
-        "</relativeReceiverNoiseBandwidth><receiverChannels>3</receiverChannels>"
-        "</acquisitionSystemInformation>"
+        "</relativeReceiverNoiseBandwidth></acquisitionSystemInformation>"
         "<sequenceParameters><TE>5.5</TE><TE>11</TE></sequenceParameters>"
     )
     header = parse_header(make_scan(extra=extra).xml)
     assert header.relative_noise_bandwidth == 0.79
-    assert header.receiver_channels == 3
     assert header.protocol_name == "T2"
     assert header.echo_times_ms == (5.5, 11.0)
     assert "Secret" not in repr(header)
@@ -43,12 +41,12 @@ def test_reads_the_system_and_the_protocol(make_scan):
 def test_tolerates_vendor_elements_and_unreadable_numbers(make_scan):
     extra = (
         '<v:private xmlns:v="urn:vendor"><v:encoding/></v:private><newThing/>'
-        "<acquisitionSystemInformation><receiverChannels>many</receiverChannels>"
-        "</acquisitionSystemInformation>"
+        "<acquisitionSystemInformation><relativeReceiverNoiseBandwidth>wide"
+        "</relativeReceiverNoiseBandwidth></acquisitionSystemInformation>"
     )
     header = parse_header(make_scan(extra=extra).xml)
     assert header.encodings[0].encoded.matrix == (16, 8, 1)
-    assert header.receiver_channels is None
+    assert header.relative_noise_bandwidth is None
 
 
 @pytest.mark.parametrize(

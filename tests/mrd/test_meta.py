@@ -20,7 +20,6 @@ def test_both_spellings_are_written(make_scan):
         role="STD_MAP",
         comments=["fast"],
         description="_score",
-        window=(50, 100),
         details={"steps": 30, "seed": None, "sha256": "ab"},
     )
     for name in ("DataRole", "GADGETRON_DataRole"):
@@ -35,8 +34,6 @@ def test_both_spellings_are_written(make_scan):
         "GADGETRON_SeqDescription",
     ):
         assert meta[name] == "_score"
-    for name in ("WindowCenter", "GADGETRON_WindowCenter"):
-        assert meta[name] == "50"
     assert meta["Keep_image_geometry"] == "1"
     assert [float(part) for part in meta["ImageRowDir"]] == [1, 0, 0]
     assert [float(part) for part in meta["ImageColumnDir"]] == [0, 1, 0]

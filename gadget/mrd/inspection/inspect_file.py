@@ -24,8 +24,6 @@ from gadget.mrd.inspection.survey import COUNTERS, Group, Survey
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header
 
-BLOCK = 256
-
 
 @dataclass(frozen=True)
 class Inspection:
@@ -56,7 +54,7 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
     with RawFile(path, group) as raw:
         header, problem = read_header(raw.header_xml)
         survey, plan = Survey(), Plan(header, problem)
-        for heads, _, samples in raw.readouts(BLOCK):
+        for heads, _, samples in raw.readouts():
             with np.errstate(invalid="ignore"):  # damaged samples are counted below
                 sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
             finite = np.isfinite(sums)

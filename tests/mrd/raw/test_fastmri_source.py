@@ -141,7 +141,7 @@ def test_single_coil_files_have_no_coil_axis(fastmri_file):
     kspace = measured_kspace(coils=1)
     path = fastmri_file(kspace[:, 0], header(coils=15))
     with RawFile(path) as raw:
-        assert parse_header(raw.header_xml).receiver_channels == 1
+        assert b"<receiverChannels>1<" in raw.header_xml
     truth = np.abs(center_crop(ifft2c(kspace[:, 0]), CROP))
     np.testing.assert_allclose(images(path), truth.swapaxes(1, 2), rtol=1e-4, atol=1e-5)
 
