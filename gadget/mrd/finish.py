@@ -8,7 +8,7 @@ import ismrmrd
 import numpy as np
 
 from gadget.mrd.images import PIXEL_TYPES
-from gadget.mrd.meta import STD_ROLE, display_window, to_meta
+from gadget.mrd.meta import STD_ROLE, display_window, set_both, to_meta
 from gadget.mrd.pixels import SERIES_OFFSET, PixelConverter
 
 
@@ -26,14 +26,13 @@ def finished(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:
         converter = PixelConverter("magnitude")
     pixels = converter.convert(image.data, series)
     meta: dict[str, Any] = {**image.meta, **pixels.meta}
-    window = None
     if pixels.image_type == ismrmrd.IMTYPE_MAGNITUDE:
         window = display_window(pixels.array)  # type: ignore[arg-type]
-    if window is not None:
-        for prefix in ("", "GADGETRON_"):
-            meta[f"{prefix}WindowCenter"], meta[f"{prefix}WindowWidth"] = window
+        if window is not None:
+            set_both(meta, "WindowCenter", window[0])
+            set_both(meta, "WindowWidth", window[1])
     if pixels.image_type == ismrmrd.IMTYPE_PHASE:
-        meta["DataRole"] = meta["GADGETRON_DataRole"] = "Phase"
+        set_both(meta, "DataRole", "Phase")
     header = image.getHead()
     header.data_type = PIXEL_TYPES[pixels.array.dtype]
     header.image_type = pixels.image_type

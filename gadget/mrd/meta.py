@@ -52,9 +52,9 @@ def image_meta(
     """
     comment = ["AI", NAME, *comments]
     meta: dict[str, MetaValue] = {"Keep_image_geometry": 1}
-    _both(meta, "DataRole", role)
-    _both(meta, "ImageProcessingHistory", ["AI", NAME, *history])
-    _both(meta, "ImageComment", comment)
+    set_both(meta, "DataRole", role)
+    set_both(meta, "ImageProcessingHistory", ["AI", NAME, *history])
+    set_both(meta, "ImageComment", comment)
     meta["ImageComments"] = comment
     if description:
         meta["GADGETRON_SeqDescription"] = description
@@ -95,7 +95,8 @@ def display_window(image: NDArray[np.float32] | NDArray[np.uint16]) -> tuple[int
     return round(high / 2), round(high)
 
 
-def _both(meta: dict[str, MetaValue], name: str, value: MetaValue) -> None:
+def set_both(meta: dict[str, MetaValue], name: str, value: MetaValue) -> None:
+    """Write a value under its name and under the one that Gadgetron looks for."""
     meta[name] = value
     meta[f"GADGETRON_{name}"] = value
 
