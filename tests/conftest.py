@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -47,6 +48,17 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("SCORE_GADGET_TEST_DATA does not name the folder of the test data")
     return Path(folder).resolve()
+
+
+@pytest.fixture
+def recording(test_data: Path):
+    """Bytes that a Gadgetron server sent to a node: from CONFIG to CLOSE."""
+
+    def read(name: str) -> bytes:
+        file = test_data / "reference" / "gadgetron_wire" / f"phantom_grappa2.{name}.bin.gz"
+        return gzip.decompress(file.read_bytes())
+
+    return read
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import tostring
 
 import numpy as np
 import pytest
+from wire_bytes import messages_in
 
 from gadget.mrd import flags
 from gadget.mrd.gather import Gatherer
@@ -21,7 +22,7 @@ from gadget.stream.configuration import parse_xml
 from gadget.stream.host.pipeline import read_pipeline
 from gadget.stream.node import find_node
 from gadget.stream.settings import read_settings
-from gadget.stream.wire.codec import decode, decode_all
+from gadget.stream.wire.codec import decode
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "pipelines"
@@ -109,7 +110,7 @@ def whitened(tmp_path):
     write_simulation(path, SimulatedScan(matrix=128, slices=1))
     with RawFile(path) as raw:
         header = parse_header(raw.header_xml)
-        readouts = [decode(one) for block in raw.messages() for one in decode_all(block)]
+        readouts = [decode(one) for block in raw.messages() for one in messages_in(block)]
     noise = [one for one in readouts if one.flags & flags.NOISE]
     samples = np.concatenate([one.data for one in noise], axis=1).astype(np.complex128)
     covariance = samples @ samples.conj().T / (samples.shape[1] - 1)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,10 +8,11 @@ import ismrmrd
 import numpy as np
 import pytest
 from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype
+from wire_bytes import messages_in
 
 from gadget.mrd.header import Header, parse_header
 from gadget.mri.fourier import fftc
-from gadget.stream.wire.codec import decode, decode_all
+from gadget.stream.wire.codec import decode
 
 LAST_IN_SLICE = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
@@ -172,12 +172,11 @@ def make_image():
 
 
 @pytest.fixture
-def recorded(test_data: Path):
+def recorded(recording):
     """Header and items that a Gadgetron server sent to a node."""
 
     def read(name: str):
-        file = test_data / "reference" / "gadgetron_wire" / f"phantom_grappa2.{name}.bin.gz"
-        messages = list(decode_all(gzip.decompress(file.read_bytes())))
+        messages = list(messages_in(recording(name)))
         header = bytes(messages[1].payload)
         return parse_header(header[header.index(b"<") :]), [
             decode(message) for message in messages[2:-1]

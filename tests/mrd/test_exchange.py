@@ -3,6 +3,7 @@ from __future__ import annotations
 import ismrmrd
 import numpy as np
 import pytest
+from wire_bytes import messages_in
 
 from gadget.errors import DataError
 from gadget.mrd.exchange import from_recon_data, to_recon_data
@@ -15,7 +16,7 @@ from gadget.mrd.recon_data import (
     SamplingDescription,
 )
 from gadget.mri.fourier import fftc
-from gadget.stream.wire.codec import decode, decode_all, encode_bytes
+from gadget.stream.wire.codec import decode, encode_bytes
 
 
 def _gather(header, readouts):
@@ -79,7 +80,7 @@ def test_what_gather_packs_is_unpacked_unchanged(make_scan):
     assert list(buffer.sampling.encoded_FOV) == [16, 16, 5]
     limit = buffer.sampling.sampling_limits[1]
     assert (limit.min, limit.center, limit.max) == (0, 4, 4)
-    (sent,) = decode_all(encode_bytes(recon_data))
+    (sent,) = messages_in(encode_bytes(recon_data))
     (unpacked,) = from_recon_data(decode(sent), scan.header)
     _same(packed, unpacked)
     np.testing.assert_array_equal(packed.kspace.calibration.data, unpacked.kspace.calibration.data)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import ClassVar
 
 import ismrmrd
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
+from wire_bytes import messages_in
 
 from gadget.diffusion.model_folder import read_config
 from gadget.errors import ConfigError, StreamError
@@ -21,7 +21,7 @@ from gadget.stream.host.pipeline import Execute, find_pipeline, read_pipeline
 from gadget.stream.host.run import run_pipeline
 from gadget.stream.settings import read_settings
 from gadget.stream.wire.address import Address
-from gadget.stream.wire.codec import decode_all, encode_bytes
+from gadget.stream.wire.codec import encode_bytes
 from gadget.stream.wire.messages import UINT16
 
 SIZE = 32
@@ -109,12 +109,11 @@ def scan(measure):
 
 
 @pytest.fixture
-def recording(test_data):
+def recorded(recording):
     """Header and messages that a Gadgetron server sent to a node."""
 
     def read(name: str):
-        file = test_data / "reference" / "gadgetron_wire" / f"phantom_grappa2.{name}.bin.gz"
-        _, header, *items = decode_all(gzip.decompress(file.read_bytes()))
+        _, header, *items = messages_in(recording(name))
         xml = bytes(header.payload)
         messages = [UINT16.pack(item.id) + bytes(item.payload) for item in items[:-1]]
         return xml[xml.index(b"<") :], messages
@@ -226,10 +225,10 @@ def test_a_model_reconstructs_images_and_standard_deviations(run, scan, models):
         assert done[-1] == (5, 5)
 
 
-def test_the_three_recordings_give_the_same_image(run, recording):
+def test_the_three_recordings_give_the_same_image(run, recorded):
     """Acquisitions, buckets and ReconData, as a Gadgetron server sends them."""
     for name in ("acq", "bucket", "buffer"):
-        header, messages = recording(name)
+        header, messages = recorded(name)
         run([_node("reconstruct", method="sense", device="cpu")], header, messages)
     assert len(run.images) == 3
     plain, bucket, buffer = run.images

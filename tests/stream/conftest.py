@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gzip
 import os
 import socket
 from pathlib import Path
@@ -28,20 +27,6 @@ HEADER = (
 @pytest.fixture
 def header() -> bytes:
     return HEADER
-
-
-@pytest.fixture
-def recording():
-    """Bytes of one recording of a Gadgetron server: from CONFIG to CLOSE."""
-    folder = os.environ.get("SCORE_GADGET_TEST_DATA")
-    if not folder:
-        pytest.skip("SCORE_GADGET_TEST_DATA does not name the folder of the test data")
-
-    def read(name: str) -> bytes:
-        file = Path(folder) / "reference" / "gadgetron_wire" / f"phantom_grappa2.{name}.bin.gz"
-        return gzip.decompress(file.read_bytes())
-
-    return read
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import threading
 import time
 
 import pytest
+from wire_bytes import messages_in
 
 from gadget.errors import StreamError
 from gadget.stream.node import Session, node
-from gadget.stream.wire.codec import decode, decode_all, encode_bytes
+from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import UINT64, MessageId
 
@@ -82,7 +83,7 @@ def errors(messages) -> list[str]:
 )
 def test_recordings_of_a_server_come_back_byte_for_byte(start, recording, target, name):
     wire = recording(name)
-    setup = list(decode_all(wire))[:2]
+    setup = list(messages_in(wire))[:2]
     data = wire[sum(2 + len(message.payload) for message in setup) :]
     peer = start(target)
     sender = threading.Thread(target=peer.socket.sendall, args=(wire,))
@@ -99,7 +100,7 @@ def test_what_a_node_does_not_take_passes_on_in_order(start, header, acquisition
     image_array = struct.pack("<H2Q2QQ??", 1024, 1, 0, 1, 0, 0, False, False)
     peer.socket.sendall(first + encode_bytes(acquisition(1)) + second + image_array + CLOSE)
     wire = peer.receive()
-    messages = list(decode_all(wire))
+    messages = list(messages_in(wire))
     assert [message.id for message in messages] == [1026, 1022, 1026, 1024, 4]
     assert wire.startswith(first)
     assert wire.endswith(second + image_array + CLOSE)
@@ -138,7 +139,7 @@ def test_other_ways_to_fail_are_told(start, header, acquisition, target, sentenc
     peer = start(target)
     peer.setup(header)
     peer.socket.sendall(encode_bytes(acquisition()) + CLOSE)
-    messages = list(decode_all(peer.receive()))
+    messages = list(messages_in(peer.receive()))
     assert [message.id for message in messages] == [8, 4]
     assert sentence in errors(messages)[0]
     assert errors(messages)[0].startswith(f"score-gadget {target}: ")
@@ -156,7 +157,7 @@ def test_wrong_settings_are_told(start, header, property_, sentence):
     peer = start("echo")
     peer.setup(header, f"<configuration>{property_}</configuration>".encode())
     peer.socket.sendall(CLOSE)
-    messages = list(decode_all(peer.receive()))
+    messages = list(messages_in(peer.receive()))
     assert [message.id for message in messages] == [8, 4]
     assert sentence in errors(messages)[0]
     assert peer.end()[0] == 1
@@ -166,7 +167,7 @@ def test_nonsense_on_the_wire_is_told(start, header, acquisition):
     peer = start("picture")
     peer.setup(header)
     peer.socket.sendall(encode_bytes(acquisition()) + struct.pack("<H", 1030) + bytes(100) + CLOSE)
-    messages = list(decode_all(peer.receive()))
+    messages = list(messages_in(peer.receive()))
     assert [message.id for message in messages] == [1022, 8, 4]
     assert "unknown number 1030" in errors(messages)[0]
     assert peer.end()[0] == 1
@@ -210,7 +211,7 @@ def test_a_node_that_is_done_early_reads_its_input_to_the_end(start, header, acq
     for _ in range(100):
         peer.socket.sendall(encode_bytes(acquisition(coils=8, samples=4096)))
     peer.socket.sendall(CLOSE)
-    assert [message.id for message in decode_all(peer.receive())] == [1022, 4]
+    assert [message.id for message in messages_in(peer.receive())] == [1022, 4]
     status, log = peer.end()
     assert status == 0
     assert "99 items were left over" in log
@@ -355,4 +356,4 @@ def test_decoded_items_reach_the_node(in_process, acquisition):
     assert peer.read().id is MessageId.CLOSE
     thread.join()
     assert seen == [acquisition(4)]
-    assert decode(next(iter(decode_all(encode_bytes(seen[0]))))) == seen[0]
+    assert decode(next(iter(messages_in(encode_bytes(seen[0]))))) == seen[0]

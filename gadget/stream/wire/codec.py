@@ -7,7 +7,7 @@ where its alignment allows, and are copies elsewhere.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
 import ismrmrd
@@ -24,7 +24,6 @@ from gadget.mrd.recon_data import (
     ReconData,
     SamplingDescription,
 )
-from gadget.stream.wire.framing import read_message
 from gadget.stream.wire.image_codec import decode_image, encode_image
 from gadget.stream.wire.memory import Cursor
 from gadget.stream.wire.messages import (
@@ -66,13 +65,6 @@ def decode(message: Message) -> Item:
     item = decoder(cursor)
     cursor.expect_end()
     return item
-
-
-def decode_all(data: Part) -> Iterable[Message]:
-    """Split bytes that hold whole messages, for example of a recording."""
-    cursor = Cursor(data, "sequence of messages")
-    while not cursor.at_end():
-        yield read_message(cursor.number(UINT16), cursor)
 
 
 def encode(item: Item) -> list[Part]:

@@ -6,13 +6,14 @@ import h5py
 import ismrmrd
 import numpy as np
 import pytest
+from wire_bytes import messages_in
 
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mri.resample import to_recon_space
-from gadget.stream.wire.codec import decode, decode_all
+from gadget.stream.wire.codec import decode
 
 READOUT, LINES, CROP = 24, 18, (12, 14)
 """Readout oversampled twofold; the phase direction covers more than the image, too."""
@@ -171,7 +172,7 @@ def test_a_header_that_fits_is_left_as_it_is(fastmri_file):
 def test_readouts_tell_where_they_belong(fastmri_file):
     with RawFile(fastmri_file(measured_kspace(), header())) as raw:
         readouts = list(raw.acquisitions())
-        sent = [decode(message) for one in raw.messages() for message in decode_all(one)]
+        sent = [decode(message) for one in raw.messages() for message in messages_in(one)]
     assert sent == readouts
     assert [one.scan_counter for one in readouts] == list(range(42))
     last = [number for number, one in enumerate(readouts) if one.flags]

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import gzip
-
 import h5py
 import ismrmrd
 import numpy as np
 import pytest
+from wire_bytes import messages_in
 
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.stream.wire.codec import decode, decode_all
+from gadget.stream.wire.codec import decode
 
 
 def _waveform(stamp: int) -> ismrmrd.Waveform:
@@ -17,12 +16,11 @@ def _waveform(stamp: int) -> ismrmrd.Waveform:
     return ismrmrd.Waveform.from_array(data, time_stamp=stamp, waveform_id=1)
 
 
-def test_sends_the_bytes_that_a_gadgetron_server_received(test_data):
-    file = test_data / "reference" / "gadgetron_wire" / "phantom_grappa2.acq.bin.gz"
+def test_sends_the_bytes_that_a_gadgetron_server_received(test_data, recording):
     with RawFile(test_data / "data" / "raw" / "phantom_grappa2.h5") as raw:
         assert raw.number_of_acquisitions == 143
         sent = b"".join(raw.messages(block=10))
-    recorded = gzip.decompress(file.read_bytes())
+    recorded = recording("acq")
     start = recorded.index(b"</ismrmrdHeader>")
     assert recorded[recorded.index(sent[:64], start) :] == sent + b"\x04\x00"
 
@@ -36,7 +34,7 @@ def test_readouts_come_back_as_they_were_written(make_scan, raw_file):
         assert raw.header_xml == scan.xml
         assert raw.group == "dataset"
         assert list(raw.acquisitions(block=3)) == readouts
-        got = [decode(message) for one in raw.messages(block=3) for message in decode_all(one)]
+        got = [decode(message) for one in raw.messages(block=3) for message in messages_in(one)]
     assert got == readouts
     assert path.read_bytes() == before
 
@@ -60,7 +58,7 @@ def test_waveforms_go_before_later_readouts(make_scan, raw_file):
     path = raw_file(scan.xml, readouts, waveforms=waveforms)
     with RawFile(path) as raw:
         assert raw.number_of_waveforms == 4
-        items = [decode(message) for one in raw.messages(2) for message in decode_all(one)]
+        items = [decode(message) for one in raw.messages(2) for message in messages_in(one)]
     stamps = [
         item.time_stamp if isinstance(item, ismrmrd.Waveform) else item.acquisition_time_stamp
         for item in items
@@ -182,6 +180,6 @@ def test_what_converters_of_scanner_data_write_is_read(make_scan, tmp_path):
         assert raw.header_xml == xml
         assert raw.number_of_waveforms == 1
         assert list(raw.acquisitions()) == readouts
-        sent = [decode(message) for one in raw.messages() for message in decode_all(one)]
+        sent = [decode(message) for one in raw.messages() for message in messages_in(one)]
     assert [one for one in sent if isinstance(one, ismrmrd.Acquisition)] == readouts
     assert isinstance(sent[0], ismrmrd.Waveform)

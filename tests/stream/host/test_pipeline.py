@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
+from wire_bytes import messages_in
 
 import gadget
 from gadget.errors import ConfigError
 from gadget.stream.host.pipeline import find_pipeline, parse_pipeline, read_pipeline
 from gadget.stream.wire.address import Address
-from gadget.stream.wire.codec import decode_all
 
 
 def pipeline(stream: str, version: str = "2") -> bytes:
@@ -49,7 +46,7 @@ def test_a_node_that_is_a_server():
 def test_configuration_is_the_text_that_gadgetron_sends(recording):
     text = '<configuration><property name="steps" value="30"/></configuration>'
     (node,) = parse_pipeline(pipeline(external(text)))
-    assert node.configuration == next(iter(decode_all(recording("acq")))).payload[4:]
+    assert node.configuration == next(iter(messages_in(recording("acq")))).payload[4:]
 
 
 def test_configuration_in_the_layout_of_gadgetron():
@@ -96,11 +93,8 @@ def test_what_the_host_cannot_run_is_a_sentence(text, sentence):
 
 
 @pytest.mark.parametrize("name", ["bucket", "buffer"])
-def test_recorded_pipelines_need_a_server(name):
-    folder = os.environ.get("SCORE_GADGET_TEST_DATA")
-    if not folder:
-        pytest.skip("SCORE_GADGET_TEST_DATA does not name the folder of the test data")
-    path = Path(folder) / "reference" / "gadgetron_wire" / f"{name}.xml"
+def test_recorded_pipelines_need_a_server(test_data, name):
+    path = test_data / "reference" / "gadgetron_wire" / f"{name}.xml"
     with pytest.raises(ConfigError, match="RemoveROOversamplingGadget of gadgetron_mricore"):
         read_pipeline(path)
 

@@ -10,10 +10,10 @@ import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from wire_bytes import messages_in
 
 import gadget.stream.host.process
 from gadget.errors import ConfigError, DataError, StreamError
@@ -21,7 +21,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.host.pipeline import Connect, Execute
 from gadget.stream.host.run import run_pipeline
 from gadget.stream.wire.address import Address
-from gadget.stream.wire.codec import decode, decode_all, encode_bytes
+from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import MessageId
 
@@ -70,15 +70,14 @@ def test_images_come_in_order_through_several_nodes(run, targets, readouts, acqu
     assert run.progress[0].fields == {"done": 0, "total": -1}
 
 
-def test_the_host_sends_what_gadgetron_sends(targets, recording, tmp_path, monkeypatch):
+def test_the_host_sends_what_gadgetron_sends(targets, test_data, recording, tmp_path, monkeypatch):
     monkeypatch.setenv("RECORD_FILE", str(tmp_path / "recorded"))
     targets()
-    config, _, *data = decode_all(recording("acq"))
+    config, _, *data = messages_in(recording("acq"))
     pipeline = [Execute("stream_targets", "record", bytes(config.payload[4:]))]
-    folder = Path(os.environ["SCORE_GADGET_TEST_DATA"])
-    with RawFile(folder / "data" / "raw" / "phantom_grappa2.h5") as file:
+    with RawFile(test_data / "data" / "raw" / "phantom_grappa2.h5") as file:
         run_pipeline(pipeline, file.header_xml, file.messages(), print)
-    sent_config, sent_header, *sent = decode_all((tmp_path / "recorded").read_bytes())
+    sent_config, sent_header, *sent = messages_in((tmp_path / "recorded").read_bytes())
     assert sent_config == config
     assert sent_header.id is MessageId.HEADER
     assert sent == data[:-1]
@@ -319,7 +318,7 @@ def test_nodes_do_not_outlive_the_host(header, tmp_path, number):
 
 
 def test_recorded_images_are_those_of_the_messages(run, targets, recording):
-    _, header, *data = decode_all(recording("acq"))
+    _, header, *data = messages_in(recording("acq"))
     messages = [message.id.to_bytes(2, "little") + message.payload for message in data[:-1]]
     run(targets("picture"), messages, bytes(header.payload[4:]))
     readouts = [decode(message) for message in data[:-1]]

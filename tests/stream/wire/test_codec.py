@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wire_bytes import messages_in
 
 from gadget.errors import StreamError
 from gadget.mrd.recon_data import (
@@ -17,12 +18,12 @@ from gadget.mrd.recon_data import (
     ReconData,
     SamplingDescription,
 )
-from gadget.stream.wire.codec import decode, decode_all, encode, encode_bytes
+from gadget.stream.wire.codec import decode, encode, encode_bytes
 from gadget.stream.wire.messages import UINT16, UINT64, Message, MessageId
 
 
 def round_trip(item):
-    (message,) = decode_all(encode_bytes(item))
+    (message,) = messages_in(encode_bytes(item))
     return decode(message)
 
 
@@ -239,7 +240,7 @@ def test_damaged_messages_end_in_a_stream_error(data):
         wire[position] = data.draw(st.integers(0, 255))
     del wire[data.draw(st.integers(0, len(wire))) :]
     try:
-        for message in decode_all(wire):
+        for message in messages_in(wire):
             decode(message)
     except StreamError as error:
         assert str(error).endswith(".")
@@ -249,7 +250,7 @@ def test_damaged_messages_end_in_a_stream_error(data):
 @given(st.binary(max_size=600))
 def test_noise_ends_in_a_stream_error(noise):
     try:
-        for message in decode_all(noise):
+        for message in messages_in(noise):
             decode(message)
     except StreamError as error:
         assert str(error).endswith(".")
@@ -259,17 +260,17 @@ def test_noise_ends_in_a_stream_error(noise):
 def test_every_truncation_is_an_error(wire):
     for length in range(1, len(wire), 7):
         with pytest.raises(StreamError):
-            list(decode_all(wire[:length]))
+            list(messages_in(wire[:length]))
 
 
 @pytest.mark.parametrize("name", ["acq", "buffer"])
 def test_recordings_encode_to_the_same_bytes(recording, name):
     wire = recording(name)
-    assert b"".join(encode_bytes(decode(message)) for message in decode_all(wire)) == wire
+    assert b"".join(encode_bytes(decode(message)) for message in messages_in(wire)) == wire
 
 
 def test_recorded_bucket(recording):
-    bucket = decode(list(decode_all(recording("bucket")))[2])
+    bucket = decode(list(messages_in(recording("bucket")))[2])
     assert len(bucket.data) == 128
     assert len(bucket.reference) == 28
     assert bucket.data[0].data.shape == (4, 256)
