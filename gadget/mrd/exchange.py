@@ -27,12 +27,12 @@ from gadget.mri.kspace import KSpace
 
 def to_recon_data(buffer: Buffer) -> ReconData:
     """Pack a buffer; the averages of every point travel as the density."""
-    reference = None
+    bit = ReconBit(_recon_buffer(buffer.kspace, buffer.headers, buffer))
     calibration = buffer.kspace.calibration
     if calibration is not None:
         headers = np.zeros(calibration.weight.shape[:2], HEADER_DTYPE)
-        reference = _recon_buffer(calibration, headers, buffer)
-    return ReconData([ReconBit(_recon_buffer(buffer.kspace, buffer.headers, buffer), reference)])
+        bit.calibration = _recon_buffer(calibration, headers, buffer)
+    return ReconData([bit])
 
 
 def from_recon_data(recon_data: ReconData, header: Header) -> Iterator[Buffer]:
@@ -93,9 +93,9 @@ def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
             "The headers of a k-space buffer are all blank, so no line of it was measured. "
             "Check what comes before this node."
         )
-    references = _references(bit, header)
+    calibrations = _calibrations(bit, header)
     for key, grid in grids.items():
-        yield make_buffer(grid, _likest(references, key))
+        yield make_buffer(grid, _likest(calibrations, key))
 
 
 def _check(buffer: ReconBuffer) -> None:
@@ -123,10 +123,11 @@ def _gathered(bit: ReconBit, at: tuple[int, ...], header: Header) -> Buffer:
 
 
 def _packed_calibration(bit: ReconBit, at: tuple[int, ...]) -> KSpace | None:
-    if bit.reference is None or bit.reference.density is None:
+    lines = bit.calibration
+    if lines is None or lines.density is None:
         return None
-    _check(bit.reference)
-    return KSpace(bit.reference.data[at], bit.reference.density[at])
+    _check(lines)
+    return KSpace(lines.data[at], lines.density[at])
 
 
 def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
@@ -146,11 +147,11 @@ def _lay_image(
     if grid is None:
         grid = grids[key] = _new_grid(encoding, bit.data, at, reference)
     held = _lay(bit.data, at, grid)
-    same = bit.reference
-    if encoding.merges_calibration and same is not None and same.data.size:
-        _check(same)
-        if at in np.ndindex(same.data.shape[:3]):
-            _lay(same, at, grid, without=held)
+    lines = bit.calibration
+    if encoding.merges_calibration and lines is not None and lines.data.size:
+        _check(lines)
+        if at in np.ndindex(lines.data.shape[:3]):
+            _lay(lines, at, grid, without=held)
 
 
 def _lay(
@@ -168,7 +169,7 @@ def _lay(
     held = set()
     for kz, ky in np.argwhere(measured):
         line = header_at(headers, (int(kz), int(ky)))
-        # Gadgetron counts reference lines of their own from the first one, so only the header
+        # Gadgetron counts calibration lines of their own from the first one, so only the header
         # tells where they belong.
         position = line_position(grid.encoding, line)
         if position is None or position in without:
@@ -202,9 +203,9 @@ def _new_grid(
     return LineGrid(encoding, buffer.data[at].shape[0], grid_width(encoding, reference))
 
 
-def _references(bit: ReconBit, header: Header) -> dict[Key, KSpace]:
-    """Return the reference lines that are no image lines, by the image they were measured for."""
-    buffer = bit.reference
+def _calibrations(bit: ReconBit, header: Header) -> dict[Key, KSpace]:
+    """Return the calibration lines that are no image lines, by the image they were measured for."""
+    buffer = bit.calibration
     found: dict[Key, KSpace] = {}
     if buffer is None or not buffer.data.size:
         return found
@@ -224,7 +225,7 @@ def _references(bit: ReconBit, header: Header) -> dict[Key, KSpace]:
     return found
 
 
-def _likest(references: dict[Key, KSpace], key: Key) -> KSpace | None:
-    """Return the reference lines that come closest to describing the coils of an image."""
-    same_slice = [other for other in references if other.slice == key.slice]
-    return references[max(same_slice, key=key.likeness)] if same_slice else None
+def _likest(calibrations: dict[Key, KSpace], key: Key) -> KSpace | None:
+    """Return the calibration lines that come closest to describing the coils of an image."""
+    same_slice = [other for other in calibrations if other.slice == key.slice]
+    return calibrations[max(same_slice, key=key.likeness)] if same_slice else None

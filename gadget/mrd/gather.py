@@ -300,7 +300,7 @@ def from_bucket(bucket: AcquisitionBucket, header: Header) -> Iterator[Buffer]:
     """
     gatherer = Gatherer(header)
     # A bucket lists calibration lines that are image lines too on both sides.
-    lines = [one for one in bucket.reference if flags.calibration_only(one.flags)]
+    lines = [one for one in bucket.calibration if flags.calibration_only(one.flags)]
     for acquisition in [*lines, *bucket.data]:
         gatherer.collect(acquisition)
     yield from gatherer.drain()

@@ -58,10 +58,10 @@ class ReconBuffer:
 
 @dataclass
 class ReconBit:
-    """The image lines of one encoding space and, where there are any, its reference lines."""
+    """The image lines of one encoding space and, where there are any, its calibration lines."""
 
     data: ReconBuffer
-    reference: ReconBuffer | None = None
+    calibration: ReconBuffer | None = None
 
 
 @dataclass
@@ -76,7 +76,7 @@ class AcquisitionBucket:
     """Message 1050: ungridded readouts, collected by a trigger. Its statistics are not kept."""
 
     data: list[ismrmrd.Acquisition] = field(default_factory=list)
-    reference: list[ismrmrd.Acquisition] = field(default_factory=list)
+    calibration: list[ismrmrd.Acquisition] = field(default_factory=list)
     waveforms: list[ismrmrd.Waveform] = field(default_factory=list)
 
 

@@ -66,11 +66,11 @@ def test_the_three_recordings_give_the_same_kspace(recorded):
 
 def test_what_gather_packs_is_unpacked_unchanged(make_scan):
     scan = make_scan(calibration="separate")
-    reference = scan.readouts(scan.image(5), ky=[4])
-    for one in reference:
+    calibration = scan.readouts(scan.image(5), ky=[4])
+    for one in calibration:
         one.set_flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
     lines = [*scan.readouts(scan.image(), ky=[0, 2, 4]), *scan.readouts(scan.image(1), ky=[4])]
-    (packed,) = _gather(scan.header, [*reference, *lines])
+    (packed,) = _gather(scan.header, [*calibration, *lines])
     recon_data = to_recon_data(packed)
     buffer = recon_data.bits[0].data
     assert buffer.data.shape == (1, 1, 1, 3, 1, 8, 8)
@@ -138,18 +138,18 @@ def test_averages_in_one_message_are_one_image_and_repetitions_are_several(make_
             _same(buffer, expected)
 
 
-def test_embedded_reference_lines_fill_the_gaps(make_scan):
+def test_embedded_calibration_lines_fill_the_gaps(make_scan):
     scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="embedded")
     readouts = scan.readouts(scan.image())
     image = _as_gadgetron([readouts[i] for i in (0, 2, 4, 6)], 8)
-    reference = _as_gadgetron([readouts[i] for i in (3, 4, 5)], 8)
-    (buffer,) = from_recon_data(ReconData([ReconBit(image, reference)]), scan.header)
+    calibration = _as_gadgetron([readouts[i] for i in (3, 4, 5)], 8)
+    (buffer,) = from_recon_data(ReconData([ReconBit(image, calibration)]), scan.header)
     assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [0, 2, 3, 4, 5, 6]
     assert buffer.kspace.weight.max() == 1
     assert buffer.kspace.calibration is None
 
 
-def test_separate_reference_lines_are_placed_by_their_headers(make_scan):
+def test_separate_calibration_lines_are_placed_by_their_headers(make_scan):
     scan = make_scan(
         encoded_fov=(16.0, 16.0, 5.0),
         calibration="separate",
@@ -157,20 +157,20 @@ def test_separate_reference_lines_are_placed_by_their_headers(make_scan):
     )
     readouts = scan.readouts(scan.image())
     image = _as_gadgetron([readouts[i] for i in (0, 2, 4, 6)], 8)
-    reference = _as_gadgetron([readouts[i] for i in (3, 4, 5)], 8)
+    calibration = _as_gadgetron([readouts[i] for i in (3, 4, 5)], 8)
     # Gadgetron lets such lines begin at 0 and gives the buffer only as many.
-    reference.data = np.ascontiguousarray(reference.data[..., 3:6, :])
-    reference.headers = np.ascontiguousarray(reference.headers[..., 3:6])
-    (buffer,) = from_recon_data(ReconData([ReconBit(image, reference)]), scan.header)
+    calibration.data = np.ascontiguousarray(calibration.data[..., 3:6, :])
+    calibration.headers = np.ascontiguousarray(calibration.headers[..., 3:6])
+    (buffer,) = from_recon_data(ReconData([ReconBit(image, calibration)]), scan.header)
     calibration = buffer.kspace.calibration
     assert np.flatnonzero(calibration.mask.any((0, 2))).tolist() == [3, 4, 5]
     full = fftc(scan.image(), (-3, -2, -1))
     np.testing.assert_allclose(calibration.data[..., 4, :], full[..., 4, :], atol=1e-5)
 
 
-def test_slices_in_one_buffer_have_reference_lines_of_their_own(make_scan):
+def test_slices_in_one_buffer_have_calibration_lines_of_their_own(make_scan):
     scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="separate")
-    image, reference = (
+    image, calibration = (
         [_as_gadgetron(scan.readouts(scan.image(i), ky=lines, slice=i), 8) for i in range(2)]
         for lines in (range(0, 8, 2), [3, 4, 5])
     )
@@ -180,7 +180,7 @@ def test_slices_in_one_buffer_have_reference_lines_of_their_own(make_scan):
             np.concatenate([one.headers for one in parts]),
             parts[0].sampling,
         )
-        for parts in (image, reference)
+        for parts in (image, calibration)
     ]
     buffers = list(from_recon_data(ReconData([ReconBit(*both)]), scan.header))
     assert [buffer.reference.idx.slice for buffer in buffers] == [0, 1]

@@ -267,14 +267,14 @@ def test_calibration_lines_of_the_same_contrast_are_image_lines(make_scan, mode)
 @pytest.mark.parametrize("mode", ["separate", "external", None])
 def test_calibration_lines_of_another_contrast_stay_apart(make_scan, mode):
     scan = make_scan(calibration=mode)
-    reference = scan.readouts(scan.image(5), ky=[3, 4, 5])
-    for one in reference:
+    calibration = scan.readouts(scan.image(5), ky=[3, 4, 5])
+    for one in calibration:
         _flag(one, "IS_PARALLEL_CALIBRATION")
-    _flag(reference[-1], "LAST_IN_SLICE")
+    _flag(calibration[-1], "LAST_IN_SLICE")
     readouts = [
         one for r in range(2) for one in scan.readouts(scan.image(r), [0, 2, 4, 6], repetition=r)
     ]
-    buffers = _gather(scan.header, [*reference, *readouts])
+    buffers = _gather(scan.header, [*calibration, *readouts])
     expected = fftc(scan.cropped(scan.image(5)), AXES)[..., 3:6, :]
     assert len(buffers) == 2
     for buffer in buffers:
@@ -451,7 +451,7 @@ def test_a_bucket_does_not_count_shared_lines_twice(make_scan):
     _flag(readouts[3], "IS_PARALLEL_CALIBRATION_AND_IMAGING")
     _flag(readouts[4], "LAST_IN_SLICE")
     bucket = AcquisitionBucket(
-        data=[readouts[i] for i in (0, 1, 3, 4)], reference=[readouts[i] for i in (2, 3)]
+        data=[readouts[i] for i in (0, 1, 3, 4)], calibration=[readouts[i] for i in (2, 3)]
     )
     (buffer,) = from_bucket(bucket, scan.header)
     (expected,) = _gather(scan.header, readouts)
@@ -468,11 +468,11 @@ def test_an_image_keeps_its_calibration_when_that_of_the_next_repetition_begins(
     scan = make_scan(calibration="separate")
 
     def repetition(number: int) -> list[ismrmrd.Acquisition]:
-        reference = scan.readouts(scan.image(number), ky=[3, 4, 5], repetition=number)
-        for one in reference:
+        calibration = scan.readouts(scan.image(number), ky=[3, 4, 5], repetition=number)
+        for one in calibration:
             one.set_flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
         lines = scan.readouts(scan.image(number), ky=[0, 2, 4, 6], repetition=number)
-        return [*reference, *lines]
+        return [*calibration, *lines]
 
     buffers = _gather(scan.header, [one for number in range(3) for one in repetition(number)])
     assert len(buffers) == 3

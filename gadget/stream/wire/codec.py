@@ -169,7 +169,7 @@ def _encode_recon_data(recon: ReconData) -> list[Part]:
     parts: list[Part] = [UINT64.pack(len(recon.bits))]
     for bit in recon.bits:
         parts += _encode_buffer(bit.data)
-        parts += _encode_optional(bit.reference, _encode_buffer)
+        parts += _encode_optional(bit.calibration, _encode_buffer)
     return parts
 
 
@@ -215,14 +215,14 @@ def _decode_bucket(cursor: Cursor) -> AcquisitionBucket:
     meta = cursor.array(np.dtype("<u8"), (BUCKET_META_BYTES // UINT64.size,))
     data = _decode_bundle(cursor, int(meta[0]))
     _skip_statistics(cursor)
-    reference = _decode_bundle(cursor, int(meta[4]))
+    calibration = _decode_bundle(cursor, int(meta[4]))
     _skip_statistics(cursor)
     heads = [_structure(cursor, ismrmrd.WaveformHeader) for _ in range(int(meta[10]))]
     waveforms = [
         ismrmrd.Waveform(head, cursor.array(np.uint32, (head.channels, head.number_of_samples)))
         for head in heads
     ]
-    return AcquisitionBucket(data, reference, waveforms)
+    return AcquisitionBucket(data, calibration, waveforms)
 
 
 def _decode_bundle(cursor: Cursor, count: int) -> list[ismrmrd.Acquisition]:
@@ -245,16 +245,16 @@ def _skip_statistics(cursor: Cursor) -> None:
 
 def _encode_bucket(bucket: AcquisitionBucket) -> list[Part]:
     image = _Bundle([_encode_acquisition(item) for item in bucket.data])
-    reference = _Bundle([_encode_acquisition(item) for item in bucket.reference])
+    calibration = _Bundle([_encode_acquisition(item) for item in bucket.calibration])
     waves = [_encode_waveform(item) for item in bucket.waveforms]
     heads = b"".join(wave[0] for wave in waves)
     data = b"".join(wave[1] for wave in waves)
     no_statistics = UINT64.pack(0)
-    sizes = [*image.sizes, *reference.sizes, 8, 8, len(waves), len(heads), len(data)]
+    sizes = [*image.sizes, *calibration.sizes, 8, 8, len(waves), len(heads), len(data)]
     return [
         np.array(sizes, dtype="<u8").tobytes(),
         *(image.heads, image.trajectories, image.data, no_statistics),
-        *(reference.heads, reference.trajectories, reference.data, no_statistics),
+        *(calibration.heads, calibration.trajectories, calibration.data, no_statistics),
         *(heads, data),
     ]
 

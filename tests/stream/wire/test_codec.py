@@ -134,7 +134,7 @@ def test_acquisition_that_does_not_fit_its_header_is_refused(acquisition, dtype)
 def test_recon_data_round_trip():
     sent = ReconData([ReconBit(recon_buffer(), recon_buffer()), ReconBit(recon_buffer())])
     received = round_trip(sent)
-    assert received.bits[1].reference is None
+    assert received.bits[1].calibration is None
     for one, other in zip(sent.bits, received.bits, strict=True):
         np.testing.assert_array_equal(one.data.data, other.data.data)
         np.testing.assert_array_equal(one.data.density, other.data.density)
@@ -195,7 +195,7 @@ def test_bucket_with_waveforms_round_trip(acquisition, waveform):
     )
     received = round_trip(sent)
     assert received.data == sent.data
-    assert received.reference == sent.reference
+    assert received.calibration == sent.calibration
     assert received.waveforms == sent.waveforms
 
 
@@ -272,6 +272,6 @@ def test_recordings_encode_to_the_same_bytes(recording, name):
 def test_recorded_bucket(recording):
     bucket = decode(list(messages_in(recording("bucket")))[2])
     assert len(bucket.data) == 128
-    assert len(bucket.reference) == 28
+    assert len(bucket.calibration) == 28
     assert bucket.data[0].data.shape == (4, 256)
     assert not bucket.waveforms
