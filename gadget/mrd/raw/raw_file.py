@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 
 import h5py
 import ismrmrd
@@ -135,12 +134,7 @@ class RawFile:
     def __enter__(self) -> RawFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _acquisition_messages(self, block: int) -> Iterator[Message]:
