@@ -23,6 +23,8 @@ from gadget.extras import needed
 from gadget.files import make_folder
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gadget.evaluation.plan import Check
 
 PATTERNS = ("uniform1d:4:0.08", "random1d:4:0.08", "random1d:8:0.04", "random1d:4")
@@ -143,9 +145,7 @@ def evaluate(
     if findings.stopped:
         complain(f"Stopped: {progress(plan, findings)}; the report of these follows.")
     if findings.main is not None:
-        drawn = table(findings.main.summary)
-        natural = results.measure(drawn, options=results.options.update(width=WIDEST)).maximum
-        Console(highlight=False, width=max(natural, results.width)).print(drawn)
+        _print(table(findings.main.summary))
     page = output / "report.html"
     write_report(
         page,
@@ -158,6 +158,11 @@ def evaluate(
     say(f"report: {page}")
     if findings.stopped:
         raise findings.stopped
+
+
+def _print(table: Table) -> None:
+    natural = results.measure(table, options=results.options.update(width=WIDEST)).maximum
+    Console(highlight=False, width=max(natural, results.width)).print(table)
 
 
 def _checks(wanted: Sequence[str]) -> list[Check]:

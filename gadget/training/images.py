@@ -48,29 +48,9 @@ def load_volumes(folder: Path, without: Collection[Path] = ()) -> Iterator[Volum
         Nothing is left.
     """
     omissions = Omissions()
-    scans: list[Path] = []
     count = 0
     files = find_files(folder, without)
-    for path in files:
-        try:
-            reader = _reader(path)
-            if reader is None:
-                scans.append(path)
-                continue
-            volume = _volume(reader(path), path)
-        except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
-            omissions.add(path, error)
-            continue
-        count += 1
-        yield volume
-    for paths in group_series(scans, omissions).values():
-        left = omissions.count + len(paths)
-        try:
-            volume = _volume(read_series(paths, omissions), paths[0])
-        except Exception as error:  # noqa: BLE001
-            if left > omissions.count:
-                omissions.add(paths[0], error, left - omissions.count)
-            continue
+    for volume in _usable_volumes(files, omissions):
         count += 1
         yield volume
     if omissions.count:
@@ -99,6 +79,26 @@ def find_files(folder: Path, without: Collection[Path] = ()) -> list[Path]:
         folders.sort()
         files += [Path(place, name) for name in names]
     return sorted(files)
+
+
+def _usable_volumes(files: Iterable[Path], omissions: Omissions) -> Iterator[Volume]:
+    scans: list[Path] = []
+    for path in files:
+        try:
+            reader = _reader(path)
+            if reader is None:
+                scans.append(path)
+            else:
+                yield _volume(reader(path), path)
+        except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
+            omissions.add(path, error)
+    for paths in group_series(scans, omissions).values():
+        left = omissions.count + len(paths)
+        try:
+            yield _volume(read_series(paths, omissions), paths[0])
+        except Exception as error:  # noqa: BLE001
+            if left > omissions.count:
+                omissions.add(paths[0], error, left - omissions.count)
 
 
 def _tell(error: OSError) -> None:

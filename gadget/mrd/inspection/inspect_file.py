@@ -96,17 +96,10 @@ def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> Fil
     root = parse_xml(raw.header_xml)
     system, measurement = "acquisitionSystemInformation", "measurementInformation"
     hertz = _number(text(root, "experimentalConditions", "H1resonanceFrequency_Hz"))
-    noise = survey.noise
     groups = {
         number: survey.encodings.get(number, Group()) for number in range(len(header.encodings))
     }
     encodings = [_encoding_facts(number, header, one, plan) for number, one in groups.items()]
-    pipeline = PipelineFacts(
-        images=sum(one.images for one in plan.series),
-        series=plan.series,
-        kspace_bytes=plan.kspace_bytes,
-        problem=plan.problem,
-    )
     return FileFacts(
         path=_unicode(str(raw.path)),
         format=raw.format,
@@ -123,17 +116,28 @@ def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> Fil
         readouts=survey.readouts,
         kinds={kind: count for kind, count in survey.kinds.items() if count},
         waveforms=raw.number_of_waveforms,
-        noise=NoiseFacts(
-            readouts=noise.readouts,
-            coils=sorted(noise.values["active_channels"]),
-            samples=sorted(noise.values["number_of_samples"]),
-            dwell_us=sorted(noise.dwell_us),
-        )
-        if noise.readouts
-        else None,
+        noise=_noise_facts(survey.noise) if survey.noise.readouts else None,
         encodings=encodings,
-        pipeline=pipeline,
+        pipeline=_pipeline_facts(plan),
         oddities=oddities(encodings, survey, plan.sampling, plan.told),
+    )
+
+
+def _noise_facts(noise: Group) -> NoiseFacts:
+    return NoiseFacts(
+        readouts=noise.readouts,
+        coils=sorted(noise.values["active_channels"]),
+        samples=sorted(noise.values["number_of_samples"]),
+        dwell_us=sorted(noise.dwell_us),
+    )
+
+
+def _pipeline_facts(plan: Plan) -> PipelineFacts:
+    return PipelineFacts(
+        images=sum(one.images for one in plan.series),
+        series=plan.series,
+        kspace_bytes=plan.kspace_bytes,
+        problem=plan.problem,
     )
 
 
