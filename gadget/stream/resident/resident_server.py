@@ -80,10 +80,7 @@ class ResidentServer:
             That does not end in time.
         """
         for sock, peer in self._acceptor:
-            try:
-                self._scans.open(sock, f"scan of {peer}")
-            except RuntimeError as error:  # no more threads
-                log.error("A connection could not be served (%s).", error)
+            self._scans.open(sock, f"scan of {peer}")
         log.info(
             "No more connections are accepted; scans that are still open: %d.", self._scans.begun
         )

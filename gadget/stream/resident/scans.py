@@ -1,14 +1,14 @@
-"""The open connections of a resident server, each served in a thread of its own."""
+"""The scans of a resident server, and those who have yet to send one."""
 
 from __future__ import annotations
 
 import logging
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 from gadget.errors import StreamError
+from gadget.stream.open_connections import OpenConnections
 from gadget.stream.resident.status import Status, answer
 from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
 from gadget.stream.wire.messages import MessageId
@@ -45,10 +45,9 @@ class Scans:
         self._run = run
         self._status = status
         self._stall_s = stall_s
-        self._changed = threading.Condition()
-        self._strangers: set[Connection] = set()
-        """Those that have not sent CONFIG and HEADER yet."""
+        self._open = OpenConnections()
         self._begun: set[Connection] = set()
+        """Those that have sent CONFIG and HEADER."""
 
     @property
     def begun(self) -> int:
@@ -60,19 +59,12 @@ class Scans:
 
         One too many is closed at once.
         """
-        if len(self._strangers | self._begun) >= MOST_CONNECTIONS:
+        if len(self._open.all) >= MOST_CONNECTIONS:
             log.error("%d connections are open: the %s is turned away.", MOST_CONNECTIONS, name)
             sock.close()
             return
         connection = Connection(sock, idle_s=SETUP_SECONDS, stall_s=self._stall_s)
-        thread = threading.Thread(target=self._serve, args=(connection,), name=name, daemon=True)
-        with self._changed:
-            self._strangers.add(connection)
-        try:
-            thread.start()
-        except BaseException:
-            self._forget(connection)
-            raise
+        self._open.serve(connection, name, self._serve)
 
     def finish(self, seconds: float) -> None:
         """Wait until all scans have ended; those that have not begun soon are turned away.
@@ -82,29 +74,28 @@ class Scans:
         StreamError
             It takes longer than that time [s].
         """
-        with self._changed:
-            self._changed.wait_for(lambda: not self._strangers, SETUP_GRACE_SECONDS)
-            strangers = list(self._strangers)
-        for connection in strangers:
-            connection.close()
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self._begun | self._strangers, seconds):
+        changed = self._open.changed
+        with changed:
+            changed.wait_for(lambda: self._open.all <= self._begun, SETUP_GRACE_SECONDS)
+            for stranger in self._open.all - self._begun:
+                stranger.close()
+            if not changed.wait_for(lambda: not self._open.all, seconds):
                 raise StreamError(
                     f"Scans that did not end within {seconds:g} s and are cut off: {self.begun}."
                 )
 
     def _serve(self, connection: Connection) -> None:
+        setup = self._greet(connection)
+        if setup is None:
+            return
+        with self._open.changed:
+            self._begun.add(connection)
+            self._open.changed.notify_all()
         try:
-            setup = self._greet(connection)
-            if setup is not None:
-                with self._changed:
-                    self._strangers.remove(connection)
-                    self._begun.add(connection)
-                    self._changed.notify_all()
-                connection.idle_s = IDLE_SECONDS
-                self._run(connection, setup)
+            connection.idle_s = IDLE_SECONDS
+            self._run(connection, setup)
         finally:
-            self._forget(connection)
+            self._begun.remove(connection)
 
     def _greet(self, connection: Connection) -> tuple[bytes, bytes] | None:
         """Return CONFIG and HEADER, or None for whoever wants something else, or nothing."""
@@ -120,13 +111,6 @@ class Scans:
             log.warning("%s", error)
             _turn_away(connection, str(error))
         return None
-
-    def _forget(self, connection: Connection) -> None:
-        connection.close()
-        with self._changed:
-            self._strangers.discard(connection)
-            self._begun.discard(connection)
-            self._changed.notify_all()
 
 
 def _turn_away(connection: Connection, reason: str) -> None:

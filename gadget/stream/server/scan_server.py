@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 import time
 from collections.abc import Sequence
 
 from gadget.errors import StreamError
 from gadget.stream.host.pipeline import PipelineNode
+from gadget.stream.open_connections import OpenConnections
 from gadget.stream.server.scan import ScanService
 from gadget.stream.wire.acceptor import Acceptor
-from gadget.stream.wire.address import Address
 from gadget.stream.wire.connection import Connection
 
 FINISH_SECONDS = 600.0
@@ -53,8 +52,7 @@ class ScanServer:
         self._clients = clients
         self._finish_s = finish_s
         self._deadline = float("inf")
-        self._changed = threading.Condition()
-        self._served: set[Connection] = set()
+        self._open = OpenConnections()
 
     def serve(self) -> None:
         """Accept clients until `stop` is called, and serve those that wait when a place is free.
@@ -66,7 +64,7 @@ class ScanServer:
         """
         for sock, address in self._acceptor:
             self._wait_for_fewer_than(self._clients)
-            self._open(sock, address)
+            self._open.serve(Connection(sock), str(address), self._serve)
         log.info("No more clients are accepted; those that are connected are served.")
         self._wait_for_fewer_than(1)
 
@@ -77,37 +75,14 @@ class ScanServer:
 
     def _wait_for_fewer_than(self, clients: int) -> None:
         """Wait until so few clients are served."""
-        with self._changed:
-            while not self._changed.wait_for(lambda: len(self._served) < clients, WAIT_SECONDS):
+        served, changed = self._open.all, self._open.changed
+        with changed:
+            while not changed.wait_for(lambda: len(served) < clients, WAIT_SECONDS):
                 if time.monotonic() > self._deadline:
                     raise StreamError(
                         f"Clients that did not end within {self._finish_s:g} s and are cut off: "
-                        f"{len(self._served)}."
+                        f"{len(served)}."
                     )
 
-    def _open(self, sock: socket.socket, address: Address) -> None:
-        connection = Connection(sock)
-        thread = threading.Thread(
-            target=self._serve, args=(connection,), name=str(address), daemon=True
-        )
-        with self._changed:
-            self._served.add(connection)
-        try:
-            thread.start()
-        except RuntimeError as error:  # no more threads
-            log.error("A client could not be served (%s).", error)
-            self._forget(connection)
-
     def _serve(self, connection: Connection) -> None:
-        try:
-            ScanService(connection, self._pipeline).run()
-        except Exception:  # a client must not end the server
-            log.exception("A client could not be served.")
-        finally:
-            self._forget(connection)
-
-    def _forget(self, connection: Connection) -> None:
-        connection.close()
-        with self._changed:
-            self._served.discard(connection)
-            self._changed.notify_all()
+        ScanService(connection, self._pipeline).run()

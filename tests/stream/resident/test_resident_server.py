@@ -532,7 +532,7 @@ def test_a_connection_too_many_is_turned_away(start, prior, slices, monkeypatch)
     prior.let_through()
     place = (served.address.host, served.address.port)
     scan, idle = served.scan(), socket.create_connection(place)
-    wait_until(lambda: len(served.server._scans._strangers) == 1)
+    wait_until(lambda: len(served.server._scans._open.all) == 2)
     with socket.create_connection(place) as third:
         third.settimeout(20)
         assert third.recv(1) == b""
@@ -576,7 +576,7 @@ def test_stopping_turns_away_who_has_not_begun(start, monkeypatch):
     monkeypatch.setattr("gadget.stream.resident.scans.SETUP_GRACE_SECONDS", 0.1)
     served = start()
     with socket.create_connection((served.address.host, served.address.port)) as silent:
-        wait_until(lambda: len(served.server._scans._strangers) == 1)
+        wait_until(lambda: len(served.server._scans._open.all) == 1)
         served.stop()
         served.join()
         silent.settimeout(5)
