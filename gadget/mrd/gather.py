@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 import ismrmrd
 import numpy as np
@@ -17,23 +16,12 @@ from gadget.mrd.buffer import Buffer, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.grid import LineGrid, add_readout
 from gadget.mrd.header import Encoding, Header
+from gadget.mrd.left_out import LeftOut
+from gadget.mrd.open_image import OpenImage
 from gadget.mrd.placement import line_position
 from gadget.mrd.recon_data import AcquisitionBucket
-from gadget.mrd.tally import counted
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Entry:
-    """A buffer under construction."""
-
-    grid: LineGrid
-    image_lines: int = 0
-    flagged: bool = False
-    """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
-    ended: set[int] = field(default_factory=set)
-    """Partitions that ended with such a flag."""
 
 
 class Gatherer:
@@ -66,14 +54,11 @@ class Gatherer:
         self._header = header
         self._warn = warn
         self._name_unreadable = name_unreadable
-        self._open: dict[Key, _Entry] = {}
+        self._open: dict[Key, OpenImage] = {}
         self._ready: list[Buffer] = []
         self._calibration = CalibrationLines(warn)
+        self._left_out = LeftOut(warn)
         self._coils: dict[int, int] = {}
-        self._refused: set[Key] = set()
-        self._stray: str | None = None
-        """Why the first readout was left out that does not belong."""
-        self._strays = 0
         self._overtaken: set[Key] = set()
         self._in_turns: set[int] = set()
         """Encodings whose repetitions take turns: none is complete when another begins."""
@@ -112,11 +97,11 @@ class Gatherer:
         if key not in self._open:
             # Before the readout is added: it may be a calibration line that replaces theirs.
             self._overtake(key)
-        entry = self._place_or_note(acquisition, key)
-        if entry is not None:
-            entry.flagged = False
-            if bits & flags.LAST_IN_BUFFER:
-                self._flag(key, entry, header)
+        image = self._place_or_leave_out(acquisition, key)
+        if image is not None:
+            image.flagged = False
+            if bits & flags.LAST_IN_BUFFER and image.ends_with(header):
+                self._complete([key])
         return self._take_ready()
 
     def rescue(self) -> Iterator[Buffer]:
@@ -128,7 +113,7 @@ class Gatherer:
     def collect(self, acquisition: ismrmrd.Acquisition) -> None:
         """Add a readout that completes nothing, whatever its flags say; otherwise as `add`."""
         if not acquisition.flags & flags.NOT_IMAGE:
-            self._place_or_note(acquisition, key_of(header_of(acquisition)))
+            self._place_or_leave_out(acquisition, key_of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
         """Yield what is left, one buffer at a time.
@@ -139,20 +124,7 @@ class Gatherer:
             Readouts were left out, or an image had none but unusable lines.
         """
         yield from self.rescue()
-        reasons = []
-        if self._stray is not None:
-            others = self._strays - 1
-            reasons.append(self._stray)
-            if others:
-                reasons.append(f"{counted(others, 'more readout')} left out.")
-        if self._refused:
-            lost = "; ".join(key.name for key in sorted(self._refused))
-            reasons.append(
-                f"No usable readout came for the image with {lost}: all its samples are NaN or "
-                "infinite, so there is no image of it."
-            )
-        if reasons:
-            raise DataError(" ".join(reasons))
+        self._left_out.check()
 
     def finish(self) -> Iterator[Buffer]:
         """Yield what is left at the end of a scan, one buffer at a time.
@@ -169,92 +141,70 @@ class Gatherer:
                 "nothing to reconstruct. Is this a noise or adjustment scan?"
             )
 
-    def _flag(self, key: Key, entry: _Entry, header: ismrmrd.AcquisitionHeader) -> None:
-        """Note a LAST_IN_* flag; it completes the buffer at once if nothing speaks against it."""
-        limits = entry.grid.encoding.limits
-        average, segment = limits.get("average"), limits.get("segment")
-        bits = header.flags
-        if bits & flags.LAST_IN_MEASUREMENT:
-            self._complete([key])
-            return
-        if segment is not None and header.idx.segment < segment.maximum:
-            return
-        if average is not None and header.idx.average < average.maximum:
-            return
-        entry.ended.add(header.idx.kspace_encode_step_2)
-        if average is not None and _partitions_complete(entry, bits):
-            self._complete([key])
-        else:
-            entry.flagged = True
-
     def _overtake(self, key: Key) -> None:
         """Complete what is complete because the first readout of `key` has come."""
         if key in self._overtaken:
             self._in_turns.add(key.encoding)
-        flagged = [other for other, entry in self._open.items() if entry.flagged]
+        flagged = [other for other, image in self._open.items() if image.flagged]
         before = [
             other
-            for other, entry in self._open.items()
+            for other, image in self._open.items()
             if other[:-1] == key[:-1]
             and other.repetition < key.repetition
-            and entry.image_lines > 1
-            and not entry.flagged
+            and image.image_lines > 1
+            and not image.flagged
         ]
         self._complete(flagged)
         if key.encoding not in self._in_turns:
             self._overtaken.update(before)
             self._complete(before)
 
-    def _place_or_note(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
-        """Add a readout, or note why it cannot be added; return the entry of the image it is of."""
+    def _place_or_leave_out(self, acquisition: ismrmrd.Acquisition, key: Key) -> OpenImage | None:
+        """Add a readout, or note why it cannot be added; return the image that it is of."""
         try:
             return self._place(acquisition, key)
         except DataError as error:
-            if self._stray is None:
-                self._stray = str(error)
-                self._warn(f"{error} It is left out.")
-            self._strays += 1
+            self._left_out.add_readout(error)
             return None
 
-    def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> _Entry | None:
-        """Add a readout to the grid it belongs to; return the image's entry if it is one's."""
+    def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> OpenImage | None:
+        """Add a readout to the grid it belongs to; return the image if it is one's."""
         encoding = self._header.encoding(key.encoding)
         header = header_of(acquisition)
         self._seen += 1
-        if header.discard_pre + header.discard_post >= header.number_of_samples:
-            raise DataError(
-                f"Readout {header.scan_counter} holds no sample: {header.number_of_samples} were "
-                f"taken, of which {header.discard_pre} at the beginning and {header.discard_post} "
-                "at the end are to be discarded."
-            )
+        _check_samples(header)
         apart = flags.calibration_only(header.flags) and not encoding.merges_calibration
         if not apart:
             self._check_coils(key.encoding, header)
         position = line_position(encoding, header)
         if position is None:
-            if not self._above:
-                self._warn("Lines above the spatial frequencies of the matrix are left out.")
-            self._above = True
+            self._note_above()
             return self._open.get(key)
-        samples = acquisition.data
-        if not _finite(samples):
-            if self._name_unreadable:
-                self._warn(
-                    f"Readout {header.scan_counter} holds samples that are not finite; its line "
-                    "counts as not measured."
-                )
+        if not _finite(acquisition.data):
+            self._note_unreadable(header)
             if not apart and key not in self._open:
-                self._refused.add(key)
+                self._left_out.images.add(key)
             return self._open.get(key)
         if apart:
             grid = self._calibration.grid(key, encoding, header)
-            add_readout(grid, position, samples, header)
+            add_readout(grid, position, acquisition.data, header)
             return None
-        entry = self._entry(key, encoding, header)
-        entry.image_lines += not flags.calibration_only(header.flags)
-        add_readout(entry.grid, position, samples, header)
-        self._refused.discard(key)
-        return entry
+        image = self._image(key, encoding, header)
+        image.add(position, acquisition.data, header)
+        self._left_out.images.discard(key)
+        return image
+
+    def _note_above(self) -> None:
+        if not self._above:
+            self._warn("Lines above the spatial frequencies of the matrix are left out.")
+        self._above = True
+
+    def _note_unreadable(self, header: ismrmrd.AcquisitionHeader) -> None:
+        if self._name_unreadable:
+            self._warn(
+                f"Readout {header.scan_counter} holds samples that are not finite; its line counts "
+                "as not measured."
+            )
 
     def _check_coils(self, encoding: int, header: ismrmrd.AcquisitionHeader) -> None:
         expected = self._coils.setdefault(encoding, header.active_channels)
@@ -264,25 +214,25 @@ class Gatherer:
                 f"before had {expected}. All readouts of a scan must have the same coils."
             )
 
-    def _entry(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> _Entry:
-        entry = self._open.get(key)
-        if entry is None:
-            entry = self._open[key] = _Entry(LineGrid.of_readout(encoding, header))
-        return entry
+    def _image(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> OpenImage:
+        image = self._open.get(key)
+        if image is None:
+            image = self._open[key] = OpenImage(LineGrid.of_readout(encoding, header))
+        return image
 
     def _complete(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            entry = self._open.pop(key)
+            image = self._open.pop(key)
             if key in self._completed:
                 self._warn(
                     f"Readouts came after the image of {key.name} was flagged as complete: another "
                     "image is made of them."
                 )
-            if not entry.image_lines:
+            if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
-            calibration = self._calibration.likest(key, entry.grid)
-            self._ready.append(make_buffer(entry.grid, calibration))
+            calibration = self._calibration.likest(key, image.grid)
+            self._ready.append(make_buffer(image.grid, calibration))
             self._completed.add(key)
 
     def _take_ready(self) -> list[Buffer]:
@@ -306,13 +256,13 @@ def from_bucket(bucket: AcquisitionBucket, header: Header) -> Iterator[Buffer]:
     yield from gatherer.drain()
 
 
-def _partitions_complete(entry: _Entry, bits: int) -> bool:
-    nz = entry.grid.encoding.encoded.matrix[2]
-    if nz == 1 or bits & flags.LAST_IN_PARTITIONS:
-        return True
-    limit = entry.grid.encoding.limits.get("kspace_encoding_step_2")
-    # Embedded calibration lines may have been everywhere long before the end.
-    return len(entry.ended) >= (nz if limit is None else limit.maximum - limit.minimum + 1)
+def _check_samples(header: ismrmrd.AcquisitionHeader) -> None:
+    if header.discard_pre + header.discard_post >= header.number_of_samples:
+        raise DataError(
+            f"Readout {header.scan_counter} holds no sample: {header.number_of_samples} were "
+            f"taken, of which {header.discard_pre} at the beginning and {header.discard_post} at "
+            "the end are to be discarded."
+        )
 
 
 def _finite(samples: NDArray[np.complex64]) -> bool:

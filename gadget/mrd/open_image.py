@@ -1,0 +1,58 @@
+"""An image whose readouts are still coming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mrd import flags
+from gadget.mrd.grid import LineGrid, add_readout
+
+
+@dataclass
+class OpenImage:
+    """A grid under construction, and what the flags of its readouts said of its end."""
+
+    grid: LineGrid
+    image_lines: int = 0
+    flagged: bool = False
+    """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
+    _ended: set[int] = field(default_factory=set)
+    """Partitions that ended with such a flag."""
+
+    def add(
+        self,
+        position: tuple[int, int],
+        samples: NDArray[np.complex64],
+        header: ismrmrd.AcquisitionHeader,
+    ) -> None:
+        """Add a readout at (kz, ky)."""
+        self.image_lines += not flags.calibration_only(header.flags)
+        add_readout(self.grid, position, samples, header)
+
+    def ends_with(self, header: ismrmrd.AcquisitionHeader) -> bool:
+        """Note a LAST_IN_* flag; say whether it completes the image at once."""
+        limits = self.grid.encoding.limits
+        average, segment = limits.get("average"), limits.get("segment")
+        if header.flags & flags.LAST_IN_MEASUREMENT:
+            return True
+        if segment is not None and header.idx.segment < segment.maximum:
+            return False
+        if average is not None and header.idx.average < average.maximum:
+            return False
+        self._ended.add(header.idx.kspace_encode_step_2)
+        if average is not None and self._has_all_partitions(header.flags):
+            return True
+        self.flagged = True
+        return False
+
+    def _has_all_partitions(self, bits: int) -> bool:
+        nz = self.grid.encoding.encoded.matrix[2]
+        if nz == 1 or bits & flags.LAST_IN_PARTITIONS:
+            return True
+        limit = self.grid.encoding.limits.get("kspace_encoding_step_2")
+        # Embedded calibration lines may have been everywhere long before the end.
+        return len(self._ended) >= (nz if limit is None else limit.maximum - limit.minimum + 1)
