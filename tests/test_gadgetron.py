@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import COMMAND
 
 from gadget.mrd.image_file import read_images
 from gadget.mrd.simulation.simulate import write_simulation
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.gadgetron
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINES = ROOT / "pipelines"
-REPLAY = [sys.executable, "-c", "from gadget.cli.main import main; main()", "replay"]
 SCAN = SimulatedScan(matrix=64, coils=6, slices=3, acceleration=2)
 START_SECONDS = 60.0
 CONNECT_MS = 2000
@@ -169,7 +169,7 @@ def pipeline(tmp_path):
 def embedded(raw, pipeline, tmp_path):
     """The images of the embedded host."""
     output = tmp_path / "embedded.h5"
-    command = [*REPLAY, raw, "-o", output, "-c", pipeline("score_hybrid.xml")]
+    command = [*COMMAND, "replay", raw, "-o", output, "-c", pipeline("score_hybrid.xml")]
     subprocess.run([str(word) for word in command], check=True)
     return read_images(output)
 

@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command import COMMAND
 
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
 TARGETS = Path(__file__).parent / "targets"
-COMMAND = [sys.executable, "-c", "from gadget.cli.main import main; main()"]
 SCAN = SimulatedScan(matrix=32, coils=3, slices=2, acceleration=2, noise=0.02)
 
 

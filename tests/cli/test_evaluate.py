@@ -7,6 +7,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from gadget.cli import evaluate
 from gadget.errors import ConfigError
@@ -56,10 +57,8 @@ def test_an_interrupt_leaves_a_report_of_what_is_finished(start, image, tmp_path
         "evaluate", image, "-o", "out", "-m", "zero-filled", "-m", "paper:2000",
         "-p", "gaussian2d:4:0.1", "-p", "uniform1d:2", "--check", "all",
     )  # fmt: skip
-    cases, deadline = tmp_path / "out" / "cases.csv", time.monotonic() + 60
-    while not (cases.exists() and "zero-filled" in cases.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    cases = tmp_path / "out" / "cases.csv"
+    wait_until(lambda: cases.exists() and "zero-filled" in cases.read_text())
     time.sleep(0.5)
     process.send_signal(number)
     _, told = process.communicate(timeout=60)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from gadget.mrd.image_file import read_images
 from gadget.mrd.raw.raw_file import RawFile
@@ -107,10 +108,7 @@ def send(connection: Connection, raw: Path, configuration: str) -> None:
 
 def wait_for_work(server: Node) -> None:
     """Return when the server has buffers of a scan that is not over."""
-    deadline = time.monotonic() + 60
-    while not ask(Address("127.0.0.1", server.port)).waiting:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: ask(Address("127.0.0.1", server.port)).waiting)
 
 
 def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node):

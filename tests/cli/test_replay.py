@@ -10,6 +10,7 @@ import h5py
 import ismrmrd
 import numpy as np
 import pytest
+from waiting import wait_until
 
 from gadget.mrd.image_file import read_images
 
@@ -279,9 +280,7 @@ def test_an_interrupt_keeps_images_and_leaves_nothing_behind(
     start, raw, pipeline, tmp_path, number
 ):
     process = start("replay", raw, "-o", "out.h5", "-c", pipeline("dawdles"))
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "dawdling").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until((tmp_path / "dawdling").exists)
     time.sleep(0.5)
     process.send_signal(number)
     process.communicate(timeout=30)

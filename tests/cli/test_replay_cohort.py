@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from gadget.mrd.image_file import read_images
 
@@ -53,13 +53,6 @@ def at_home(folder: Path) -> list[Path]:
     ]
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_a_folder_of_all_sorts(run, raw, data, quick, tmp_path):
     (data / "cut.h5").write_bytes(raw.read_bytes()[:3000])
     (data / "empty.h5").touch()
@@ -94,11 +87,11 @@ def test_the_same_command_finishes_what_was_interrupted(start, run, data, quick,
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         stick.touch()
         process = start(*command)
-        wait_for(lambda: not stick.exists())
+        wait_until(lambda: not stick.exists())
         process.send_signal(number)
         told = " ".join(process.communicate(timeout=30)[1].split())
         left = list(out.iterdir())
-        wait_for(lambda: not at_home(tmp_path))
+        wait_until(lambda: not at_home(tmp_path))
         if number == signal.SIGKILL:
             assert [path.suffix for path in left] == [".partial"]
         else:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import pytest
+from waiting import wait_until
 
 from gadget.cohort.cluster import run_on_cluster
 from gadget.cohort.events import Outcome, Started, Status
@@ -36,16 +37,9 @@ def cluster(recipe, tmp_path, monkeypatch):
         yield made
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def kill_who_works(address: str) -> None:
     with distributed.Client(address, set_as_default=False) as client:
-        wait_for(lambda: sum(map(len, client.processing().values())) == 1)
+        wait_until(lambda: sum(map(len, client.processing().values())) == 1)
         (worker,) = [worker for worker, keys in client.processing().items() if keys]
         os.kill(client.run(os.getpid, workers=[worker])[worker], signal.SIGKILL)
 
@@ -61,14 +55,14 @@ def test_work_moves_on_when_a_worker_dies_and_stops_when_it_is_given_up(
     Path("stick").touch()
     with closing(run_on_cluster(address, tasks[:1], sticks)) as events:
         next(events)
-        wait_for(Path("stuck").exists)
+        wait_until(Path("stuck").exists)
         (working,) = Path("out").iterdir()
-    wait_for(lambda: not working.exists())
+    wait_until(lambda: not working.exists())
 
     Path("stuck").rename("stick")
     with ThreadPoolExecutor() as pool:
         run = pool.submit(lambda: list(run_on_cluster(address, tasks, sticks)))
-        wait_for(Path("stuck").exists)
+        wait_until(Path("stuck").exists)
         kill_who_works(address)
         events = run.result(90)
     first = [event for task, event in events if task.name == "a"]

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import COMMAND
 from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
@@ -19,7 +20,6 @@ import gadget
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("docker/Dockerfile", "docker/openrecon/Dockerfile")
-COMMAND = [sys.executable, "-c", "from gadget.cli.main import main; main()"]
 CONSTRAINTS = (ROOT / "docker" / "constraints.txt").read_text()
 
 

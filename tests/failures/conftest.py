@@ -1,18 +1,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import COMMAND
 
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
 TARGETS = Path(__file__).parent / "targets"
-COMMAND = [sys.executable, "-c", "from gadget.cli.main import main; main()"]
 
 
 @pytest.fixture
@@ -57,16 +55,3 @@ def pipeline(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def wait_for():
-    """Waits until something is so."""
-
-    def wait(true: Callable[[], bool], seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    return wait

@@ -6,13 +6,15 @@ import os
 import resource
 import signal
 
+from waiting import wait_until
+
 from gadget.mrd.image_file import read_images
 
 
-def test_a_node_killed_in_the_middle_of_a_slice(start, raw, pipeline, wait_for, tmp_path):
+def test_a_node_killed_in_the_middle_of_a_slice(start, raw, pipeline, tmp_path):
     replay = start("replay", raw, "-o", "out.h5", "-c", pipeline("stalls"))
     pid = tmp_path / "pid"
-    wait_for(lambda: pid.exists() and pid.read_text() != "")
+    wait_until(lambda: pid.exists() and pid.read_text() != "")
     os.kill(int(pid.read_text()), signal.SIGKILL)
     _, log = replay.communicate(timeout=30)
     assert replay.returncode == 1

@@ -7,6 +7,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from waiting import wait_until
+
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.client import run_on_server
 
@@ -23,17 +25,17 @@ CLIENT = """
 """
 
 
-def test_a_client_killed_in_the_middle_of_its_scan(start, raw, pipeline, wait_for, tmp_path):
+def test_a_client_killed_in_the_middle_of_its_scan(start, raw, pipeline, tmp_path):
     server = start("serve", "--port", "0", "-c", pipeline("stalls"))
     address = next(line for line in server.stderr if "Ready at" in line).split()[-1].rstrip(".")
     words = [sys.executable, "-c", textwrap.dedent(CLIENT), address, str(raw)]
     client = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     pid = tmp_path / "pid"
-    wait_for(lambda: pid.exists() and pid.read_text() != "")
+    wait_until(lambda: pid.exists() and pid.read_text() != "")
     node = Path("/proc") / pid.read_text()
     client.kill()
     client.wait()
-    wait_for(lambda: not node.exists())
+    wait_until(lambda: not node.exists())
     images = []
     with RawFile(raw) as file:
         run_on_server(address, "", file.header_xml, file.messages(), images.append)

@@ -10,6 +10,7 @@ import time
 import weakref
 
 import pytest
+from waiting import wait_until
 
 from gadget.errors import StreamError
 from gadget.stream.inbox import Inbox
@@ -78,10 +79,7 @@ def test_what_a_vanished_sender_sent_does_not_stay_in_memory(pair, acquisition):
     gc.disable()
     try:
         del inbox
-        deadline = time.monotonic() + 3
-        while gone() is not None and time.monotonic() < deadline:
-            time.sleep(0.01)  # the reader's thread is still ending
-        assert gone() is None
+        wait_until(lambda: gone() is None)  # the reader's thread is still ending
     finally:
         gc.enable()
 

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from waiting import wait_until
 from wire_bytes import messages_in
 
 from gadget.errors import StreamError
@@ -183,9 +184,7 @@ def test_a_node_ends_when_nobody_waits_for_it(start, header, acquisition, tmp_pa
         f'<configuration><property name="pid_file" value="{file}"/></configuration>'.encode(),
     )
     peer.socket.sendall(encode_bytes(acquisition()) + farewell)
-    deadline = time.monotonic() + 30
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(file.exists)
     assert peer.process.poll() is None
     peer.socket.close()
     started = time.monotonic()

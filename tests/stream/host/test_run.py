@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+from waiting import wait_until
 from wire_bytes import messages_in
 
 import gadget.stream.host.process
@@ -301,20 +302,13 @@ def test_nodes_do_not_outlive_the_host(header, tmp_path, number):
     host = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(HOST), *arguments], stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 30
-    while not all(file.exists() and file.read_text() for file in files):
-        assert time.monotonic() < deadline
-        assert host.poll() is None
-        time.sleep(0.05)
+    wait_until(lambda: all(file.exists() and file.read_text() for file in files))
     pids = [int(file.read_text()) for file in files]
     assert all(alive(pid) for pid in pids)
     host.send_signal(number)
     host.communicate(timeout=10)
     assert host.returncode != 0
-    deadline = time.monotonic() + 5
-    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(alive(pid) for pid in pids)
+    wait_until(lambda: not any(alive(pid) for pid in pids), 5)
 
 
 def test_recorded_images_are_those_of_the_messages(run, targets, recording):

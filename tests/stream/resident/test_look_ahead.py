@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from waiting import wait_until
 
 from gadget.errors import DataError
 from gadget.stream.resident.look_ahead import LookAhead
@@ -16,13 +17,6 @@ from gadget.stream.resident.look_ahead import LookAhead
 def pool():
     with ThreadPoolExecutor(1) as pool:
         yield pool
-
-
-def wait_until(condition) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_results_come_in_order(pool):

@@ -15,6 +15,7 @@ import ismrmrd
 import numpy as np
 import pytest
 import torch
+from waiting import wait_until
 
 import gadget.stream.inbox
 import gadget.stream.resident.engine
@@ -100,13 +101,6 @@ class Scan:
 
     def vanish(self) -> None:
         self.connection.close()
-
-
-def wait_until(condition, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def send_behind_the_first(scan, slices, served, prior, waiting: int) -> None:

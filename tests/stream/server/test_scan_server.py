@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from gadget.errors import StreamError
 from gadget.stream.server.scan_server import ScanServer
@@ -92,10 +93,8 @@ def serve(targets, header, caplog):
                 server.stop()
                 thread.join()
         assert bool(cut_off) == (finish_s < 1)
-        deadline = time.monotonic() + 10  # a client that was cut off has left only now
-        while logging.getLogger("gadget").handlers != handlers:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        # A client that was cut off has left only now.
+        wait_until(lambda: logging.getLogger("gadget").handlers == handlers)
 
     return start
 
@@ -191,15 +190,10 @@ def test_a_client_that_vanishes_takes_its_nodes_with_it(serve, readouts, tmp_pat
     with serve("computes_for_ever", pid_file=tmp_path / "pid") as connect:
         client = connect()
         client.send(client.start, readouts[0])
-        deadline = time.monotonic() + 20
-        while not (tmp_path / "pid").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until((tmp_path / "pid").exists)
         client.socket.close()
         pid = int((tmp_path / "pid").read_text())
-        while alive(pid):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: not alive(pid))
     assert "The client left in the middle of its scan" in caplog.text
 
 
