@@ -10,6 +10,7 @@ import typer
 
 from gadget.cli.console import say
 from gadget.errors import ConfigError
+from gadget.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ def convert(
     """
     from gadget.cohort.exports import Export, Kind, open_writers
     from gadget.mrd.image_file import read_groups
-    from gadget.mrd.tally import counted
 
     formats: dict[Kind, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
     exports = [Export(kind, folder) for kind, folder in formats.items() if folder is not None]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gadget.cli.console import console, results, say
+from gadget.words import counted
 
 if TYPE_CHECKING:
     from gadget.mrd.inspection.facts import EncodingFacts, FileFacts, NoiseFacts, SpaceFacts
@@ -125,8 +126,6 @@ def _sampling(facts: EncodingFacts) -> Iterator[str]:
 
 
 def _pipeline(facts: FileFacts) -> Iterator[str]:
-    from gadget.mrd.tally import counted
-
     for series in facts.pipeline.series:
         size = " x ".join(map(str, series.matrix))
         images = counted(series.images, "image")
@@ -138,8 +137,6 @@ def _pipeline(facts: FileFacts) -> Iterator[str]:
 
 
 def _noise(noise: NoiseFacts | None) -> str:
-    from gadget.mrd.tally import counted
-
     if noise is None:
         return "none"
     return f"{counted(noise.readouts, 'readout')}, {_numbers(noise.coils)} coils, {_readout(noise)}"

@@ -18,7 +18,7 @@ from gadget.cohort.plan import Plan, make_plan
 from gadget.cohort.pool import run_here
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
-from gadget.mrd.tally import counted
+from gadget.words import counted
 
 FAILED = 1
 

@@ -15,10 +15,7 @@ from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, making_of, read_record, source_of
 from gadget.cohort.task import Task
 from gadget.errors import ConfigError, DataError
-from gadget.mrd.raw.raw_file import open_hdf5
-
-RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
-"""Of raw data in a folder."""
+from gadget.mrd.raw.raw_file import RAW_SUFFIXES, open_hdf5
 
 
 @dataclass(frozen=True)

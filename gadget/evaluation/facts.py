@@ -11,6 +11,7 @@ from gadget import __version__
 from gadget.diffusion.prior import Prior
 from gadget.evaluation.findings import Findings
 from gadget.evaluation.plan import Plan
+from gadget.words import counted
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 
@@ -34,9 +35,9 @@ def _intention(plan: Plan) -> str:
     simulated = f"{receiver.coils} coils and noise of {receiver.noise:.1%} of bright tissue"
     if not plan.files:
         return f"Checks on phantoms with {simulated}."
-    scans = _number(len(plan.files), "file")
+    scans = counted(len(plan.files), "file")
     return (
-        f"Complete scans, {_number(plan.slices, 'slice')} of each of {scans}, were undersampled, "
+        f"Complete scans, {counted(plan.slices, 'slice')} of each of {scans}, were undersampled, "
         "reconstructed, and compared with what they show. Images without raw data were given "
         f"{simulated}."
     )
@@ -81,7 +82,3 @@ def _versions() -> Facts:
         done = subprocess.run([bart, "version"], capture_output=True, text=True, check=False)
         found.append(("BART", done.stdout.strip()))
     return [*found, ("system", f"{platform.system()} {platform.machine()}")]
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

@@ -15,10 +15,12 @@ from gadget.evaluation.cases import Case, Receiver, middle, simulated_case, usab
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
 from gadget.extras import needed
+from gadget.mrd.raw.raw_file import RAW_SUFFIXES
 from gadget.training.readers import magnitude
 from gadget.training.stack import slice_axis
 
-IMAGES, RAW = (".nii", ".nii.gz", ".npy"), (".h5", ".hdf5", ".mrd")
+IMAGES = (".nii", ".nii.gz", ".npy")
+SUFFIXES = IMAGES + RAW_SUFFIXES
 PHANTOM = "phantom:"
 RADIOLOGICAL = ("L", "A", "S")
 """Axes that let a quarter turn show heads upright, their right on the viewer's left."""
@@ -38,17 +40,17 @@ def find_inputs(inputs: Sequence[str]) -> list[str]:
         if text.startswith(PHANTOM) and text.removeprefix(PHANTOM) in PHANTOMS:
             found[text] = None
         elif path.is_dir():
-            files = sorted(one for one in path.rglob("*") if one.name.endswith(IMAGES + RAW))
+            files = sorted(one for one in path.rglob("*") if one.name.endswith(SUFFIXES))
             if not files:
-                raise ConfigError(f"'{path}' holds no file ending in {', '.join(IMAGES + RAW)}.")
+                raise ConfigError(f"'{path}' holds no file ending in {', '.join(SUFFIXES)}.")
             found |= {str(one): None for one in files}
-        elif path.is_file() and path.name.endswith(IMAGES + RAW):
+        elif path.is_file() and path.name.endswith(SUFFIXES):
             found[text] = None
         else:
             known = " or ".join(PHANTOM + name for name in PHANTOMS)
             raise ConfigError(
                 f"'{text}' is no input; expected a folder, a file ending in "
-                f"{', '.join(IMAGES + RAW)}, or {known}."
+                f"{', '.join(SUFFIXES)}, or {known}."
             )
     return list(found)
 
@@ -81,7 +83,7 @@ def load_cases(
             yield simulated_case(text, number, image, receiver)
         return
     path = Path(text)
-    if path.name.endswith(RAW):
+    if path.name.endswith(RAW_SUFFIXES):
         yield from raw_cases(path, slices)
         return
     is_nifti = not path.name.endswith(".npy")

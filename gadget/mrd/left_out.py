@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gadget.errors import DataError
 from gadget.mrd.acquisition import Key
-from gadget.mrd.tally import counted
+from gadget.words import counted
 
 
 class LeftOut:

@@ -12,6 +12,7 @@ from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.meta import STD_ROLE
 from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
+from gadget.words import counted
 
 
 class Tally:
@@ -98,8 +99,3 @@ class Tally:
 def _counters(source: Key | ismrmrd.ImageHeader) -> tuple[int, ...]:
     names = ("slice", "contrast", "phase", "set", "repetition")
     return tuple(int(getattr(source, name)) for name in names)
-
-
-def counted(number: int, name: str) -> str:
-    """Return a number of things in words."""
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -1,5 +1,7 @@
 """The command line, started as a process of its own."""
 
+from __future__ import annotations
+
 import sys
 
 COMMAND = [sys.executable, "-c", "from gadget.cli.main import main; main()"]

@@ -19,6 +19,8 @@ from gadget.mrd.raw.raw_source import RawSource, Readouts
 
 ACQUISITION_ID = struct.pack("<H", 1008)
 WAVEFORM_ID = struct.pack("<H", 1026)
+RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
+"""Of raw data in a folder."""
 DEFAULT_GROUP = "dataset"
 BLOCK = 256
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
