@@ -177,6 +177,15 @@ def text(node: ElementTree.Element, *path: str) -> str | None:
     return (found.text or "").strip() or None if found is not None else None
 
 
+def to_number(value: str | None) -> float | None:
+    """Return the finite number that a text holds, if it holds one."""
+    try:
+        found = float(value) if value else math.nan
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
 def _encoding(node: ElementTree.Element, index: int) -> Encoding:
     encoded = _space(node, "encodedSpace", index)
     recon = _space(node, "reconSpace", index) if children(node, "reconSpace") else encoded
@@ -199,10 +208,10 @@ def _encoding(node: ElementTree.Element, index: int) -> Encoding:
 
 def _is_stack(encoded: Space, limits: dict[str, Limit]) -> bool:
     """Whether z counts the slices of a 2D scan, as some converters write it."""
-    partition, number = limits.get("kspace_encoding_step_2"), limits.get("slice")
-    if encoded.matrix[2] == 1 or partition is None or number is None:
+    partition, slices = limits.get("kspace_encoding_step_2"), limits.get("slice")
+    if encoded.matrix[2] == 1 or partition is None or slices is None:
         return False
-    return partition.minimum == partition.maximum and number.maximum > number.minimum
+    return partition.minimum == partition.maximum and slices.maximum > slices.minimum
 
 
 def _slice_of(stack: Space) -> Space:
@@ -213,7 +222,7 @@ def _slice_of(stack: Space) -> Space:
 def _space(node: ElementTree.Element, name: str, index: int) -> Space:
     where = f"<{name}> of encoding {index}"
     sizes = [_whole(text(node, name, "matrixSize", axis)) for axis in "xyz"]
-    lengths = [_number(text(node, name, "fieldOfView_mm", axis)) for axis in "xyz"]
+    lengths = [to_number(text(node, name, "fieldOfView_mm", axis)) for axis in "xyz"]
     known = [size for size in sizes if size is not None and 1 <= size <= MAX_MATRIX]
     if len(known) < 3 or math.prod(known) > MAX_POINTS:
         raise DataError(
@@ -254,7 +263,7 @@ def _require_cartesian(encoding: Encoding, index: int) -> None:
 def _times(root: ElementTree.Element, name: str) -> tuple[float, ...]:
     section = find(root, "sequenceParameters")
     nodes = children(section, name) if section is not None else []
-    values = (_number((node.text or "").strip()) for node in nodes)
+    values = (to_number((node.text or "").strip()) for node in nodes)
     return tuple(value for value in values if value is not None)
 
 
@@ -262,19 +271,11 @@ def _listed(values: list[int | None] | list[float | None]) -> str:
     return " x ".join("nothing" if value is None else f"{value:g}" for value in values)
 
 
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value) if value else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _positive(value: str | None) -> float | None:
-    number = _number(value)
-    return number if number is not None and number > 0 else None
+    found = to_number(value)
+    return found if found is not None and found > 0 else None
 
 
 def _whole(value: str | None) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number == int(number) else None
+    found = to_number(value)
+    return int(found) if found is not None and found == int(found) else None

@@ -20,10 +20,9 @@ from gadget.mrd.export.dicom_values import (
     as_time,
     as_uid,
     clean,
-    number,
 )
 from gadget.mrd.export.writers import values
-from gadget.mrd.header import children, find, parse_xml, text
+from gadget.mrd.header import children, find, parse_xml, text, to_number
 
 Attributes: TypeAlias = dict[str, Any]
 """Values by DICOM's keywords."""
@@ -64,12 +63,12 @@ REQUIRED: tuple[tuple[str, str, str, Convert], ...] = (
     ("PatientPosition", MEASUREMENT, "patientPosition", as_position),
     ("FrameOfReferenceUID", MEASUREMENT, "frameOfReferenceUID", as_uid),
     ("Manufacturer", SYSTEM, "systemVendor", clean),
-    ("RepetitionTime", "sequenceParameters", "TR", number),
+    ("RepetitionTime", "sequenceParameters", "TR", to_number),
 )
 """DICOM wants these in every file, if need be empty."""
 OPTIONAL: tuple[tuple[str, str, str, Convert], ...] = (
-    ("PatientWeight", SUBJECT, "patientWeight_kg", number),
-    ("PatientSize", SUBJECT, "patientHeight_m", number),
+    ("PatientWeight", SUBJECT, "patientWeight_kg", to_number),
+    ("PatientSize", SUBJECT, "patientHeight_m", to_number),
     ("StudyDescription", STUDY, "studyDescription", clean),
     ("BodyPartExamined", STUDY, "bodyPartExamined", as_code),
     ("SeriesDate", MEASUREMENT, "seriesDate", as_date),
@@ -77,11 +76,11 @@ OPTIONAL: tuple[tuple[str, str, str, Convert], ...] = (
     ("ProtocolName", MEASUREMENT, "protocolName", clean),
     ("SequenceName", MEASUREMENT, "sequenceName", as_short),
     ("ManufacturerModelName", SYSTEM, "systemModel", clean),
-    ("MagneticFieldStrength", SYSTEM, "systemFieldStrength_T", number),
+    ("MagneticFieldStrength", SYSTEM, "systemFieldStrength_T", to_number),
     ("InstitutionName", SYSTEM, "institutionName", clean),
     ("StationName", SYSTEM, "stationName", as_short),
     ("ImagingFrequency", "experimentalConditions", "H1resonanceFrequency_Hz", as_megahertz),
-    ("FlipAngle", "sequenceParameters", "flipAngle_deg", number),
+    ("FlipAngle", "sequenceParameters", "flipAngle_deg", to_number),
 )
 
 
@@ -157,12 +156,12 @@ class ScanAttributes:
 
     def _time(self, meta: Mapping[str, Any], told: str, name: str, contrast: int) -> float | None:
         """Return a time [ms] from the metadata, or else the header's for that contrast."""
-        found = number(" ".join(values(meta, told, f"GADGETRON_{name}")))
+        found = to_number(" ".join(values(meta, told, f"GADGETRON_{name}")))
         section = find(self._root, "sequenceParameters")
         times = children(section, name) if section is not None else []
         if found is not None or not times:
             return found
-        return number(times[contrast if contrast < len(times) else 0].text or "")
+        return to_number(times[contrast if contrast < len(times) else 0].text)
 
     def _parameter(self, name: str) -> list[str]:
         """Return the codes in a parameter; backslashes part them, as in DICOM."""
@@ -174,7 +173,7 @@ class ScanAttributes:
         return []
 
     def _echo_train(self) -> int | None:
-        found = number(text(self._root, "encoding", "echoTrainLength") or "")
+        found = to_number(text(self._root, "encoding", "echoTrainLength"))
         return int(found) if found is not None and 0 < found < 2**31 else None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import date, time
+
+from gadget.mrd.header import to_number
 
 POSITIONS = ("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL")
 
@@ -65,16 +66,7 @@ def as_uid(value: str) -> str:
     return value if valid and len(value) <= 64 else ""
 
 
-def number(value: str) -> float | None:
-    """Return a number that DICOM can write as a text: a finite one."""
-    try:
-        found = float(value)
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None
-
-
 def as_megahertz(value: str) -> float | None:
     """Return a frequency [MHz] of one in Hz."""
-    hertz = number(value)
+    hertz = to_number(value)
     return hertz / 1e6 if hertz else None

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.export.dicom_values import number
 from gadget.mrd.export.writers import values
+from gadget.mrd.header import to_number
 
 MAXIMUM = 65535
 
@@ -41,4 +41,4 @@ def told_scale(pixels: NDArray[Any], meta: Mapping[str, Any]) -> Scale | None:
 def told(meta: Mapping[str, Any], name: str) -> float | None:
     """Return a number from the metadata of an image."""
     found = values(meta, name, f"GADGETRON_{name}")
-    return number(found[0]) if found else None
+    return to_number(found[0]) if found else None

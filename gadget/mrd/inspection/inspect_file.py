@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.header import Header, Space, children, parse_header, parse_xml, text
+from gadget.mrd.header import Header, Space, children, parse_header, parse_xml, text, to_number
 from gadget.mrd.inspection.facts import (
     EncodingFacts,
     FileFacts,
@@ -95,11 +95,11 @@ def read_header(xml: bytes) -> tuple[Header, str | None]:
 def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> FileFacts:
     root = parse_xml(raw.header_xml)
     system, measurement = "acquisitionSystemInformation", "measurementInformation"
-    hertz = _number(text(root, "experimentalConditions", "H1resonanceFrequency_Hz"))
-    groups = {
-        number: survey.encodings.get(number, Group()) for number in range(len(header.encodings))
-    }
-    encodings = [_encoding_facts(number, header, one, plan) for number, one in groups.items()]
+    hertz = to_number(text(root, "experimentalConditions", "H1resonanceFrequency_Hz"))
+    encodings = [
+        _encoding_facts(index, header, survey.encodings.get(index, Group()), plan)
+        for index in range(len(header.encodings))
+    ]
     return FileFacts(
         path=_unicode(str(raw.path)),
         format=raw.format,
@@ -107,7 +107,7 @@ def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> Fil
         file_bytes=raw.path.stat().st_size,
         vendor=text(root, system, "systemVendor"),
         model=text(root, system, "systemModel"),
-        field_strength_t=_number(text(root, system, "systemFieldStrength_T")),
+        field_strength_t=to_number(text(root, system, "systemFieldStrength_T")),
         h1_frequency_mhz=hertz / 1e6 if hertz else None,
         protocol=header.protocol_name,
         series_description=header.series_description,
@@ -179,10 +179,3 @@ def _space_facts(space: Space) -> SpaceFacts:
 def _unicode(name: str) -> str:
     """Return the name of a file or group, which may hold any bytes, as a text that can be sent."""
     return name.encode("utf-8", "replace").decode()
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
