@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -59,6 +61,26 @@ class Method(Protocol):
         The first is the one to take where nobody knows the truth.
         """
         ...
+
+
+class CoilMaps(ABC):
+    """Coil maps of the scan that was asked for last: methods that need the same ones share them."""
+
+    def __init__(self) -> None:
+        self._kspace: KSpace | None = None
+        self._maps: NDArray[np.complex64] = np.empty(0, np.complex64)
+        self._seconds = 0.0
+
+    def of(self, kspace: KSpace) -> tuple[NDArray[np.complex64], float]:
+        """Return maps `[coil, y, x]` and the seconds that they took."""
+        if kspace is not self._kspace:
+            started = time.monotonic()
+            self._maps = self._calibrate(kspace)
+            self._kspace, self._seconds = kspace, time.monotonic() - started
+        return self._maps, self._seconds
+
+    @abstractmethod
+    def _calibrate(self, kspace: KSpace) -> NDArray[np.complex64]: ...
 
 
 def calibration_width(kspace: KSpace) -> int:

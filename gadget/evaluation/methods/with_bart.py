@@ -19,6 +19,7 @@ from gadget.errors import ConfigError, ReconError
 from gadget.evaluation.methods.method import (
     KERNELS,
     REGULARISATION,
+    CoilMaps,
     Estimate,
     calibration_width,
     cover,
@@ -35,34 +36,26 @@ NEWTON_STEPS = 10
 DIMENSIONS = 16
 
 
-class BartMaps:
-    """Coil maps of the scan that was asked for last: the methods share them.
+class BartMaps(CoilMaps):
+    """ESPIRiT maps, or those of nonlinear inversion where the complete centre is too small for it.
 
-    ESPIRiT, or nonlinear inversion (Uecker et al., Magn Reson Med 2008, doi:10.1002/mrm.21691)
-    where the fully measured centre is too small for ESPIRiT.
+    Uecker et al., Magn Reson Med 2008, doi:10.1002/mrm.21691.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         found = shutil.which("bart")
         if found is None:
             raise ConfigError(
                 "BART's methods need its command 'bart' on the PATH: https://mrirecon.github.io."
             )
         self.program = found
-        self._kspace: KSpace | None = None
-        self._maps: NDArray[np.complex64] = np.empty(0, np.complex64)
-        self._seconds = 0.0
 
-    def of(self, kspace: KSpace) -> tuple[NDArray[np.complex64], float]:
-        """Return maps `[coil, y, x]` and the seconds that they took."""
-        if kspace is not self._kspace:
-            started = time.monotonic()
-            with tempfile.TemporaryDirectory() as folder:
-                self._maps = self._calibrate(Path(folder), kspace)
-            self._kspace, self._seconds = kspace, time.monotonic() - started
-        return self._maps, self._seconds
+    def _calibrate(self, kspace: KSpace) -> NDArray[np.complex64]:
+        with tempfile.TemporaryDirectory() as folder:
+            return self._calibrate_in(Path(folder), kspace)
 
-    def _calibrate(self, folder: Path, kspace: KSpace) -> NDArray[np.complex64]:
+    def _calibrate_in(self, folder: Path, kspace: KSpace) -> NDArray[np.complex64]:
         write_cfl(folder / "kspace", kspace.data[:, 0])
         if calibration_width(kspace) > max(KERNELS):
             for kernel in KERNELS:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gadget.evaluation.methods.method import (
     KERNELS,
     REGULARISATION,
+    CoilMaps,
     Estimate,
     calibration_width,
     cover,
@@ -37,34 +38,26 @@ APPS: dict[str, tuple[str, str, dict[str, Any]]] = {
 """Class, label and solver of each."""
 
 
-class SigpyMaps:
-    """ESPIRiT maps of the scan that was asked for last: the methods share them."""
+class SigpyMaps(CoilMaps):
+    """ESPIRiT maps.
 
-    def __init__(self) -> None:
-        self._kspace: KSpace | None = None
-        self._maps: NDArray[np.complex64] = np.empty(0, np.complex64)
-        self._seconds = 0.0
+    The calibration region is the fully measured centre. Where that is smaller than the kernel the
+    central 24 x 24 points have to do, measured or not.
+    """
 
-    def of(self, kspace: KSpace) -> tuple[NDArray[np.complex64], float]:
-        """Return maps `[coil, y, x]` and the seconds that they took.
+    def _calibrate(self, kspace: KSpace) -> NDArray[np.complex64]:
+        from sigpy.mri.app import EspiritCalib
 
-        The calibration region is the fully measured centre. Where that is smaller than the kernel
-        the central 24 x 24 points have to do, measured or not.
-        """
-        if kspace is not self._kspace:
-            from sigpy.mri.app import EspiritCalib
-
-            started = time.monotonic()
-            centre = calibration_width(kspace)
-            width = min(centre, REGION) if centre > max(KERNELS) else REGION
-            data = kspace.data[:, 0]
-            for kernel in KERNELS:
-                calibration = EspiritCalib(data, width, kernel_width=kernel, show_pbar=False)
-                self._maps = calibration.run()
-                if cover(self._maps, kspace):
-                    break
-            self._kspace, self._seconds = kspace, time.monotonic() - started
-        return self._maps, self._seconds
+        centre = calibration_width(kspace)
+        width = min(centre, REGION) if centre > max(KERNELS) else REGION
+        for kernel in KERNELS:
+            calibration = EspiritCalib(
+                kspace.data[:, 0], width, kernel_width=kernel, show_pbar=False
+            )
+            maps: NDArray[np.complex64] = calibration.run()
+            if cover(maps, kspace):
+                break
+        return maps
 
 
 class Sigpy:
