@@ -75,7 +75,6 @@ class Header:
     measurement_id: str | None = None
     echo_times_ms: tuple[float, ...] = ()
     inversion_times_ms: tuple[float, ...] = ()
-    xml: bytes = field(default=b"", repr=False)
 
     def encoding(self, index: int) -> Encoding:
         """Return the encoding space that a readout names.
@@ -95,7 +94,7 @@ class Header:
         return encoding
 
 
-def parse_header(xml: bytes | str) -> Header:
+def parse_header(xml: bytes) -> Header:
     """Read the XML header.
 
     Raises
@@ -104,8 +103,7 @@ def parse_header(xml: bytes | str) -> Header:
         The text is not an ISMRMRD header, describes no encoding, or one that cannot be
         reconstructed: not Cartesian, or with impossible matrix sizes or fields of view.
     """
-    raw = xml.encode() if isinstance(xml, str) else bytes(xml)
-    root = parse_xml(raw)
+    root = parse_xml(xml)
     encodings = tuple(_encoding(node, i) for i, node in enumerate(children(root, "encoding")))
     if not encodings:
         raise DataError(
@@ -124,7 +122,6 @@ def parse_header(xml: bytes | str) -> Header:
         measurement_id=text(root, "measurementInformation", "measurementID"),
         echo_times_ms=_times(root, "TE"),
         inversion_times_ms=_times(root, "TI"),
-        xml=raw,
     )
 
 

@@ -17,7 +17,7 @@ from gadget.mrd.plain_xml import in_utf8
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
 
-def sanitize_header(xml: bytes | str) -> bytes:
+def sanitize_header(xml: bytes) -> bytes:
     """Drop the elements that the schema of ISMRMRD does not know.
 
     gadgetron-python ends at the first unknown element, without a word to the user. A header that it
@@ -28,8 +28,7 @@ def sanitize_header(xml: bytes | str) -> bytes:
     DataError
         The text is not an ISMRMRD header, or it lacks something that the schema demands.
     """
-    raw = xml.encode() if isinstance(xml, str) else bytes(xml)
-    raw = in_utf8(raw.strip(b"\0 \t\r\n"))
+    raw = in_utf8(xml.strip(b"\0 \t\r\n"))
     root = parse_xml(raw)
     if _keep_known(root, ismrmrd.xsd.ismrmrdHeader):
         # ElementTree would call the namespace ns0 otherwise.

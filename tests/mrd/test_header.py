@@ -20,7 +20,6 @@ def test_reads_what_a_reconstruction_needs(make_scan):
     }
     assert encoding.acceleration == (2, 1)
     assert encoding.merges_calibration
-    assert header.xml == scan.xml
 
 
 def test_reads_the_system_and_the_protocol(make_scan):
@@ -71,10 +70,10 @@ def test_refuses_a_trajectory_that_is_not_cartesian(make_scan):
 
 
 def test_an_encoding_that_is_not_cartesian_is_refused_where_it_is_used(make_scan):
-    xml = make_scan().xml.decode()
-    start, end = xml.index("<encoding>"), xml.index("</encoding>") + len("</encoding>")
+    xml = make_scan().xml
+    start, end = xml.index(b"<encoding>"), xml.index(b"</encoding>") + len(b"</encoding>")
     cartesian = xml[start:end]
-    spiral = cartesian.replace(">cartesian<", ">spiral<")
+    spiral = cartesian.replace(b">cartesian<", b">spiral<")
     header = parse_header(xml[:start] + spiral + cartesian + xml[end:])
     assert header.encoding(1).trajectory == "cartesian"
     with pytest.raises(DataError, match="'spiral'"):
