@@ -101,8 +101,8 @@ def import_model(
     """
     import torch
 
-    from gadget.diffusion.checkpoints import read_score_mri
     from gadget.diffusion.model_folder import ModelConfig, save_model
+    from gadget.diffusion.published_checkpoint import read_score_mri
 
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise ConfigError(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.checkpoints import read_score_mri
 from gadget.diffusion.model_folder import ModelConfig, load_prior, save_model
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
+from gadget.diffusion.published_checkpoint import read_score_mri
 from gadget.errors import WeightsError
 
 SMALL = NCSNppConfig(stem=8, widths=(8, 16), blocks=1, attention=(1,))
