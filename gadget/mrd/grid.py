@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
+from gadget.mrd.cropped import recentred
 from gadget.mrd.header import Encoding
 from gadget.mrd.oversampling import remove_oversampling
 from gadget.mrd.placement import grid_width, readout_extent
@@ -167,9 +168,19 @@ def add_readout(
 ) -> None:
     """Add a readout as it was measured: without its discarded samples, forwards."""
     count, before, after, center = readout_extent(header)
-    if header.flags & flags.REVERSE:
-        samples = samples[:, ::-1]
+    samples = forwards(grid, samples, header)
     grid.add(position, samples[:, before : count - after], before - center, header)
+
+
+def forwards(
+    grid: LineGrid, samples: NDArray[np.complex64], header: ismrmrd.AcquisitionHeader
+) -> NDArray[np.complex64]:
+    """Return a readout as if it had been measured forwards and cropped around its centre."""
+    reverse = bool(header.flags & flags.REVERSE)
+    full = grid.encoding.encoded.matrix[0]
+    if samples.shape[1] == grid.width < full:
+        samples = recentred(samples, full, reverse=reverse)
+    return samples[:, ::-1] if reverse else samples
 
 
 @lru_cache

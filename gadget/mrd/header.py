@@ -57,11 +57,18 @@ class Encoding:
     @property
     def recon_readout(self) -> int:
         """Samples of a readout whose oversampling has been removed."""
+        return max(1, round(self._covered_readout))
+
+    @property
+    def cropped_readout(self) -> int:
+        """Samples of a readout whose oversampling Gadgetron has removed."""
+        return max(1, int(self._covered_readout))
+
+    @property
+    def _covered_readout(self) -> float:
         encoded, recon = self.encoded.field_of_view_mm[0], self.recon.field_of_view_mm[0]
         size = self.encoded.matrix[0]
-        if not 0 < recon < encoded:
-            return size
-        return max(1, round(size * recon / encoded))
+        return size * recon / encoded if 0 < recon < encoded else size
 
 
 @dataclass(frozen=True)

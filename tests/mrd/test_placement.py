@@ -78,6 +78,12 @@ def test_refuses_readouts_that_fit_no_grid(make_scan, samples, center):
         readout_width(make_scan().header.encodings[0], samples, center)
 
 
+@pytest.mark.parametrize(("samples", "center", "width"), [(8, 3, 8), (8, 5, 8), (9, 4, 9)])
+def test_gadgetron_rounds_down_what_is_left_of_a_readout(make_scan, samples, center, width):
+    scan = make_scan(recon_fov=(2 * 8.75, 16.0, 5.0))
+    assert readout_width(scan.header.encodings[0], samples, center) == width
+
+
 def test_a_centre_sample_of_zero_means_the_middle():
     assert readout_center(16, 0) == 8
     assert readout_center(16, 4) == 4
