@@ -65,6 +65,7 @@ def central_header(headers: NDArray[np.void]) -> ismrmrd.AcquisitionHeader:
     nz, ny = headers.shape
     measured = headers["number_of_samples"] > 0
     image = measured & ~flags.calibration_only(headers["flags"])
+    image &= headers["flags"] & flags.NOT_IMAGE == 0
     if not image.any():
         raise DataError(
             "A buffer holds no image line, only calibration lines or nothing at all. "

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
+from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
-from gadget.mrd.grid import LineGrid
+from gadget.mrd.grid import LineGrid, forwards
 from gadget.mrd.header import Encoding, Header
-from gadget.mrd.placement import grid_width, line_position, readout_center
+from gadget.mrd.placement import grid_width, line_position, readout_center, readout_extent
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
     ReconBit,
@@ -86,12 +87,13 @@ def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
         return
     grids: dict[Key, LineGrid] = {}
     for at in np.ndindex(bit.data.data.shape[:3]):
-        if (bit.data.headers[at]["number_of_samples"] > 0).any():
+        lines = bit.data.headers[at]
+        if ((lines["number_of_samples"] > 0) & _of_image(lines)).any():
             _lay_image(bit, at, header, grids)
     if not grids:
         raise DataError(
-            "The headers of a k-space buffer are all blank, so no line of it was measured. "
-            "Check what comes before this node."
+            "The headers of a k-space buffer are all blank, or those of navigators and the like, "
+            "so no line of it was measured. Check what comes before this node."
         )
     calibrations = _calibrations(bit, header)
     for key, grid in grids.items():
@@ -166,6 +168,7 @@ def _lay(
     if measured.all():
         measured = (data != 0).any(axis=(0, -1))
     measured &= np.isfinite(data).all(axis=(0, -1))
+    measured &= _of_image(headers)
     held = set()
     for kz, ky in np.argwhere(measured):
         line = header_at(headers, (int(kz), int(ky)))
@@ -175,9 +178,19 @@ def _lay(
         if position is None or position in without:
             continue
         start, stop, center = _extent(line, data.shape[-1], buffer)
-        grid.add(position, data[:, kz, ky, start:stop], start - center, line)
+        samples = forwards(grid, data[:, kz, ky, start:stop], line)
+        first = start - center
+        if line.flags & flags.REVERSE:
+            extent = readout_extent(line)
+            first = extent.before - extent.center
+        grid.add(position, samples, first, line)
         held.add(position)
     return frozenset(held)
+
+
+def _of_image(headers: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell which lines are no navigators or the like: Gadgetron lays these on the grid, too."""
+    return np.asarray(headers["flags"] & flags.NOT_IMAGE == 0)
 
 
 def _extent(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ismrmrd
 import numpy as np
 import pytest
 
@@ -28,6 +29,12 @@ def test_calibration_lines_that_are_image_lines_count():
     headers = _headers([(0, 0)], calibration=(2, 4))
     headers[2, 4]["flags"] = flags.CALIBRATION | flags.CALIBRATION_AND_IMAGING
     assert central_header(headers).scan_counter == 1
+
+
+def test_a_navigator_is_no_central_line():
+    headers = _headers([(0, 0), (2, 4)])
+    headers[2, 4]["flags"] = flags.bits(ismrmrd.ACQ_IS_NAVIGATION_DATA)
+    assert central_header(headers).scan_counter == 0
 
 
 def test_no_image_line_is_an_error():

@@ -6,6 +6,7 @@ import pytest
 from wire_bytes import messages_in
 
 from gadget.errors import DataError
+from gadget.mrd import flags
 from gadget.mrd.exchange import from_recon_data, to_recon_data
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import (
@@ -17,6 +18,8 @@ from gadget.mrd.recon_data import (
 )
 from gadget.mri.fourier import fftc
 from gadget.stream.wire.codec import decode, encode_bytes
+
+NAVIGATOR = flags.bits(ismrmrd.ACQ_IS_NAVIGATION_DATA)
 
 
 def _gather(header, readouts):
@@ -125,6 +128,46 @@ def test_an_asymmetric_echo_in_a_foreign_buffer(make_scan, parallel):
     (expected,) = _gather(scan.header, readouts)
     _same(buffer, expected)
     assert buffer.kspace.mask[0, 0].tolist() == [False] * 4 + [True] * 12
+
+
+def test_navigators_in_a_foreign_buffer_are_no_lines(make_scan):
+    """Gadgetron lays them on the line that their counters name, the last one that came."""
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    readouts = scan.readouts(scan.image())
+    head = readouts[4].getHead()
+    head.flags = NAVIGATOR
+    readouts[4] = ismrmrd.Acquisition(head, 1000 * readouts[4].data)
+    (buffer,) = from_recon_data(ReconData([ReconBit(_as_gadgetron(readouts, 8))]), scan.header)
+    assert np.flatnonzero(~buffer.kspace.mask.any((0, 2))).tolist() == [4]
+    assert buffer.reference.flags == 0
+
+
+def test_navigators_alone_are_no_image(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    image = scan.readouts(scan.image())
+    navigators = scan.readouts(scan.image(), ky=[4], repetition=1)
+    for one in navigators:
+        one._head.flags = NAVIGATOR
+    both = _as_gadgetron([*image, *navigators], 8, n=2)
+    (buffer,) = from_recon_data(ReconData([ReconBit(both)]), scan.header)
+    assert buffer.reference.idx.repetition == 0
+    with pytest.raises(DataError, match="navigators"):
+        list(from_recon_data(ReconData([ReconBit(_as_gadgetron(navigators, 8, n=2))]), scan.header))
+
+
+@pytest.mark.parametrize("discarded", [0, 3])
+def test_reversed_lines_in_a_foreign_buffer_are_turned_round(make_scan, discarded):
+    """As in the second of two echoes: Gadgetron would show it the wrong way round."""
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="embedded")
+    readouts = []
+    for one in scan.readouts(scan.image()):
+        head = one.getHead()
+        head.flags, head.discard_pre = flags.REVERSE, discarded
+        readouts.append(ismrmrd.Acquisition(head, np.ascontiguousarray(one.data[:, ::-1])))
+    laid = _as_gadgetron(readouts, 8, offset=discarded)
+    (buffer,) = from_recon_data(ReconData([ReconBit(laid)]), scan.header)
+    (expected,) = _gather(scan.header, readouts)
+    _same(buffer, expected)
 
 
 def test_averages_in_one_message_are_one_image_and_repetitions_are_several(make_scan):
