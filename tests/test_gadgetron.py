@@ -14,13 +14,17 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import ismrmrd
 import numpy as np
 import pytest
 from command import COMMAND
 
+from gadget.mrd import flags
 from gadget.mrd.image_file import read_images
+from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 
@@ -166,12 +170,22 @@ def pipeline(tmp_path):
 
 
 @pytest.fixture
-def embedded(raw, pipeline, tmp_path):
+def replayed(pipeline, tmp_path):
+    """Reconstructs a file in the embedded host."""
+
+    def run(raw: Path) -> list:
+        output = tmp_path / "embedded.h5"
+        command = [*COMMAND, "replay", raw, "-o", output, "-c", pipeline("score_hybrid.xml")]
+        subprocess.run([str(word) for word in command], check=True)
+        return read_images(output)
+
+    return run
+
+
+@pytest.fixture
+def embedded(raw, replayed):
     """The images of the embedded host."""
-    output = tmp_path / "embedded.h5"
-    command = [*COMMAND, "replay", raw, "-o", output, "-c", pipeline("score_hybrid.xml")]
-    subprocess.run([str(word) for word in command], check=True)
-    return read_images(output)
+    return replayed(raw)
 
 
 def by_slice(images) -> list:
@@ -208,6 +222,34 @@ def test_behind_gadgets_in_cpp_too(server, raw, pipeline, embedded, name):
         assert_same_place(one, other)
         assert likeness(one, other) > 0.9999
         assert one.meta["ScoreGadget_method"] == "fft"
+
+
+@pytest.fixture
+def to_and_fro(tmp_path):
+    """A scan of an odd matrix, every other line of which is measured backwards."""
+    straight, path = tmp_path / "straight.h5", tmp_path / "to_and_fro.h5"
+    write_simulation(straight, replace(SCAN, matrix=65))
+    dataset = ismrmrd.Dataset(str(path), "dataset", True)
+    with RawFile(straight) as source:
+        dataset.write_xml_header(source.header_xml)
+        for one in source.acquisitions():
+            head, samples = one.getHead(), one.data
+            if head.idx.kspace_encode_step_1 % 2:
+                head.flags |= flags.REVERSE
+                samples = samples[:, ::-1]
+            dataset.append_acquisition(ismrmrd.Acquisition(head, np.ascontiguousarray(samples)))
+    dataset.close()
+    return path
+
+
+@pytest.mark.parametrize("name", ["score_hybrid_cpp.xml", "score_hybrid_buffers.xml"])
+def test_odd_sizes_and_reversed_lines_behind_gadgets_in_cpp(
+    server, to_and_fro, pipeline, replayed, name
+):
+    images, _ = server.reconstruct(to_and_fro, pipeline(name))
+    for one, other in zip(by_slice(images), by_slice(replayed(to_and_fro)), strict=True):
+        assert_same_place(one, other)
+        assert likeness(one, other) > 0.9999
 
 
 def test_a_node_that_is_killed_is_told_to_the_client(server, raw, pipeline):
