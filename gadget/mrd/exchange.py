@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import ismrmrd
@@ -12,8 +13,9 @@ from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
+from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.grid import LineGrid, forwards
-from gadget.mrd.header import Encoding, Header
+from gadget.mrd.header import Header
 from gadget.mrd.placement import grid_width, line_position, readout_center, readout_extent
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
@@ -24,6 +26,8 @@ from gadget.mrd.recon_data import (
     header_at,
 )
 from gadget.mri.kspace import KSpace
+
+log = logging.getLogger(__name__)
 
 
 def to_recon_data(buffer: Buffer) -> ReconData:
@@ -36,21 +40,35 @@ def to_recon_data(buffer: Buffer) -> ReconData:
     return ReconData([bit])
 
 
-def from_recon_data(recon_data: ReconData, header: Header) -> Iterator[Buffer]:
+def from_recon_data(
+    recon_data: ReconData, header: Header, calibration: CalibrationLines | None = None
+) -> Iterator[Buffer]:
     """Yield the buffers of a message: one for every image, averages added up.
 
     The mask is the density where `gather` wrote the message. Gadgetron writes none: there a line
     was measured where its header is not blank, within the samples that the header declares valid;
     where a gadget has filled in all the headers, lines of zeros count as not measured.
 
+    Parameters
+    ----------
+    recon_data
+        The message.
+    header
+        Header of the scan.
+    calibration
+        Calibration lines of the messages before, to which those of this one are added: many scans
+        measure them once, before the first repetition.
+
     Raises
     ------
     DataError
         The arrays do not fit together, or hold no image line.
     """
+    calibration = calibration or CalibrationLines(log.warning)
     for bit in recon_data.bits:
+        _add_calibration(bit, header, calibration)
         if bit.data.data.size:
-            yield from _unpack(bit, header)
+            yield from _unpack(bit, header, calibration)
 
 
 def _recon_buffer(kspace: KSpace, headers: NDArray[np.void], buffer: Buffer) -> ReconBuffer:
@@ -79,7 +97,7 @@ def _sampling(buffer: Buffer, kspace: KSpace) -> SamplingDescription:
     return sampling
 
 
-def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
+def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Iterator[Buffer]:
     _check(bit.data)
     if bit.data.density is not None:
         for at in np.ndindex(bit.data.data.shape[:3]):
@@ -95,9 +113,8 @@ def _unpack(bit: ReconBit, header: Header) -> Iterator[Buffer]:
             "The headers of a k-space buffer are all blank, or those of navigators and the like, "
             "so no line of it was measured. Check what comes before this node."
         )
-    calibrations = _calibrations(bit, header)
     for key, grid in grids.items():
-        yield make_buffer(grid, _likest(calibrations, key))
+        yield make_buffer(grid, calibration.likest(key, grid))
 
 
 def _check(buffer: ReconBuffer) -> None:
@@ -147,7 +164,8 @@ def _lay_image(
     key = key_of(reference)
     grid = grids.get(key)
     if grid is None:
-        grid = grids[key] = _new_grid(encoding, bit.data, at, reference)
+        coils = bit.data.data.shape[3]
+        grid = grids[key] = LineGrid(encoding, coils, grid_width(encoding, reference))
     held = _lay(bit.data, at, grid)
     lines = bit.calibration
     if encoding.merges_calibration and lines is not None and lines.data.size:
@@ -207,21 +225,11 @@ def _extent(
     return start, min(width, start + count), start + center - header.discard_pre
 
 
-def _new_grid(
-    encoding: Encoding,
-    buffer: ReconBuffer,
-    at: tuple[int, ...],
-    reference: ismrmrd.AcquisitionHeader,
-) -> LineGrid:
-    return LineGrid(encoding, buffer.data[at].shape[0], grid_width(encoding, reference))
-
-
-def _calibrations(bit: ReconBit, header: Header) -> dict[Key, KSpace]:
-    """Return the calibration lines that are no image lines, by the image they were measured for."""
+def _add_calibration(bit: ReconBit, header: Header, calibration: CalibrationLines) -> None:
+    """Add the calibration lines that are no image lines."""
     buffer = bit.calibration
-    found: dict[Key, KSpace] = {}
-    if buffer is None or not buffer.data.size:
-        return found
+    if buffer is None or buffer.density is not None or not buffer.data.size:
+        return
     _check(buffer)
     for at in np.ndindex(buffer.data.shape[:3]):
         lines = np.argwhere(buffer.headers[at]["number_of_samples"] > 0)
@@ -229,16 +237,8 @@ def _calibrations(bit: ReconBit, header: Header) -> dict[Key, KSpace]:
             continue
         first = header_at(buffer.headers[at], (int(lines[0][0]), int(lines[0][1])))
         encoding = header.encoding(first.encoding_space_ref)
-        if encoding.merges_calibration or key_of(first) in found:
+        if encoding.merges_calibration:
             continue
-        grid = _new_grid(encoding, buffer, at, first)
-        _lay(buffer, at, grid)
-        data, weight, _ = grid.to_dense()
-        found[key_of(first)] = KSpace(data, weight)
-    return found
-
-
-def _likest(calibrations: dict[Key, KSpace], key: Key) -> KSpace | None:
-    """Return the calibration lines that come closest to describing the coils of an image."""
-    same_slice = [other for other in calibrations if other.slice == key.slice]
-    return calibrations[max(same_slice, key=key.likeness)] if same_slice else None
+        # A gadget may have combined the coils.
+        first.active_channels = buffer.data.shape[3]
+        _lay(buffer, at, calibration.grid(key_of(first), encoding, first))

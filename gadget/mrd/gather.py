@@ -42,6 +42,8 @@ class Gatherer:
         Called with every warning; by default it is logged.
     name_unreadable
         Whether to warn of each readout with samples that are not finite.
+    calibration
+        Calibration lines from before, to which those that come are added.
     """
 
     def __init__(
@@ -50,13 +52,14 @@ class Gatherer:
         warn: Callable[[str], None] = log.warning,
         *,
         name_unreadable: bool = True,
+        calibration: CalibrationLines | None = None,
     ) -> None:
         self._header = header
         self._warn = warn
         self._name_unreadable = name_unreadable
         self._open: dict[Key, OpenImage] = {}
         self._ready: list[Buffer] = []
-        self._calibration = CalibrationLines(warn)
+        self._calibration = calibration or CalibrationLines(warn)
         self._left_out = LeftOut(warn)
         self._coils: dict[int, int] = {}
         self._overtaken: set[Key] = set()
@@ -240,15 +243,26 @@ class Gatherer:
         return ready
 
 
-def from_bucket(bucket: AcquisitionBucket, header: Header) -> Iterator[Buffer]:
-    """Yield the buffers of a bucket, which is complete in itself.
+def from_bucket(
+    bucket: AcquisitionBucket, header: Header, calibration: CalibrationLines | None = None
+) -> Iterator[Buffer]:
+    """Yield the buffers of a bucket, which is complete in itself but for calibration lines.
+
+    Parameters
+    ----------
+    bucket
+        The message.
+    header
+        Header of the scan.
+    calibration
+        Calibration lines of the buckets before, to which those of this one are added.
 
     Raises
     ------
     DataError
         As `Gatherer.drain`.
     """
-    gatherer = Gatherer(header)
+    gatherer = Gatherer(header, calibration=calibration)
     # A bucket lists calibration lines that are image lines too on both sides.
     lines = [one for one in bucket.calibration if flags.calibration_only(one.flags)]
     for acquisition in [*lines, *bucket.data]:

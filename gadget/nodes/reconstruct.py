@@ -37,19 +37,21 @@ def reconstruct(session: Session) -> None:
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
+    from gadget.mrd.calibration_lines import CalibrationLines
     from gadget.mrd.exchange import from_recon_data
     from gadget.mrd.gather import Gatherer, from_bucket
     from gadget.mrd.recon_data import AcquisitionBucket, ReconData
 
     gatherer = None
+    calibration = CalibrationLines(session.log.warning)
     wrong: DataError | None = None
     try:
         for item in session:
             try:
                 if isinstance(item, ReconData):
-                    yield from from_recon_data(item, session.header)
+                    yield from from_recon_data(item, session.header, calibration)
                 elif isinstance(item, AcquisitionBucket):
-                    yield from from_bucket(item, session.header)
+                    yield from from_bucket(item, session.header, calibration)
                 else:
                     gatherer = gatherer or Gatherer(session.header)
                     yield from gatherer.add(item)

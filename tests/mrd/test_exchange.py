@@ -7,6 +7,7 @@ from wire_bytes import messages_in
 
 from gadget.errors import DataError
 from gadget.mrd import flags
+from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.exchange import from_recon_data, to_recon_data
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import (
@@ -232,6 +233,23 @@ def test_slices_in_one_buffer_have_calibration_lines_of_their_own(make_scan):
         np.testing.assert_allclose(
             buffer.kspace.calibration.data[..., 4, :], full[..., 4, :], atol=1e-5
         )
+
+
+def test_calibration_lines_of_a_message_before_serve_the_next_repetition(make_scan):
+    """Many scans measure them once."""
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="separate")
+    even, middle = range(0, 8, 2), [3, 4, 5]
+    calibration = _as_gadgetron(scan.readouts(scan.image(1), ky=middle), 8)
+    first = _as_gadgetron(scan.readouts(scan.image(1), ky=even), 8)
+    second = _as_gadgetron(scan.readouts(scan.image(2), ky=even, repetition=1), 8, n=2)
+    other = _as_gadgetron(scan.readouts(scan.image(2), ky=even, slice=1), 8)
+    lines = CalibrationLines(pytest.fail)
+    used = []
+    for bit in (ReconBit(first, calibration), ReconBit(second), ReconBit(other)):
+        (buffer,) = from_recon_data(ReconData([bit]), scan.header, lines)
+        used.append(buffer.kspace.calibration)
+    np.testing.assert_array_equal(used[1].data, used[0].data)
+    assert used[2] is None
 
 
 def test_an_empty_bit_is_passed_over(make_scan):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError, StreamError
+from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.fourier import fftc, ifftc
@@ -458,6 +459,18 @@ def test_a_bucket_does_not_count_shared_lines_twice(make_scan):
     np.testing.assert_array_equal(buffer.kspace.data, expected.kspace.data)
     np.testing.assert_array_equal(buffer.kspace.weight, expected.kspace.weight)
     assert buffer.kspace.weight.max() == 1
+
+
+def test_calibration_lines_of_a_bucket_before_serve_the_next_repetition(make_scan):
+    scan = make_scan(calibration="separate")
+    calibration = scan.readouts(scan.image(), ky=[3, 4, 5])
+    for one in calibration:
+        _flag(one, "IS_PARALLEL_CALIBRATION")
+    first, second = (scan.readouts(scan.image(), ky=[0, 2, 4, 6], repetition=i) for i in range(2))
+    lines = CalibrationLines(pytest.fail)
+    (one,) = from_bucket(AcquisitionBucket(first, calibration), scan.header, lines)
+    (other,) = from_bucket(AcquisitionBucket(second), scan.header, lines)
+    np.testing.assert_array_equal(other.kspace.calibration.data, one.kspace.calibration.data)
 
 
 def test_an_empty_bucket_gives_nothing(make_scan):

@@ -12,7 +12,9 @@ from wire_bytes import messages_in
 
 from gadget.diffusion.model_folder import read_config
 from gadget.errors import ConfigError, StreamError
+from gadget.mrd import flags
 from gadget.mrd.header import parse_header
+from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.fourier import fftc
 from gadget.nodes.prewhiten import prewhiten
 from gadget.nodes.settings import ReconstructSettings
@@ -21,7 +23,7 @@ from gadget.stream.host.pipeline import Execute, find_pipeline, read_pipeline
 from gadget.stream.host.run import run_pipeline
 from gadget.stream.settings import read_settings
 from gadget.stream.wire.address import Address
-from gadget.stream.wire.codec import encode_bytes
+from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.messages import UINT16
 
 SIZE = 32
@@ -238,6 +240,33 @@ def test_the_three_recordings_give_the_same_image(run, recorded):
     for other in (bucket, buffer):
         np.testing.assert_array_equal(other.data, plain.data)
         assert _header(other) == _header(plain)
+
+
+def test_calibration_lines_of_the_first_bucket_serve_the_next_one(run, scan):
+    truth, messages = scan
+
+    def lines(repetition: int, chosen: list[int], bits: int = 0) -> list[ismrmrd.Acquisition]:
+        found = []
+        for one in (decode(next(messages_in(message))) for message in messages[8:]):
+            if one.idx.repetition == repetition and one.idx.kspace_encode_step_1 in chosen:
+                one._head.flags = bits
+                found.append(one)
+        return found
+
+    separate = XML.replace(
+        b"</encoding>",
+        b"<parallelImaging><accelerationFactor><kspace_encoding_step_1>2</kspace_encoding_step_1>"
+        b"<kspace_encoding_step_2>1</kspace_encoding_step_2></accelerationFactor>"
+        b"<calibrationMode>separate</calibrationMode></parallelImaging></encoding>",
+    )
+    even = list(range(0, SIZE, 2))
+    calibration = lines(0, list(range(11, 21)), flags.CALIBRATION)
+    buckets = [AcquisitionBucket(lines(0, even), calibration), AcquisitionBucket(lines(1, even))]
+    images = run(
+        [_node("reconstruct", device="cpu", method="sense")], separate, map(encode_bytes, buckets)
+    )
+    errors = [_relative_error(np.abs(image.data[0, 0]), truth.image) for image in images]
+    assert errors[1] < 1.1 * errors[0]
 
 
 @pytest.mark.parametrize(
