@@ -29,7 +29,7 @@ class SamplerSettings(BaseModel):
         ge=1,
         le=10_000,
         description="Noise levels; for `fast` each is one network evaluation. "
-        "Default: 30 for `fast`, 40 where the centre of k-space was not measured, 500 for `paper`.",
+        "Default: 30 for `fast`, 40 without a complete centre of k-space, 500 for `paper`.",
     )
     corrector_steps: int = Field(
         1, ge=0, le=10, description="`paper`: Langevin corrections at each noise level."
@@ -80,7 +80,7 @@ class SamplerSettings(BaseModel):
         return self.method in SAMPLERS
 
     def step_count(self, *, centred: bool = True) -> int:
-        """`steps`, or the method's default; `centred` says whether the centre was measured."""
+        """`steps`, or the method's default; `centred` says whether the centre is complete."""
         if self.steps is not None:
             return self.steps
         if self.method == "paper":

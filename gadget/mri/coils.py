@@ -55,14 +55,18 @@ class CoilModel:
     coefficients: Tensor
     shape: tuple[int, int]
     centred: bool = True
-    """Whether the centre of k-space was measured. Otherwise no fit to an image betters them: what
-    is wrong with the image is wrong with the sensitivities that fit it."""
+    """Whether the centre of k-space was measured completely. Otherwise no fit to an image betters
+    them: what is wrong with the image is wrong with the sensitivities that fit it."""
 
     @property
     def maps(self) -> Tensor:
         """The normalised maps `[coil, y, x]`."""
-        to_y, to_x = self.bases()
-        return normalise(to_y @ self.coefficients @ to_x.mT)
+        return normalise(self.polynomials())
+
+    def polynomials(self, *, corner: bool = False) -> Tensor:
+        """The maps as they are before that; with `corner`, the origin is at index 0."""
+        to_y, to_x = self.bases(corner=corner)
+        return to_y @ self.coefficients @ to_x.mT
 
     def raised(self, order: int) -> CoilModel:
         """The same sensitivities with room for more detail."""
@@ -91,7 +95,7 @@ class CoilModel:
         penalty = max(FIT_PENALTY * float(image.abs().square().sum()), LEAST_PENALTY)
         gram = gram + penalty * torch.eye(len(gram), device=gram.device)
         right = right + penalty * self.coefficients.flatten(1)
-        # 64 unknowns: exact costs nothing, and rounding must not decide.
+        # 100 unknowns: exact costs nothing, and rounding must not decide.
         exact = torch.complex128
         solved = torch.linalg.solve(gram.to(exact), right.mT.to(exact)).mT.to(image.dtype)
         return replace(self, coefficients=solved.reshape(self.coefficients.shape))

@@ -57,10 +57,9 @@ class JointStep:
         noise, sigma
             Standard deviations of the receiver's noise and of the estimate, in units of the image.
         """
-        low = self._middle.lowered(image)
+        low = torch.fft.ifftshift(self._middle.lowered(image))
         near = replace(coils, shape=(low.shape[0], low.shape[1]))
-        to_y, to_x = near.bases(corner=True)
-        polynomials = to_y @ coils.coefficients @ to_x.mT
+        polynomials = near.polynomials(corner=True)
         power = _power(polynomials)
         maps, divided = polynomials / power, low / power
         norm = divided.abs().square().sum().sqrt().clamp(min=noise)
@@ -80,11 +79,8 @@ class JointStep:
         coefficients = coils.coefficients + coefficient_change
         # Sensitivities are normalised: what they gain goes to the image.
         better = (low + image_change) * _power(unknowns.maps(coefficients)) / power
-        shape = (image.shape[0], image.shape[1])
-        return (
-            replace(coils, coefficients=coefficients),
-            self._middle.raised(better - low, shape),
-        )
+        added = self._middle.raised(torch.fft.fftshift(better - low), coils.shape)
+        return replace(coils, coefficients=coefficients), added
 
 
 def _power(polynomials: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gadget.mri.fourier import fftc, ifftc
+
 MATRIX = 96
 """Edge of the part of k-space that the sensitivities are found on [points]."""
 MARGIN = 8
@@ -46,15 +48,14 @@ class Middle:
         return kspace[:, self.part[0], self.part[1]] * self.compared
 
     def lowered(self, image: Tensor) -> Tensor:
-        """Return an image `[y, x]` at the low resolution, with the origin at index 0."""
-        kspace = torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(image), norm="ortho"))
-        return torch.fft.ifft2(torch.fft.ifftshift(kspace[self.part]), norm="ortho")
+        """Return an image `[y, x]` at the low resolution."""
+        return ifftc(fftc(image)[self.part])
 
     def raised(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Return such an image on the whole matrix (y, x), centred."""
+        """Return such an image on the whole matrix (y, x)."""
         kspace = image.new_zeros(shape)
-        kspace[self.part] = torch.fft.fftshift(torch.fft.fft2(image, norm="ortho"))
-        return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace), norm="ortho"))
+        kspace[self.part] = fftc(image)
+        return ifftc(kspace)
 
 
 def _middle(size: int, length: int) -> slice:

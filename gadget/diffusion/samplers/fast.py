@@ -126,7 +126,8 @@ class _Chain:
             else JointStep(problem.sampling, problem.data, problem.shape)
         )
         self._generator = torch.Generator().manual_seed(seed)
-        self._rescale(max(1.0, self.noise / MOST_NOISE))
+        if self.noise > MOST_NOISE:
+            self._rescale(self.noise / MOST_NOISE)
         self._learn(problem.coils)
         self.levels = self._suitable_levels(levels)
         """Noise levels."""

@@ -118,6 +118,6 @@ class Choice:
                 f"'{name}:{steps}' is no method; the number of steps must be between 1 and 10000."
             ) from error
         self.prior = self.prior or counted_prior(self._model, self._device)
-        label = f"{SAMPLERS[name]}, N = {settings.step_count()}" if steps else SAMPLERS[name]
+        label = f"{SAMPLERS[name]}, N = {settings.steps}" if steps else SAMPLERS[name]
         spelt = f"{name}:{steps}" if steps else name
         return Own(spelt, label, settings, self.prior)
