@@ -95,7 +95,8 @@ class Scans:
             connection.idle_s = IDLE_SECONDS
             self._run(connection, setup)
         finally:
-            self._begun.remove(connection)
+            with self._open.changed:
+                self._begun.remove(connection)
 
     def _greet(self, connection: Connection) -> tuple[bytes, bytes] | None:
         """Return CONFIG and HEADER, or None for whoever wants something else, or nothing."""
