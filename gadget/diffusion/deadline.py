@@ -111,6 +111,7 @@ class Deadline:
         """
         if self._watch.seconds is None:
             return wanted
+        self.check()  # before time is spent on a trial
         fewest = min(FEWEST_STEPS, wanted)
         trials = 0
         while True:

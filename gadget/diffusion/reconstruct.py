@@ -129,12 +129,12 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
-        kspace = kspace.without_damage()
+        work = _Work([kspace.without_damage()], progress, deadline)
         wanted = self.settings.method
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:
-                (result,) = self._by_method(method, [kspace], progress, deadline)
+                (result,) = self._by_method(method, work)
             except (DeviceError, WeightsError, StreamError):
                 raise
             except Exception as error:
@@ -160,29 +160,21 @@ class Reconstructor:
         deadline = self._watch.start()
         self.prepare()
         whole = [kspace.without_damage() for kspace in kspaces]
-        return self._by_method(self.settings.method, whole, progress, deadline)
+        return self._by_method(self.settings.method, _Work(whole, progress, deadline))
 
-    def _by_method(
-        self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline
-    ) -> list[Reconstruction]:
+    def _by_method(self, method: str, work: _Work) -> list[Reconstruction]:
         if method == "fft":
             return [
-                _reconstruction(kspace, _fourier(kspace), None, method, {}, deadline)
-                for kspace in kspaces
+                _reconstruction(kspace, _fourier(kspace), None, method, {}, work.deadline)
+                for kspace in work.kspaces
             ]
-        # What comes in place of a sampler that was late must not be stopped by the same deadline.
-        limit = deadline
-        if method != self.settings.method:
-            limit = Stopwatch(None, self._watch.clock).start()
-        volumes = self._volumes(method, kspaces, progress, limit)
+        volumes = self._volumes(method, work)
         return [
-            _reconstruction(kspace, volume.image, volume.std, method, volume.details, deadline)
-            for kspace, volume in zip(kspaces, volumes, strict=True)
+            _reconstruction(kspace, volume.image, volume.std, method, volume.details, work.deadline)
+            for kspace, volume in zip(work.kspaces, volumes, strict=True)
         ]
 
-    def _volumes(
-        self, method: str, kspaces: Sequence[KSpace], progress: Progress, deadline: Deadline
-    ) -> list[Volume]:
+    def _volumes(self, method: str, work: _Work) -> list[Volume]:
         """Reconstruct on the device, or on the CPU if one buffer is too large for its memory."""
         import torch
 
@@ -191,34 +183,51 @@ class Reconstructor:
         cpu = torch.device("cpu")
         prior = self.prior if method in SAMPLERS else None
         try:
-            return self._on_device(self.device, prior, method, kspaces, progress, deadline)
+            return self._on_device(self.device, prior, method, work)
         except torch.OutOfMemoryError as error:
-            if self.device == cpu or len(kspaces) > 1:
+            if self.device == cpu or len(work.kspaces) > 1:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
         prior = None if prior is None else load_prior(self.settings.model, cpu)
-        volumes = self._on_device(cpu, prior, method, kspaces, progress, deadline)
+        volumes = self._on_device(cpu, prior, method, work)
         for volume in volumes:
             volume.details["device"] = f"cpu, {self.device} was out of memory"
         return volumes
 
     def _on_device(
-        self,
-        device: torch.device,
-        prior: Prior | None,
-        method: str,
-        kspaces: Sequence[KSpace],
-        progress: Progress,
-        deadline: Deadline,
+        self, device: torch.device, prior: Prior | None, method: str, work: _Work
     ) -> list[Volume]:
         from gadget.diffusion.solver import Solver
+        from gadget.diffusion.volume import Volume
 
-        solver = Solver(self.settings, method, device, prior, self._watch, deadline)
-        volumes = solver.run(kspaces, progress)
-        if not all(np.isfinite(volume.image).all() for volume in volumes):
-            raise ReconError(f"{method} gave values that are not finite")
+        if device not in work.volumes:
+            upright = prior is not None and not prior.any_orientation
+            work.volumes[device] = [
+                Volume(kspace, device, self.settings.noise_std, upright) for kspace in work.kspaces
+            ]
+        volumes = work.volumes[device]
+        if prior is None:
+            for volume in volumes:
+                volume.solve_conventionally()
+        else:
+            Solver(self.settings, prior, self._watch, work.deadline).run(volumes, work.progress)
+        for volume in volumes:
+            volume.details["seed"] = self.settings.seed
+            if not np.isfinite(volume.image).all():
+                raise ReconError(f"{method} gave values that are not finite")
         return volumes
+
+
+@dataclass
+class _Work:
+    """Buffers on their way to images, by one method or, where that fails, by the next."""
+
+    kspaces: list[KSpace]
+    progress: Progress
+    deadline: Deadline
+    volumes: dict[torch.device, list[Volume]] = field(default_factory=dict)
+    """The buffers as they were prepared for a device: once for all methods."""
 
 
 def _reconstruction(

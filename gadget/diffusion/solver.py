@@ -1,9 +1,9 @@
-"""One method on buffers: their planes, several at a time, through the sampler."""
+"""Planes of buffers, several at a time, through the sampler."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 
@@ -16,7 +16,6 @@ from gadget.diffusion.samplers.problem import Problem, Sample
 from gadget.diffusion.settings import SamplerSettings
 from gadget.diffusion.volume import PlaneProblem, Volume
 from gadget.errors import ReconError
-from gadget.mri.kspace import KSpace
 
 SPREAD = {"fast": 4.0, "paper": 1.0}
 """Posterior spread over the spread of a method's samples: those of `fast` lie too near their mean,
@@ -41,61 +40,40 @@ def planes_in_batch(settings: SamplerSettings, device: torch.device, shape: tupl
 
 
 class Solver:
-    """One method on buffers.
+    """The sampler that the settings name, on buffers.
 
     Parameters
     ----------
-    settings, method
-        How to reconstruct; `method` is the settings' own or one that takes its place.
-    device
-        Where to compute.
+    settings
+        How to reconstruct.
     prior
-        On the same device; only the samplers need one.
+        What is known beforehand.
     watch, deadline
         Time of a step, and when the images must be ready.
     """
 
     def __init__(
-        self,
-        settings: SamplerSettings,
-        method: str,
-        device: torch.device,
-        prior: Prior | None,
-        watch: Stopwatch,
-        deadline: Deadline,
+        self, settings: SamplerSettings, prior: Prior, watch: Stopwatch, deadline: Deadline
     ) -> None:
         self.settings = settings
-        self.method = method
-        self.device = device
         self.prior = prior
         self.watch = watch
         self.deadline = deadline
 
-    def run(self, kspaces: Sequence[KSpace], progress: Progress) -> list[Volume]:
-        """Return a volume for each buffer, with its image."""
-        volumes = [self._volume(kspace) for kspace in kspaces]
+    def run(self, volumes: list[Volume], progress: Progress) -> None:
+        """Solve every plane of volumes, which are on the prior's device."""
+        for volume in volumes:
+            volume.begin(self.settings.samples)
         count = sum(map(len, volumes))
         finished = 0
         begun = self.deadline.elapsed
         for group in self._groups(volumes):
-            if self.prior is None:
-                for plane in group:
-                    plane.accept(plane.problem.start[None], spread=1.0)
-            else:
-                # The conventional image of each plane, should the sampler's come too late.
-                spare = (self.deadline.elapsed - begun) / len(group) * (count - finished)
-                self._sample_group(self.prior, group, finished, count, spare, progress)
+            after = count - finished - len(group)
+            # The conventional image of each plane to come, should the sampler's be late.
+            spare = (self.deadline.elapsed - begun) / len(group) * after
+            self._sample_group(group, finished, count, spare, progress)
             finished += len(group)
             begun = self.deadline.elapsed
-        return volumes
-
-    def _volume(self, kspace: KSpace) -> Volume:
-        settings, prior = self.settings, self.prior
-        samples = settings.samples if prior is not None else 1
-        upright = prior is not None and not prior.any_orientation
-        volume = Volume(kspace, self.device, settings.noise_std, samples, upright)
-        volume.details["seed"] = settings.seed
-        return volume
 
     def _groups(self, volumes: list[Volume]) -> Iterator[list[PlaneProblem]]:
         """Yield the planes in their order, those of one shape several at a time."""
@@ -106,20 +84,15 @@ class Solver:
                     yield group
                     group = []
                 group.append(plane)
-                if len(group) >= self._most(plane):
+                most = planes_in_batch(self.settings, self.prior.device, plane.problem.shape)
+                if len(group) >= most:
                     yield group
                     group = []
         if group:
             yield group
 
-    def _most(self, plane: PlaneProblem) -> int:
-        if self.prior is None:
-            return 1
-        return planes_in_batch(self.settings, self.device, plane.problem.shape)
-
     def _sample_group(
         self,
-        prior: Prior,
         group: list[PlaneProblem],
         finished: int,
         count: int,
@@ -137,13 +110,12 @@ class Solver:
         results: list[Sample] = []
 
         def run(steps: int, report: Progress) -> None:
-            results[:] = self._samples(prior, problems, steps, report)
+            results[:] = self._samples(problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
         centred = all(problem.coils.centred for problem in problems)
         kind = (
-            self.method,
-            self.device,
+            self.prior.device,
             coils,
             centred,
             problems[0].shape,
@@ -160,20 +132,18 @@ class Solver:
                 raise ReconError(
                     f"the sampler went astray: values above {MOST_GAIN:g} times SENSE's"
                 )
-            plane.accept(sample.images, SPREAD[self.method])
+            plane.accept(sample.images, SPREAD[settings.method])
             plane.volume.details |= {
                 "steps": steps,
                 "evaluations": sample.evaluations,
                 "samples": settings.samples,
-                "model": prior.name,
-                "model_sha256": prior.sha256,
+                "model": self.prior.name,
+                "model_sha256": self.prior.sha256,
             }
 
-    def _samples(
-        self, prior: Prior, problems: list[Problem], steps: int, report: Progress
-    ) -> list[Sample]:
-        settings = self.settings
-        if self.method == "fast":
+    def _samples(self, problems: list[Problem], steps: int, report: Progress) -> list[Sample]:
+        settings, prior = self.settings, self.prior
+        if settings.method == "fast":
             return sample_fast(
                 prior,
                 problems,

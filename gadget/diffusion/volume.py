@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gadget.diffusion.samplers.problem import Problem
@@ -38,8 +39,6 @@ class Volume:
         Where to compute.
     noise_std
         Of the complex noise in a sample; estimated if not given.
-    samples
-        Solutions that every plane will have.
     upright
         Whether planes keep their orientation, which is not always the fastest.
     """
@@ -49,14 +48,9 @@ class Volume:
         kspace: KSpace,
         device: torch.device,
         noise_std: float | None,
-        samples: int,
         upright: bool,
     ) -> None:
-        shape = kspace.data.shape[1:]
-        self.image = np.zeros(shape, np.complex64)
-        """`[z, y, x]`, as far as the planes are solved."""
-        self.std = np.zeros(shape, np.float32) if samples > 1 else None
-        """Standard deviation of the magnitude over several samples `[z, y, x]`."""
+        self._shape = kspace.data.shape[1:]
         self._noise_std = noise_std or estimate_noise_std(kspace)
         # One compression for the whole buffer: neighbouring planes stay consistent.
         self._compression = compress(torch.from_numpy(kspace.data), COMPRESSION_ENERGY)
@@ -68,20 +62,37 @@ class Volume:
             for pair in zip(found, _calibration_planes(kspace), strict=False)
             if pair[0].data.any()
         ]
+        self._conventional: dict[int, NDArray[np.complex64]] = {}
+        self.begin(samples=1)
+
+    def __len__(self) -> int:
+        """Return the number of planes with data; the image of the others is 0."""
+        return len(self._planes)
+
+    def begin(self, samples: int) -> None:
+        """Forget the solutions; every plane will have so many."""
+        self.image = np.zeros(self._shape, np.complex64)
+        """`[z, y, x]`, as far as the planes are solved."""
+        self.std = np.zeros(self._shape, np.float32) if samples > 1 else None
+        """Standard deviation of the magnitude over several samples `[z, y, x]`."""
         self.details: Details = {
             "noise_std": self._noise_std,
             "virtual_coils": len(self._compression),
         }
         """For the image's metadata."""
 
-    def __len__(self) -> int:
-        """Return the number of planes with data; the image of the others is 0."""
-        return len(self._planes)
-
     def problems(self) -> Iterator[PlaneProblem]:
         """Yield the problem of one plane after the other, each with its coil sensitivities."""
-        for plane, calibration in self._planes:
-            yield self._problem(plane, calibration)
+        for number in range(len(self)):
+            yield self._problem(number)
+
+    def solve_conventionally(self) -> None:
+        """Let the image be the conventional one, which planes that had a problem have already."""
+        self.begin(samples=1)
+        for number, (plane, _) in enumerate(self._planes):
+            if number not in self._conventional:
+                self._problem(number)
+            self.image[plane.where] = self._conventional[number]
 
     def put(self, where: planes.Place, samples: np.ndarray, spread: float) -> None:
         """Take the solutions `[sample, row, column]` of a plane.
@@ -92,7 +103,8 @@ class Volume:
         if self.std is not None:
             self.std[where] = spread * np.std(np.abs(samples), axis=0, ddof=1)
 
-    def _problem(self, plane: planes.Plane, calibration: planes.Plane | None) -> PlaneProblem:
+    def _problem(self, number: int) -> PlaneProblem:
+        plane, calibration = self._planes[number]
         # Fourier transforms of neighbours in memory are several times faster.
         turned = not self._upright and varying_axes(torch.from_numpy(plane.weight > 0)) == (-2,)
         if turned:
@@ -110,7 +122,9 @@ class Volume:
         averages = float(plane.weight[plane.weight > 0].mean())
         noise = self._noise_std / (2 * averages) ** 0.5 / (unit * scale)
         problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
-        return PlaneProblem(self, plane.where, turned, unit * scale, problem)
+        found = PlaneProblem(self, plane.where, turned, unit * scale, problem)
+        self._conventional[number] = found.upright(problem.start)
+        return found
 
     def _measured(self, plane: planes.Plane) -> Measurement:
         kspace = torch.tensordot(self._compression, torch.from_numpy(plane.data), dims=1)
@@ -132,8 +146,12 @@ class PlaneProblem:
 
     def accept(self, samples: Tensor, spread: float) -> None:
         """Give the volume the solutions `[sample, row, column]` in the prior's units."""
-        images = (samples * self.unit).cpu().numpy()
-        self.volume.put(self.where, images.swapaxes(1, 2) if self.turned else images, spread)
+        self.volume.put(self.where, self.upright(samples), spread)
+
+    def upright(self, images: Tensor) -> NDArray[np.complex64]:
+        """Return images `[..., row, column]` in the prior's units as the volume has them."""
+        found: NDArray[np.complex64] = (images * self.unit).cpu().numpy()
+        return found.swapaxes(-2, -1) if self.turned else found
 
 
 def _calibration_planes(kspace: KSpace) -> Iterator[planes.Plane | None]:

@@ -97,6 +97,14 @@ def test_a_deadline_that_passes_is_noticed(clock):
         deadline.check()
 
 
+def test_no_step_is_tried_when_the_time_is_over(clock, run):
+    deadline = Stopwatch(2, clock).start()
+    clock.now += 2.1
+    with pytest.raises(DeadlineError, match="2 s that deadline_s allows are over"):
+        deadline.plan(30, "fast", run, 1, 0)
+    assert run.asked == []
+
+
 def test_the_first_run_of_all_does_not_decide(clock, run):
     def slow_at_first(steps, report):
         clock.now += 2.0 if not run.asked else 0.0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import DataError, DeviceError, ReconError, StreamError, WeightsError
+from gadget.mri.calibration import calibrate
 from gadget.mri.fourier import fftc, ifftc
 from gadget.mri.kspace import KSpace
 from gadget.mri.simulation import coil_maps, correlated_noise
@@ -232,6 +234,18 @@ def test_a_sampler_that_would_be_late_leaves_the_image_to_another(measure, caplo
     assert "deadline_s" in result.fallback
     assert "Traceback" not in caplog.text
     expected = _reconstructor("sense").reconstruct(scan.kspace).image
+    np.testing.assert_array_equal(result.image, expected)
+
+
+def test_what_the_sampler_began_with_is_not_computed_again_when_it_is_late(measure, monkeypatch):
+    calibrations = Mock(wraps=calibrate)
+    monkeypatch.setattr("gadget.diffusion.volume.calibrate", calibrations)
+    _, kspace = _volume(measure, "ky", partitions=4)
+    result = _timed(Clock(), 3, seconds=2, samples=2).reconstruct(kspace)
+    assert (result.method, result.std) == ("sense", None)
+    assert "steps" not in result.details
+    assert calibrations.call_count == 4
+    expected = _reconstructor("sense").reconstruct(kspace).image
     np.testing.assert_array_equal(result.image, expected)
 
 
