@@ -30,8 +30,9 @@ class OpenImage:
         header: ismrmrd.AcquisitionHeader,
     ) -> None:
         """Add a readout at (kz, ky)."""
-        self.image_lines += not flags.calibration_only(header.flags)
         add_readout(self.grid, position, samples, header)
+        # Only now: a line that does not fit the grid is none of the image.
+        self.image_lines += not flags.calibration_only(header.flags)
 
     def ends_with(self, header: ismrmrd.AcquisitionHeader) -> bool:
         """Note a LAST_IN_* flag; say whether it completes the image at once."""

@@ -532,3 +532,20 @@ def test_an_image_that_is_flagged_twice_is_told_of(make_scan, caplog):
         _flag(one, "LAST_IN_SLICE")
     assert len(_gather(scan.header, readouts)) == 2
     assert "another image is made of them" in caplog.text
+
+
+def test_lines_that_do_not_fit_the_calibration_before_them_cost_no_other_image(make_scan):
+    scan = make_scan(calibration="embedded")
+    image = scan.image()
+    full = fftc(scan.cropped(image), AXES).astype(np.complex64)
+    cropped = scan.readout(full[:, 0, 4], kspace_encode_step_1=4)
+    _flag(cropped, "IS_PARALLEL_CALIBRATION")
+    misfits = scan.readouts(image, ky=[3, 5])
+    gatherer = Gatherer(scan.header)
+    buffers = []
+    for readout in [cropped, *misfits, *scan.readouts(image, slice=1)]:
+        buffers += gatherer.add(readout)
+    with pytest.raises(DataError, match="covers kx"):
+        for buffer in gatherer.finish():
+            buffers.append(buffer)
+    assert [buffer.reference.idx.slice for buffer in buffers] == [1]
