@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def parse_pattern(text: str) -> Pattern:
     try:
         words, draw = KINDS[kind]
         acceleration, centre = (float(number) for number in (*numbers, "0")[:2])
-        possible = len(numbers) <= 2 and acceleration >= 1 and 0 <= centre <= 1
+        possible = len(numbers) <= 2 and 1 <= acceleration < math.inf and 0 <= centre <= 1
     except (KeyError, ValueError):
         possible = False
     if not possible:
@@ -77,8 +78,8 @@ def parse_pattern(text: str) -> Pattern:
 
 def _from_file(path: Path) -> Pattern:
     try:
-        measured = np.load(path, allow_pickle=False) != 0
-    except (OSError, ValueError) as error:
+        measured = np.load(path, allow_pickle=False).astype(bool)
+    except Exception as error:  # damaged files raise whatever they like
         raise ConfigError(f"The sampling mask '{path}' cannot be read: {reason(error)}.") from error
     if measured.ndim not in (1, 2) or not measured.any():
         raise ConfigError(

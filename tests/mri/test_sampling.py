@@ -29,7 +29,7 @@ def test_patterns_are_spelt(text, label, measured):
 
 @pytest.mark.parametrize(
     "text", ["", "random1d", "random1d:", "random1d:x", "spiral:4", "random1d:4:0.1:2",
-             "random1d:0.5", "random1d:4:-1", "random1d:4:2", "random1d:nan"]
+             "random1d:0.5", "random1d:4:-1", "random1d:4:2", "random1d:nan", "poisson2d:inf"]
 )  # fmt: skip
 def test_patterns_that_are_misspelt(text):
     with pytest.raises(ConfigError, match="is no sampling pattern; expected KIND:ACCELERATION"):
@@ -69,9 +69,12 @@ def test_files_that_hold_no_mask(tmp_path):
     np.save(tmp_path / "empty.npy", np.zeros((4, 4)))
     np.save(tmp_path / "deep.npy", np.ones((2, 4, 4)))
     (tmp_path / "text.npy").write_text("mask")
+    (tmp_path / "cut.npy").touch()
+    np.savez(tmp_path / "several.npz", np.ones(4))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
     for name in ("empty", "deep"):
         with pytest.raises(ConfigError, match="with at least one measured"):
             parse_pattern(str(tmp_path / f"{name}.npy"))
-    for name in ("text", "missing"):
+    for name in ("text", "missing", "cut", "several"):
         with pytest.raises(ConfigError, match="cannot be read"):
             parse_pattern(str(tmp_path / f"{name}.npy"))
