@@ -19,10 +19,11 @@ def select_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(
-            f"'{name}' is no device; expected auto, cpu, cuda or cuda:0, cuda:1, ..."
-        ) from error
+    except RuntimeError:
+        device = None
+    # Others that torch has names for lack complex numbers, or are no devices to compute on.
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"'{name}' is no device; expected auto, cpu, cuda or cuda:0, cuda:1, ...")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise DeviceError(
             f"The device '{name}' is not here (CUDA devices found: {torch.cuda.device_count()}); "

@@ -12,7 +12,7 @@ def test_devices_have_names():
     assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x"])
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", "mps", "meta"])
 def test_a_device_that_is_not_here_is_an_error(name):
     with pytest.raises(DeviceError, match=name):
         select_device(name)
