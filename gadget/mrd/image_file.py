@@ -255,7 +255,7 @@ def read_groups(path: Path | str, group: str | None = None) -> dict[str, list[is
     """
     path = Path(path)
     with open_hdf5(path) as file:
-        if group is not None and group.strip("/") not in file:
+        if group is not None and not isinstance(file.get(group.strip("/")), h5py.Group):
             names = ", ".join(f"'{name}'" for name in file)
             raise ConfigError(f"'{path}' has no group '{group}'; it has {names or 'none'}.")
         series = _image_series(file[group] if group is not None else file)

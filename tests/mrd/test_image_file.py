@@ -188,11 +188,12 @@ def test_reading_tells_what_is_missing(tmp_path):
         read_images(tmp_path / "none.h5")
     path = tmp_path / "empty.h5"
     with h5py.File(path, "w") as file:
-        file.create_group("raw")
+        file.create_group("raw")["data"] = 1
     with pytest.raises(DataError, match="no ISMRMRD images"):
         read_images(path)
-    with pytest.raises(ConfigError, match="no group 'x'; it has 'raw'"):
-        read_images(path, "x")
+    for name in ("x", "raw/data"):
+        with pytest.raises(ConfigError, match=f"no group '{name}'; it has 'raw'"):
+            read_images(path, name)
 
 
 def test_raw_data_are_never_replaced(tmp_path):
