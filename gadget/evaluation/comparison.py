@@ -15,7 +15,6 @@ from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.export.scales import told_scale
-from gadget.mrd.export.writers import metadata
 from gadget.mrd.image_file import read_images
 from gadget.mrd.meta import STD_ROLE
 from gadget.mrd.raw.raw_file import RawFile
@@ -119,7 +118,7 @@ def _magnitudes(images: list[ismrmrd.Image]) -> Images:
 def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
     pixels = image.data[0, 0]
     # Of uint16 images, each may have its own.
-    scale = told_scale(pixels, metadata(image))
+    scale = told_scale(pixels, image.meta)
     return np.abs(pixels if scale is None else scale.real(pixels)).astype(np.float32)
 
 

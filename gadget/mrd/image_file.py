@@ -15,6 +15,7 @@ import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
+from gadget.mrd.meta import parse_meta
 from gadget.mrd.raw.ismrmrd_source import is_image_series
 from gadget.mrd.raw.raw_file import open_hdf5
 
@@ -299,8 +300,9 @@ def _read_image(group: h5py.Group, number: int) -> ismrmrd.Image:
     for name in image_header_dtype.names:
         header[name] = stored[name]
     attributes = group["attributes"][number]
-    text = attributes.decode("utf-8", "replace") if isinstance(attributes, bytes) else attributes
-    image = ismrmrd.Image(header.tobytes(), text)
+    if isinstance(attributes, str):
+        attributes = attributes.encode("utf-8", "replace")
+    image = ismrmrd.Image(header.tobytes(), meta=parse_meta(attributes))
     pixels = group["data"][number]
     image.data[:] = pixels.view(image.data.dtype) if pixels.dtype.names else pixels
     return image

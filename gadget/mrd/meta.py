@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
+from xml.etree.ElementTree import ParseError
 
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.header import Header
+from gadget.mrd.plain_xml import declares_entities
+
+log = logging.getLogger(__name__)
 
 MetaValue: TypeAlias = str | int | float | bool | Sequence[str | int | float]
 
@@ -85,6 +90,21 @@ def to_meta(values: Mapping[str, MetaValue]) -> ismrmrd.Meta:
         if texts:
             meta[_plain(name)] = texts[0] if len(texts) == 1 else texts
     return meta
+
+
+def parse_meta(attributes: bytes) -> ismrmrd.Meta:
+    """Read the attributes of an image that anybody may have written.
+
+    The picture is worth more than they are: such as are no metadata are dropped.
+    """
+    if declares_entities(attributes):
+        log.warning("The attributes of an image declare a document type or entities: dropped.")
+        return ismrmrd.Meta()
+    try:
+        return ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))
+    except (ParseError, AssertionError) as error:
+        log.warning("The attributes of an image are not ISMRMRD metadata (%s): dropped.", error)
+        return ismrmrd.Meta()
 
 
 def display_window(image: NDArray[np.float32] | NDArray[np.uint16]) -> tuple[int, int] | None:

@@ -214,3 +214,16 @@ def test_groups_beside_a_nested_one_stay(tmp_path):
             writer.append(_image(seed))
     for seed, group in ((0, "scan/a"), (3, "scan/b"), (2, "other")):
         assert [int(image.meta["number"]) for image in read_images(path, group)] == [seed]
+
+
+@pytest.mark.parametrize("attributes", ["a note", "<other/>", '<!DOCTYPE a [<!ENTITY b "c">]><a/>'])
+def test_attributes_that_are_no_metadata_cost_no_image(tmp_path, caplog, attributes):
+    path = tmp_path / "out.h5"
+    with ImageWriter(path) as writer:
+        writer.append(_image())
+    with h5py.File(path, "r+") as file:
+        file["dataset/image_1/attributes"][0] = attributes
+    (image,) = read_images(path)
+    assert image.meta == {}
+    np.testing.assert_array_equal(image.data, _image().data)
+    assert "The attributes of an image" in caplog.text

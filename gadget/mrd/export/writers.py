@@ -93,7 +93,7 @@ class Exported:
     pixels: NDArray[Any]
     """`[coil, z, y, x]`"""
     header: ismrmrd.ImageHeader
-    meta: dict[str, Any]
+    meta: Mapping[str, Any]
     geometry: Geometry
 
 
@@ -131,8 +131,9 @@ class SeriesWriter(FolderWriter):
         DataError
             The directions in its header make no sense.
         """
-        header, meta = image.getHead(), metadata(image)
-        found = Exported(image.data, header, meta, geometry_of(header, meta, self._sign))
+        header = image.getHead()
+        geometry = geometry_of(header, image.meta, self._sign)
+        found = Exported(image.data, header, image.meta, geometry)
         self._series.setdefault(int(header.image_series_index), []).append(found)
 
     def close(self) -> None:
@@ -186,16 +187,6 @@ def replacing(path: Path) -> Iterator[Path]:
             yield part
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
-
-
-def metadata(image: ismrmrd.Image) -> dict[str, Any]:
-    """Return the metadata of an image; nothing where they are not in the form of ISMRMRD."""
-    text = image.attribute_string
-    try:
-        return dict(ismrmrd.Meta.deserialize(text)) if text else {}
-    except Exception:  # noqa: BLE001 - what other programs write is not parsed with one error
-        log.debug("Attributes of an image that are no metadata: %r", text[:200])
-        return {}
 
 
 def values(meta: Mapping[str, Any], *names: str) -> list[str]:

@@ -6,16 +6,14 @@ integers end a Gadgetron server (core/readers/ImageReader.cpp, version 4.7).
 
 from __future__ import annotations
 
-import logging
 from typing import Any
-from xml.etree.ElementTree import ParseError
 
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import StreamError
-from gadget.mrd.plain_xml import declares_entities
+from gadget.mrd.meta import parse_meta
 from gadget.stream.wire.memory import Cursor
 from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
 
@@ -42,8 +40,6 @@ SENDABLE: dict[np.dtype[Any], int] = {
 }
 """Pixel types that every version of Gadgetron and of its clients reads back."""
 
-log = logging.getLogger(__name__)
-
 
 def decode_image(cursor: Cursor) -> ismrmrd.Image:
     """Return the image whose message body the cursor is at.
@@ -60,7 +56,7 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
     if head.data_type in WIDENED:
         head.data_type = WIDENED[head.data_type]
         pixels = pixels.astype(PIXEL_TYPES[head.data_type])
-    image = ismrmrd.Image(head, meta=_parse_meta(attributes))
+    image = ismrmrd.Image(head, meta=parse_meta(attributes))
     image.data[:] = pixels
     return image
 
@@ -91,17 +87,3 @@ def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
     attributes = image.attribute_string.encode("utf-8") if len(image.meta) else b""
     head.attribute_string_len = len(attributes)
     return [bytes(head), UINT64.pack(len(attributes)), attributes, pixels.tobytes()]
-
-
-def _parse_meta(attributes: bytes) -> ismrmrd.Meta:
-    if not attributes:
-        return ismrmrd.Meta()
-    if declares_entities(attributes):
-        log.warning("The attributes of an image declare a document type or entities: dropped.")
-        return ismrmrd.Meta()
-    try:
-        return ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))
-    except (ParseError, AssertionError) as error:
-        # The picture is worth more than its attributes.
-        log.warning("The attributes of an image are not ISMRMRD metadata (%s): dropped.", error)
-        return ismrmrd.Meta()
