@@ -16,7 +16,7 @@ from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.export.scales import told_scale
 from gadget.mrd.image_file import read_images
-from gadget.mrd.meta import STD_ROLE
+from gadget.mrd.meta import is_deviation
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.fourier import ifftc
@@ -111,7 +111,7 @@ def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     return {
         _place(image.getHead()): _magnitude(image)
         for image in images
-        if STD_ROLE not in image.attribute_string
+        if not is_deviation(image.meta)
     }
 
 

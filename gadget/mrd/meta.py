@@ -107,6 +107,12 @@ def parse_meta(attributes: bytes) -> ismrmrd.Meta:
         return ismrmrd.Meta()
 
 
+def is_deviation(meta: Mapping[str, object]) -> bool:
+    """Whether an image with this metadata is a standard deviation; it may have several roles."""
+    role = meta.get("DataRole")
+    return role == STD_ROLE or (isinstance(role, list) and STD_ROLE in role)
+
+
 def display_window(image: NDArray[np.float32] | NDArray[np.uint16]) -> tuple[int, int] | None:
     """Return centre and width of a grey scale, unless whole numbers are too coarse for it."""
     high = float(np.quantile(image, 0.995)) * 1.1 if image.size else 0.0

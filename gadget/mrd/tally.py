@@ -9,7 +9,7 @@ import ismrmrd
 from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import Key, key_of
-from gadget.mrd.meta import STD_ROLE
+from gadget.mrd.meta import is_deviation
 from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
 from gadget.words import counted
@@ -48,8 +48,7 @@ class Tally:
 
     def receive(self, image: ismrmrd.Image) -> None:
         """Count an image."""
-        # Parsing the attributes could fail on what other nodes write into them.
-        if STD_ROLE in image.attribute_string:
+        if is_deviation(image.meta):
             self.deviations += 1
             return
         self.images += 1

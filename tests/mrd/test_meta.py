@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import ismrmrd
 import numpy as np
+import pytest
 
 from gadget.mrd.header import parse_header
-from gadget.mrd.meta import display_window, image_meta, to_meta
+from gadget.mrd.meta import STD_ROLE, display_window, image_meta, is_deviation, to_meta
 
 
 def _meta(scan, **given):
@@ -85,3 +86,11 @@ def test_there_is_no_window_for_a_range_that_whole_numbers_cannot_divide():
     assert display_window(np.linspace(0, 1, 100, dtype=np.float32)) is None
     assert display_window(np.zeros(0, np.float32)) is None
     assert display_window(np.full(9, np.nan, np.float32)) is None
+
+
+@pytest.mark.parametrize(
+    ("role", "deviation"), [(STD_ROLE, True), (["Image", STD_ROLE], True), ("Image", False)]
+)
+def test_a_standard_deviation_is_told_by_its_role(role, deviation):
+    assert is_deviation(to_meta({"DataRole": role})) == deviation
+    assert not is_deviation({})
