@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import sys
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -20,6 +22,15 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Write the sentence that a command fails with."""
     console.print(f"score-gadget: {text}", style="red", markup=False, emoji=False, soft_wrap=True)
+
+
+def write_any_name() -> None:
+    """Let results hold any letters: those that standard output lacks become question marks.
+
+    Names of files may be of another encoding, or of none.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def set_up_logging(verbose: bool) -> None:

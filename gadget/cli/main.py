@@ -24,7 +24,7 @@ from gadget.cli import (
     simulate,
     train,
 )
-from gadget.cli.console import complain, say, set_up_logging
+from gadget.cli.console import complain, say, set_up_logging, write_any_name
 from gadget.errors import ConfigError, ReconError
 
 FAILED, MISUSED = 1, 2
@@ -75,6 +75,7 @@ def _options(
 def main() -> None:
     """Run the command line and leave with the documented exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    write_any_name()
     try:
         app()
     except ReconError as error:

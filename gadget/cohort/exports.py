@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from gadget.words import in_letters
+
 if TYPE_CHECKING:
     from gadget.mrd.export.writers import FolderWriter
 
@@ -24,7 +26,7 @@ class Export:
     folder: Path
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.folder}"
+        return in_letters(f"{self.kind} {self.folder}")
 
 
 @contextmanager

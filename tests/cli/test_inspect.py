@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import h5py
 import pytest
@@ -26,6 +27,13 @@ def test_a_person_is_told_what_matters(run, raw):
     ):
         assert expected in done.stdout, expected
     assert "oddities" not in done.stdout
+
+
+def test_an_old_terminal_is_told_as_much_as_it_can_show(run, raw):
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = run("inspect", raw, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "kx down\n|?" in done.stdout
 
 
 def test_a_script_reads_json(run, raw):

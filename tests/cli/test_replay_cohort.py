@@ -129,3 +129,14 @@ def test_misuse_is_told_before_anything_runs(run, data, tmp_path, arguments, sen
     assert done.returncode == 2
     assert sentence in " ".join(done.stderr.split())
     assert outputs(tmp_path) == before
+
+
+def test_a_name_in_another_encoding_is_a_name(run, data, quick, tmp_path):
+    (data / "a.h5").rename(data / os.fsdecode(b"M\xfcller.h5"))
+    command = ("replay", "data/", "-o", "out/", "-c", quick("pictures"), "--png", "png")
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = run(*command, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "M?ller" in done.stdout
+    again = run(*command, env=environment)
+    assert "0 done, 2 finished before, 0 failed" in again.stdout

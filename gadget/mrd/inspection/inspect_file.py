@@ -23,6 +23,7 @@ from gadget.mrd.inspection.plan import Plan
 from gadget.mrd.inspection.survey import COUNTERS, Group, Survey
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header
+from gadget.words import in_letters
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> Fil
         for index in range(len(header.encodings))
     ]
     return FileFacts(
-        path=_unicode(str(raw.path)),
+        path=in_letters(raw.path),
         format=raw.format,
-        group=_unicode(raw.group),
+        group=in_letters(raw.group),
         file_bytes=raw.path.stat().st_size,
         vendor=text(root, system, "systemVendor"),
         model=text(root, system, "systemModel"),
@@ -174,8 +175,3 @@ def _encoding_facts(number: int, header: Header, group: Group, plan: Plan) -> En
 
 def _space_facts(space: Space) -> SpaceFacts:
     return SpaceFacts(matrix=space.matrix, field_of_view_mm=space.field_of_view_mm)
-
-
-def _unicode(name: str) -> str:
-    """Return the name of a file or group, which may hold any bytes, as a text that can be sent."""
-    return name.encode("utf-8", "replace").decode()
