@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NoReturn
 
 import h5py
 
@@ -14,7 +15,7 @@ from gadget.cohort.exports import exported
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, making_of, read_record, source_of
 from gadget.cohort.task import Task
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.raw.raw_file import RAW_SUFFIXES, open_hdf5
 
 
@@ -47,8 +48,8 @@ def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
     Raises
     ------
     ConfigError
-        A file does not exist, there are no raw data, two files have the same output, raw data
-        would be overwritten, or a model is missing.
+        A file does not exist, a folder cannot be read, there are no raw data, two files have the
+        same output, raw data would be overwritten, or a model is missing.
     """
     folder = _absolute(folder)
     making = making_of(recipe)
@@ -96,13 +97,21 @@ def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
 
 
 def _walk(top: Path, outputs: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(top):
+    for place, folders, files in os.walk(top, onerror=_refuse):
         here = Path(place)
         # Outputs are no raw data.
         folders[:] = [name for name in folders if name[0] != "." and here / name != outputs]
         for name in files:
             if name[0] != "." and name.lower().endswith(RAW_SUFFIXES):
                 yield here / name
+
+
+def _refuse(error: OSError) -> NoReturn:
+    # A folder that is passed over would be scans that nobody misses.
+    raise ConfigError(
+        f"The folder '{error.filename}' cannot be read: {reason(error)}. Make it readable, or give "
+        "the folders beside it."
+    ) from error
 
 
 def _name(found: dict[Path, PurePath], folder: Path) -> dict[str, Path]:

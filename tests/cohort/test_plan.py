@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_a_folder_is_searched_to_its_ends(plan, recipe, data, tmp_path):
     assert names(found) == ["a", "b", "one/raw", "two/deep/x", "two/raw"]
     assert found.tasks[2].output == tmp_path / "out" / "one" / "raw.h5"
     assert found.tasks[2].raw == folder / "one" / "raw.h5"
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(plan, recipe, data, monkeypatch):
+    folder = data("a.h5", "closed/b.h5")
+    scan = os.scandir
+
+    def scandir(place):  # permissions do not stop whoever runs tests as root
+        if Path(place).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ConfigError, match="closed' cannot be read: Permission denied"):
+        plan(recipe(), folder)
 
 
 def test_a_dangling_link_does_not_stop_the_others(plan, recipe, data):
