@@ -33,6 +33,12 @@ class KSpace:
                 "k-space must be [coil, kz, ky, kx] with weights [kz, ky, kx], "
                 f"got {list(self.data.shape)} and {list(self.weight.shape)}."
             )
+        if self.data.dtype != np.complex64 or self.weight.dtype != np.float32:
+            # Networks and maps are of single precision: others would cost every sampler.
+            raise DataError(
+                "k-space must be complex64 with weights float32, "
+                f"got {self.data.dtype} and {self.weight.dtype}."
+            )
 
     def without_damage(self) -> KSpace:
         """Return it with those points not measured where a coil has a value that is no number.

@@ -25,7 +25,7 @@ def _kspace(std: float, averages: int = 1, step: int = 1) -> KSpace:
     weight = np.zeros(shape[1:], np.float32)
     weight[:, ::step] = averages
     weight[:, 28:36] = averages
-    return KSpace(noise * (weight > 0), weight)
+    return KSpace((noise * (weight > 0)).astype(np.complex64), weight)
 
 
 @pytest.mark.parametrize("step", [1, 4])
