@@ -29,8 +29,9 @@ MASKS = {
     name: flags.bits(*(getattr(ismrmrd, f"ACQ_{flag}") for flag in names))
     for name, names in KINDS.items()
 }
-HEADER_NAMES = {"kspace_encode_step_1": "kspace_encoding_step_1"} | {
-    "kspace_encode_step_2": "kspace_encoding_step_2"
+HEADER_NAMES = {
+    "kspace_encode_step_1": "kspace_encoding_step_1",
+    "kspace_encode_step_2": "kspace_encoding_step_2",
 }
 """What the XML header calls the counters of the lines."""
 
