@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from gadget.mri.tissue import Field, inside, laid
+
 RADIUS = 84.0
 """A large one: as big as a head [mm]."""
 PEEL, PITH = 3.0, 5.0
@@ -28,8 +30,6 @@ SEEDS = 7
 
 PEEL_VALUE, PITH_VALUE, FLESH_VALUE, MEMBRANE_VALUE, SEED_VALUE = 0.7, 0.22, 0.8, 0.3, 0.12
 """Brightness."""
-
-Field = NDArray[np.float64]
 
 
 def fruit_slice(
@@ -60,19 +60,19 @@ def fruit_slice(
     nearest = np.abs(np.angle(np.exp(1j * (angle[..., None] - borders)))).min(-1)
     membrane = radius * np.sin(np.minimum(nearest, np.pi / 2))
 
-    image = PEEL_VALUE * _inside(depth, pixel)
-    image = _laid(image, depth - PEEL, PITH_VALUE, pixel)
+    image = PEEL_VALUE * inside(depth, pixel)
+    image = laid(image, depth - PEEL, PITH_VALUE, pixel)
     flesh = np.minimum(np.minimum(depth - PEEL - PITH, membrane - 2.5 * MEMBRANE), radius - CORE)
-    image = _laid(image, depth - PEEL - PITH, MEMBRANE_VALUE, pixel)
-    image = _laid(image, flesh, FLESH_VALUE * _sacs(x, y, z_mm, rng), pixel)
+    image = laid(image, depth - PEEL - PITH, MEMBRANE_VALUE, pixel)
+    image = laid(image, flesh, FLESH_VALUE * _sacs(x, y, z_mm, rng), pixel)
     for at in rng.choice(borders, SEEDS, replace=False):
         middle = at + np.pi / SEGMENTS, CORE + rng.uniform(5, 9), rng.uniform(-40, 40)
         along = radius * np.cos(angle - middle[0]) - middle[1]
         across = radius * np.sin(angle - middle[0])
         height = np.clip(1 - ((z_mm - middle[2]) / 25) ** 2, 0, None) ** 0.5
         shell = 3.0 * height - np.hypot(along / 1.8, across)
-        image = _laid(image, shell, SEED_VALUE, pixel)
-        image = _laid(image, shell - 1.0, 0.5 * FLESH_VALUE, pixel)
+        image = laid(image, shell, SEED_VALUE, pixel)
+        image = laid(image, shell - 1.0, 0.5 * FLESH_VALUE, pixel)
     return image.astype(np.float32)
 
 
@@ -106,13 +106,3 @@ def _wobble(angle: Field, rng: np.random.Generator) -> Field:
         for order in range(2, 6)
     )
     return np.asarray(1 + waves)
-
-
-def _laid(below: Field, depth: Field, value: Field | float, pixel: float) -> Field:
-    """Lay a tissue over the others where `depth` [mm] below its surface is positive."""
-    return below + _inside(depth, pixel) * (value - below)
-
-
-def _inside(depth: Field, pixel: float) -> Field:
-    """Return the share of a pixel that lies inside."""
-    return np.clip(depth / pixel + 0.5, 0, 1)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.mri.tissue import Field, inside, laid
+
 HEAD_SEMIAXES = (70.0, 91.0, 85.0)
 """Of the skin, left-right, front-back and head-foot [mm]."""
 SCALP, SKULL, FLUID = 5.5, 6.0, 2.0
@@ -26,8 +28,6 @@ WAVES = 48
 
 SKIN, BONE, FLUID_VALUE, GREY, WHITE, NUCLEUS = 0.85, 0.06, 0.16, 0.58, 0.82, 0.66
 """Brightness of the tissues in a T1-weighted scan."""
-
-Field = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ def head_slice(
     depth = _depth(place, HEAD_SEMIAXES) + 0.8 * bumps(place)
     inner = depth - SCALP - SKULL - 0.7 * dents(place)
     brain = _brain(place, inner - FLUID, folds, pixel)
-    image = _step(depth, pixel) * SKIN * (0.9 + 0.05 * mottle(place))
-    image = _layer(image, depth - SCALP, BONE, pixel)
+    image = inside(depth, pixel) * SKIN * (0.9 + 0.05 * mottle(place))
+    image = laid(image, depth - SCALP, BONE, pixel)
     marrow = np.minimum(depth - SCALP - 0.3 * SKULL, 0.65 * SKULL - (depth - SCALP))
-    image = _layer(image, marrow + 0.4 * mottle(place), 0.3, pixel)
-    image = _layer(image, inner, FLUID_VALUE, pixel)
-    image = _layer(image, inner - FLUID, brain, pixel)
+    image = laid(image, marrow + 0.4 * mottle(place), 0.3, pixel)
+    image = laid(image, inner, FLUID_VALUE, pixel)
+    image = laid(image, inner - FLUID, brain, pixel)
     image = _vessels(image, place, inner, pixel, rng)
     image *= 1 + 0.03 * shade(place) + 0.015 * grain(place)
     return np.clip(image, 0, 1.2).astype(np.float32)
@@ -111,22 +111,22 @@ def _brain(place: Field, depth: Field, folds: _Waves, pixel: float) -> Field:
     parting = np.abs(x) + 0.4 * np.maximum(0, 42 - np.abs(y + 2)) * (z < 45)
     gap = np.minimum(np.minimum(sulcus, parting), np.maximum(depth, 0) + SULCUS)
     image = np.full(depth.shape, WHITE)
-    image = _layer(image, SULCUS + CORTEX - gap, GREY, pixel)
+    image = laid(image, SULCUS + CORTEX - gap, GREY, pixel)
     for side in (-1, 1):
         for centre, semiaxes, angle in (
             ((side * 12, -14, 4), (5, 9, 16), -0.35 * side),  # head of the caudate
             ((side * 24, 2, 0), (6, 16, 14), -0.2 * side),  # putamen
             ((side * 10, 14, 0), (8, 12, 12), 0.5 * side),  # thalamus
         ):
-            image = _layer(image, _ellipsoid(place, centre, semiaxes, angle), NUCLEUS, pixel)
-    image = _layer(image, SULCUS - gap, FLUID_VALUE, pixel)
+            image = laid(image, _ellipsoid(place, centre, semiaxes, angle), NUCLEUS, pixel)
+    image = laid(image, SULCUS - gap, FLUID_VALUE, pixel)
     for side in (-1, 1):
         for centre, semiaxes, angle in (
             ((side * 7, -20, 10), (4, 15, 18), -0.22 * side),  # front horn
             ((side * 16, 30, 8), (5, 19, 16), 0.3 * side),  # back horn
         ):
-            image = _layer(image, _ellipsoid(place, centre, semiaxes, angle), FLUID_VALUE, pixel)
-    return _layer(image, _ellipsoid(place, (0, 8, -4), (2, 12, 12), 0), FLUID_VALUE, pixel)
+            image = laid(image, _ellipsoid(place, centre, semiaxes, angle), FLUID_VALUE, pixel)
+    return laid(image, _ellipsoid(place, (0, 8, -4), (2, 12, 12), 0), FLUID_VALUE, pixel)
 
 
 def _vessels(
@@ -143,19 +143,8 @@ def _vessels(
         offset = np.hypot(
             place[0] - centre[0] - tilt * place[2], place[1] - centre[1] + tilt * place[2]
         )
-        drawn = _layer(drawn, np.minimum(radius - offset, depth), bright, pixel)
+        drawn = laid(drawn, np.minimum(radius - offset, depth), bright, pixel)
     return drawn
-
-
-def _layer(below: Field, depth: Field, value: Field | float, pixel: float) -> Field:
-    """Lay a tissue over the others where `depth` [mm] below its surface is positive."""
-    share = _step(depth, pixel)
-    return below + share * (value - below)
-
-
-def _step(depth: Field, pixel: float) -> Field:
-    """Return the share of a pixel that lies inside."""
-    return np.clip(depth / pixel + 0.5, 0, 1)
 
 
 def _depth(place: Field, semiaxes: tuple[float, float, float]) -> Field:
