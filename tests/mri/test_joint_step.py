@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from gadget.mri.sense import SenseOperator
 NOISE = 0.005
 
 
-def _scan(measure, shape=(96, 96)):
+def _scan(measure, shape):
     """Random lines, those of the centre not among them."""
     lines = np.zeros(shape[0], bool)
     lines[np.random.default_rng(1).choice(shape[0], shape[0] // 3, replace=False)] = True
@@ -29,6 +30,18 @@ def _scan(measure, shape=(96, 96)):
     return scan, measured
 
 
+@pytest.fixture(scope="module")
+def calibrated(measure):
+    """Returns truth, measurement, coils and conventional image of a scan, which take seconds."""
+
+    @cache
+    def make(shape):
+        scan, measured = _scan(measure, shape)
+        return scan, measured, *calibrate(measured)
+
+    return make
+
+
 def _residual(measured, coils, image) -> float:
     """Deviation of the data, in units of their noise."""
     deviation = SenseOperator(measured.sampling, coils.maps).forward(image) - measured.data
@@ -38,9 +51,8 @@ def _residual(measured, coils, image) -> float:
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 @pytest.mark.parametrize("shape", [(96, 96), (130, 111)])
-def test_a_good_estimate_of_the_image_betters_the_sensitivities(measure, shape, scale):
-    scan, measured = _scan(measure, shape)
-    coils, _ = calibrate(measured)
+def test_a_good_estimate_of_the_image_betters_the_sensitivities(calibrated, shape, scale):
+    scan, measured, coils, _ = calibrated(shape)
     generator = torch.Generator().manual_seed(0)
     error = torch.view_as_complex(
         torch.randn(len(coils.coefficients), 2, 2, 2, generator=generator)
@@ -59,9 +71,8 @@ def test_a_good_estimate_of_the_image_betters_the_sensitivities(measure, shape, 
     assert float(change.abs().square().mean().sqrt()) < 0.02 / scale
 
 
-def test_image_and_sensitivities_explain_the_data(measure):
-    _, measured = _scan(measure)
-    coils, image = calibrate(measured)
+def test_image_and_sensitivities_explain_the_data(calibrated):
+    _, measured, coils, image = calibrated((96, 96))
     step = JointStep(measured.sampling, measured.data, coils.shape)
     estimate = 0.9 * image
     assert _residual(measured, coils, estimate) > 1.5
@@ -71,9 +82,8 @@ def test_image_and_sensitivities_explain_the_data(measure):
     assert _residual(measured, coils, estimate) < 1
 
 
-def test_an_image_of_zeros_stays_finite(measure):
-    _, measured = _scan(measure)
-    coils, image = calibrate(measured)
+def test_an_image_of_zeros_stays_finite(calibrated):
+    _, measured, coils, image = calibrated((96, 96))
     step = JointStep(measured.sampling, measured.data, coils.shape)
     found, change = step.take(coils, 0 * image, scale=1.0, noise=NOISE, sigma=0.5)
     assert torch.isfinite(found.coefficients.abs()).all()
