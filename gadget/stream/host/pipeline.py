@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -83,12 +82,16 @@ def installed_pipeline(name: str) -> Path | None:
     return None
 
 
-def _folders() -> tuple[Path, Path]:
+def _folders() -> list[Path]:
     """Return where pipelines are: in a source checkout, and in an installation."""
-    return (
-        Path(gadget.__file__).parent.parent / "pipelines",
-        Path(sys.prefix) / "share" / "gadgetron" / "config",
-    )
+    package = Path(gadget.__file__).parent
+    # Above `lib/python3.x/site-packages`, which `sys.prefix` is not: for `pip install --user`, and
+    # for the Python of Debian, pip puts both elsewhere.
+    prefixes = package.parents[:4]
+    return [
+        package.parent / "pipelines",
+        *(prefix / "share" / "gadgetron" / "config" for prefix in prefixes),
+    ]
 
 
 def read_pipeline(path: Path) -> list[PipelineNode]:

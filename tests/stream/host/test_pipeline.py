@@ -111,11 +111,12 @@ def test_pipelines_are_found_by_path_and_by_name(tmp_path, monkeypatch):
         find_pipeline("score_exmple")
 
 
-def test_pipelines_are_found_where_they_are_installed(tmp_path, monkeypatch):
+@pytest.mark.parametrize("packages", [".", "lib/python3.11/site-packages"])
+def test_pipelines_are_found_where_they_are_installed(tmp_path, monkeypatch, packages):
     file = tmp_path / "share" / "gadgetron" / "config" / "score_example.xml"
     file.parent.mkdir(parents=True)
     file.write_bytes(pipeline(external()))
-    monkeypatch.setattr("sys.prefix", str(tmp_path))
+    monkeypatch.setattr(gadget, "__file__", str(tmp_path / packages / "gadget" / "__init__.py"))
     assert find_pipeline("score_example") == file
 
 
