@@ -226,8 +226,10 @@ def _pass_on_the_rest(session: Session) -> None:
 def resolve(path: str) -> Any:  # noqa: ANN401 - whatever the path names
     """Return what `package.module:name` names."""
     module, _, name = path.partition(":")
+    # Outside of `try`: what goes wrong within the module must not pass for a name that it lacks.
+    found = importlib.import_module(module)
     try:
-        return getattr(importlib.import_module(module), name)
+        return getattr(found, name)
     except AttributeError:
         raise ConfigError(f"The module {module} has no {name}.") from None
 

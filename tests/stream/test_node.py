@@ -14,8 +14,8 @@ import pytest
 from waiting import wait_until
 from wire_bytes import messages_in
 
-from gadget.errors import StreamError
-from gadget.stream.node import Session, node
+from gadget.errors import ConfigError, StreamError
+from gadget.stream.node import Session, node, resolve
 from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import UINT64, MessageId
@@ -356,3 +356,13 @@ def test_decoded_items_reach_the_node(in_process, acquisition):
     thread.join()
     assert seen == [acquisition(4)]
     assert decode(next(iter(messages_in(encode_bytes(seen[0]))))) == seen[0]
+
+
+def test_what_is_wrong_within_a_module_is_not_taken_for_a_missing_name(tmp_path, monkeypatch):
+    (tmp_path / "half_broken.py").write_text("import os\nos.no_such_function()\n")
+    (tmp_path / "half_empty.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AttributeError, match="no_such_function"):
+        resolve("half_broken:node")
+    with pytest.raises(ConfigError, match="The module half_empty has no node"):
+        resolve("half_empty:node")
