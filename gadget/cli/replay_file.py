@@ -57,4 +57,4 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     if problems:
         raise problems[0]
     seconds = time.monotonic() - started
-    say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per slice: {output}")
+    say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per image: {output}")

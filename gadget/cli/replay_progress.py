@@ -14,6 +14,7 @@ from rich.progress import Progress as Bars
 
 from gadget.cli.console import console
 from gadget.cohort.task import steps_of
+from gadget.mrd.meta import is_deviation
 from gadget.mrd.tally import Tally
 from gadget.stream.progress import Progress
 
@@ -103,8 +104,9 @@ class _Lines:
     def show_image(self, image: ismrmrd.Image) -> None:
         head = image.getHead()
         log.info(
-            "image %d of %d: series %d, slice %d, contrast %d, repetition %d",
-            self._tally.images + self._tally.deviations,
+            "%s %d of %d: series %d, slice %d, contrast %d, repetition %d",
+            "standard deviation of image" if is_deviation(image.meta) else "image",
+            self._tally.images,
             self._tally.expected,
             head.image_series_index,
             head.slice,

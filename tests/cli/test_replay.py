@@ -21,7 +21,7 @@ def test_a_scan_becomes_images(run, raw, pipeline, tmp_path):
     whole = pipeline("prewhiten", "gather", ("reconstruct", FFT), "finish")
     done = run("replay", raw, "-o", "out.h5", "-c", whole, "--png", "pictures")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^2 images in [\d.]+ s, [\d.]+ s per slice: out.h5$", done.stdout, re.M)
+    assert re.search(r"^2 images in [\d.]+ s, [\d.]+ s per image: out.h5$", done.stdout, re.M)
     images = read_images(tmp_path / "out.h5", "dataset")
     truth = read_images(raw, "truth")
     assert [image.slice for image in images] == [0, 1]
