@@ -101,13 +101,19 @@ def import_model(
     """
     import torch
 
-    from gadget.diffusion.model_folder import ModelConfig, save_model
+    from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, save_model
     from gadget.diffusion.published_checkpoint import read_score_mri
 
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise ConfigError(
             f"{name!r} is no name of a model: expected one such as fastmri-knee, without a slash "
             "and without control characters. --output chooses the folder that it is put into."
+        )
+    folder = (output or Path()) / name
+    if any((folder / file).exists() for file in (CONFIG, WEIGHTS)):
+        raise ConfigError(
+            f"There is a model in '{folder}' already, and it is not replaced; choose another "
+            "--name or --output, or remove that folder first."
         )
     published = read_score_mri(checkpoint)
     config = ModelConfig(
@@ -118,7 +124,6 @@ def import_model(
         sigma_max=published.sigma_max / input_scale,
         training_steps=published.steps,
     )
-    folder = (output or Path()) / name
     weights = {f"network.{key}": value for key, value in published.weights.items()}
     save_model(folder, config, weights, torch.float32)
     network = published.network

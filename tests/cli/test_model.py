@@ -85,6 +85,15 @@ def test_a_published_checkpoint_becomes_a_model(run, test_data, tmp_path):
     assert "NCSN++ on real images" in run("model", "show", "models/knee").stdout
 
 
+def test_an_import_replaces_no_model(run, test_data, spoilt):
+    before = {path.name: path.read_bytes() for path in spoilt.iterdir()}
+    checkpoint = test_data / "reference" / "ncsnpp" / "tiny.pth"
+    done = run("model", "import", checkpoint, "--name", "spoilt", "-o", spoilt.parent)
+    assert done.returncode == 2
+    assert f"There is a model in '{spoilt}' already" in done.stderr
+    assert {path.name: path.read_bytes() for path in spoilt.iterdir()} == before
+
+
 def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
     torch.save({"state_dict": {"input_blocks.0.0.weight": torch.zeros(1)}}, tmp_path / "adm.pt")
     done = run("model", "import", "adm.pt", "--name", "adm")
