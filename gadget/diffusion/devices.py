@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 
 from gadget.errors import DeviceError
@@ -40,3 +42,42 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+class ExactFloat32:
+    """Convolutions in single precision as they are, and not in TF32 as PyTorch does on its own.
+
+    TF32 rounds what is multiplied to 11 bits. PyTorch has one setting for all threads: the first
+    one in changes it, and the last one out leaves it as the program had it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: object = None
+
+    def __enter__(self) -> None:
+        place, name, exact = _setting_of_convolutions()
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._before = getattr(place, name)
+                setattr(place, name, exact)
+
+    def __exit__(self, *error: object) -> None:
+        place, name, _ = _setting_of_convolutions()
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                setattr(place, name, self._before)
+
+
+def _setting_of_convolutions() -> tuple[object, str, object]:
+    """Return where PyTorch keeps the setting, its name, and its value for exact results."""
+    cudnn = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # since PyTorch 2.9, where the older name is for the older program
+        return cudnn.conv, "fp32_precision", "ieee"
+    return cudnn, "allow_tf32", False
+
+
+exact_float32 = ExactFloat32()

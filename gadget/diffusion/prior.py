@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gadget.diffusion.devices import exact_float32
 from gadget.mri.cuda_graphs import Replayed
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ class NetworkPrior:
         # Zeros, not a mirror image: outside the field of view there is nothing.
         padded = F.pad(images, (0, -width % self._multiple, 0, -height % self._multiple))
         level = level.repeat_interleave(len(padded) // len(x))
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half_precision):
+        half = torch.autocast(x.device.type, torch.bfloat16, enabled=self._half_precision)
+        with exact_float32, half:
             clean = self._denoiser(padded.to(memory_format=torch.channels_last), level)
         clean = clean[..., :height, :width].reshape(parts.shape)
         return torch.view_as_complex(clean.movedim(1, -1).contiguous())

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 
-from gadget.diffusion.devices import multiplies_bfloat16, select_device
+from gadget.diffusion.devices import exact_float32, multiplies_bfloat16, select_device
 from gadget.errors import DeviceError
 
 
@@ -24,3 +26,47 @@ def test_only_devices_with_instructions_for_it_use_bfloat16(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
     assert multiplies_bfloat16(torch.device("cpu"))
     assert not multiplies_bfloat16(torch.device("meta"))
+
+
+def _tf32() -> bool:
+    cudnn = torch.backends.cudnn
+    return cudnn.conv.fp32_precision == "tf32" if hasattr(cudnn, "conv") else cudnn.allow_tf32
+
+
+@pytest.fixture
+def tf32():
+    """Sets whether convolutions may use TF32, as a program does that uses the package."""
+    before = torch.backends.cudnn.allow_tf32
+
+    def allow(value: bool) -> None:
+        torch.backends.cudnn.allow_tf32 = value
+
+    yield allow
+    allow(before)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_single_precision_is_exact_for_a_while(tf32, allowed):
+    tf32(allowed)
+    with exact_float32:
+        assert not _tf32()
+    assert _tf32() == torch.backends.cudnn.allow_tf32 == allowed
+
+
+def test_single_precision_is_exact_until_the_last_thread_is_out(tf32):
+    tf32(True)
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with exact_float32:
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    with exact_float32:
+        thread.start()
+        assert inside.wait(60)
+    assert not _tf32()
+    leave.set()
+    thread.join()
+    assert _tf32()

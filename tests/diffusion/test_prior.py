@@ -123,6 +123,23 @@ def test_half_precision_is_as_good_as_single_precision(sigma, phantom, monkeypat
     assert torch.linalg.vector_norm(half - clean) < 1.02 * error
 
 
+def test_single_precision_is_not_tf32():
+    cudnn = torch.backends.cudnn
+
+    class Observer(Recorder):
+        def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
+            exact.append(
+                cudnn.conv.fp32_precision == "ieee"
+                if hasattr(cudnn, "conv")
+                else not cudnn.allow_tf32
+            )
+            return x
+
+    exact: list[bool] = []
+    _prior(PreconditionedDenoiser(Observer(), 0.5), 1).denoise(_complex(1, 8, 8), 0.3)
+    assert exact == [True]
+
+
 def test_what_does_not_fit_into_memory_at_once_is_evaluated_in_parts(caplog):
     class Echo(Recorder):
         def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:

@@ -113,7 +113,8 @@ def test_score_agrees_with_the_authors_network(reference):
         assert np.linalg.norm(ours - theirs) < 1e-5 * np.linalg.norm(theirs)
 
 
-def test_imported_model_denoises_both_parts_as_the_real_network_does(reference, tmp_path):
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_imported_model_denoises_both_parts_as_the_real_network_does(reference, tmp_path, device):
     found = read_score_mri(reference / "tiny.pth")
     config = ModelConfig(
         name="tiny",
@@ -124,10 +125,10 @@ def test_imported_model_denoises_both_parts_as_the_real_network_does(reference, 
     )
     named = {f"network.{key}": value for key, value in found.weights.items()}
     save_model(tmp_path / "tiny", config, named, torch.float32)
-    prior = load_prior(str(tmp_path / "tiny"), torch.device("cpu"))
+    prior = load_prior(str(tmp_path / "tiny"), torch.device(device))
 
     recorded = np.load(reference / "tiny_io.npz")
-    x, sigma, score = (torch.from_numpy(recorded[k]) for k in ("x", "sigma", "score"))
+    x, sigma, score = (torch.from_numpy(recorded[k]).to(device) for k in ("x", "sigma", "score"))
     denoised = prior.denoise(torch.complex(x[1], x[1]), float(sigma[1]))
     expected = x[1] + sigma[1] ** 2 * score[1]
     torch.testing.assert_close(denoised.real, expected, rtol=1e-4, atol=1e-4)
