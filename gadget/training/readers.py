@@ -103,7 +103,8 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, with the coils `[image, coil, z, y, x]` joined."""
-    from gadget.mrd.meta import STD_ROLE
+    from gadget.mrd.export.scales import told_scale
+    from gadget.mrd.meta import STD_ROLE, parse_meta
 
     data = series["data"]
     if data.ndim != 5:
@@ -112,8 +113,11 @@ def _series_slices(series: h5py.Group) -> Stack:
     texts = series["attributes"].asstr("utf-8", "replace")[()] if "attributes" in series else ()
     slices: Stack = []
     for number in range(len(data)):
-        is_map = number < len(texts) and STD_ROLE in texts[number]
-        if types[number] not in NO_MAGNITUDE and not is_map:
-            coils = magnitude(data[number])
+        text = texts[number] if number < len(texts) else ""
+        if types[number] not in NO_MAGNITUDE and STD_ROLE not in text:
+            stored = data[number]
+            # Of uint16 images, each may have its own.
+            scale = told_scale(stored, parse_meta(text.encode()))
+            coils = magnitude(stored if scale is None else scale.real(stored))
             slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
     return slices

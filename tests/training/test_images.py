@@ -345,6 +345,27 @@ def test_phase_images_and_maps_of_a_deviation_are_no_magnitude(tmp_path, head, c
     assert "it holds phase images or maps, no magnitude" in caplog.text
 
 
+def test_whole_numbers_of_a_series_stand_for_what_each_image_tells(tmp_path, head):
+    texts = []
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        data = np.empty((3, 1, 1, *head.shape[1:]), np.uint16)
+        for number, slope in enumerate((1.0, 0.5, 0.25)):
+            data[number] = np.rint(head[number] / slope) + 20
+            pairs = {"RescaleSlope": slope, "RescaleIntercept": -20 * slope}
+            texts.append(
+                "<ismrmrdMeta>"
+                + "".join(
+                    f"<meta><name>{k}</name><value>{v}</value></meta>" for k, v in pairs.items()
+                )
+                + "</ismrmrdMeta>"
+            )
+        file["dataset/image_0/data"] = data
+        file["dataset/image_0/attributes"] = texts
+    np.save(tmp_path / "plain.npy", head)
+    rescaled, plain = _volumes(tmp_path)
+    np.testing.assert_allclose(rescaled, plain, atol=4e-3)
+
+
 def test_images_of_our_own_files_are_read(tmp_path, head):
     from gadget.mrd.simulation.simulate import write_simulation
     from gadget.mrd.simulation.simulated_scan import SimulatedScan
