@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -42,6 +44,25 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+@contextmanager
+def memory_needed(sentence: str) -> Iterator[None]:
+    """Say what to do when the memory of a device, the CPU's included, is too small.
+
+    Raises
+    ------
+    DeviceError
+        It is; the message is `sentence`.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # For a CPU, PyTorch has no class of errors.
+        full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not full and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise DeviceError(sentence) from error
 
 
 class ExactFloat32:

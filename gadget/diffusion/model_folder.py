@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from gadget.diffusion.devices import multiplies_bfloat16
+from gadget.diffusion.devices import memory_needed, multiplies_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
-from gadget.errors import ConfigError, DeviceError, WeightsError, reason
+from gadget.errors import ConfigError, WeightsError, reason
 from gadget.files import replacing
 
 WEIGHTS = "model.safetensors"
@@ -136,17 +136,15 @@ def load_prior(name: str, device: torch.device) -> Prior:
     """
     folder = find_model(name)
     config = read_config(folder)
-    weights = read_weights(folder, config)
-    denoiser = _denoiser(config)
-    denoiser.load_state_dict(weights)
     is_unet = isinstance(config.network, UNetConfig)
-    try:
+    with memory_needed(
+        f"The memory of {device} is too full for the model {config.name}: make room on it, or "
+        "choose another device."
+    ):
+        weights = read_weights(folder, config)
+        denoiser = _denoiser(config)
+        denoiser.load_state_dict(weights)
         denoiser.to(device)
-    except torch.OutOfMemoryError as error:
-        raise DeviceError(
-            f"The memory of {device} is too full for the model {config.name}: make room on it, or "
-            "choose another device."
-        ) from error
     return NetworkPrior(
         denoiser,
         name=config.name,

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gadget.errors import ConfigError, DataError, DeviceError
+from gadget.diffusion.devices import memory_needed
+from gadget.errors import ConfigError, DataError
 from gadget.training.checkpoints import Checkpoints
 from gadget.training.examples import Examples, batches, workers_beside
 from gadget.training.images import Volume
@@ -140,18 +141,19 @@ class _Run:
         trainer, config, ranks = self._trainer, self._trainer.config, self._trainer.ranks
         examples = Examples(config, volumes, config.seed + RETREAT_SEEDS * trainer.retreats)
         workers = workers_beside(trainer.device, ranks)
+        memory = memory_needed(
+            f"{config.batch} patches of {config.patch} x {config.patch} are too much for the "
+            f"memory of {trainer.device} with this network: lower `batch` or `widths`, or share "
+            "the batch among GPUs with torchrun."
+        )
         try:
-            for batch in batches(examples, config, trainer.step, ranks, workers):
-                self._losses.append(trainer.update(batch))
-                leave = ranks.any(stop(), trainer.device)
-                self._record(leave)
-                if leave:
-                    break
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{config.batch} patches of {config.patch} x {config.patch} are too much for the "
-                f"memory of {trainer.device}; lower `batch`, or share it among GPUs with torchrun."
-            ) from error
+            with memory:
+                for batch in batches(examples, config, trainer.step, ranks, workers):
+                    self._losses.append(trainer.update(batch))
+                    leave = ranks.any(stop(), trainer.device)
+                    self._record(leave)
+                    if leave:
+                        break
         finally:
             if self._journal is not None:
                 self._journal.close()

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.func import functional_call
 
+from gadget.diffusion.devices import memory_needed
 from gadget.diffusion.model_folder import find_model, misfits, read_config, read_weights
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
@@ -35,6 +36,13 @@ class Trainer:
         Where to compute.
     ranks
         The processes that train together; each sees its share of every batch.
+
+    Raises
+    ------
+    ConfigError
+        The batch cannot be shared by the processes, or the model to begin from is another network.
+    DeviceError
+        The device's memory is too small for the network.
     """
 
     def __init__(
@@ -55,11 +63,15 @@ class Trainer:
             # The same recipe gives the same weights, for a few percent of the time.
             torch.backends.cudnn.deterministic = True
         torch.manual_seed(config.seed)
-        self.denoiser = PreconditionedDenoiser(UNet(config.network), config.sigma_data)
-        if config.initial is not None:
-            self.denoiser.load_state_dict(initial_weights(config, config.initial))
-        self.denoiser.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = {k: v.clone() for k, v in self.denoiser.state_dict().items()}
+        with memory_needed(
+            f"The memory of {device} is too small for the network of the recipe (widths "
+            f"{list(config.network.widths)}, {config.network.blocks} blocks each): lower `widths`."
+        ):
+            self.denoiser = PreconditionedDenoiser(UNet(config.network), config.sigma_data)
+            if config.initial is not None:
+                self.denoiser.load_state_dict(initial_weights(config, config.initial))
+            self.denoiser.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.average = {k: v.clone() for k, v in self.denoiser.state_dict().items()}
         self.optimizer = torch.optim.Adam(
             self.denoiser.parameters(),
             lr=config.learning_rate,

@@ -229,6 +229,24 @@ def test_a_device_without_room_for_the_model_is_an_error(model, monkeypatch):
         load_prior(str(model), CPU)
 
 
+def test_a_computer_without_room_for_the_model_is_an_error(model, monkeypatch):
+    def full(*_):
+        torch.empty(2**60, device="cpu")
+
+    monkeypatch.setattr(model_folder, "_denoiser", full)
+    with pytest.raises(DeviceError, match="The memory of cpu is too full for the model tiny"):
+        load_prior(str(model), CPU)
+
+
+def test_other_errors_of_a_model_stay_what_they_are(model, monkeypatch):
+    def wrong(*_):
+        raise RuntimeError("an error in the program")
+
+    monkeypatch.setattr(model_folder, "_denoiser", wrong)
+    with pytest.raises(RuntimeError, match="an error in the program"):
+        load_prior(str(model), CPU)
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(model, tiny_network):
     (model / "file").touch()
     with pytest.raises(ConfigError, match="cannot be written"):

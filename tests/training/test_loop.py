@@ -290,6 +290,14 @@ def test_a_device_that_is_too_small_is_told(tmp_path, make_trainer, volumes, mon
         train(trainer, volumes, tmp_path, _silent)
 
 
+def test_patches_that_are_too_much_for_the_memory_are_told(
+    tmp_path, make_trainer, volumes, little_memory
+):
+    trainer = make_trainer(patch=2**15)
+    with pytest.raises(DeviceError, match=r"2 patches of 32768 x 32768 are too much for .* cpu"):
+        train(trainer, volumes, tmp_path, _silent)
+
+
 def test_what_goes_on_is_told(tmp_path, make_trainer, volumes, caplog):
     caplog.set_level(logging.INFO)
     train(make_trainer(steps=3), volumes, tmp_path, _silent)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gadget.diffusion.model_folder import load_prior, read_config, read_weights, save_model
-from gadget.errors import ConfigError, WeightsError
+from gadget.diffusion.networks.unet import UNetConfig
+from gadget.errors import ConfigError, DeviceError, WeightsError
 from gadget.training.examples import Examples, batches
 from gadget.training.ranks import Ranks
 from gadget.training.trainer import Trainer, learning_rate, weighted_loss
@@ -199,3 +200,9 @@ def test_a_training_goes_on_on_another_device(make_config, volumes, devices):
     _train(second, volumes, 8)
     assert second.step == 16
     assert second.is_finite()
+
+
+def test_a_network_that_is_too_wide_for_the_memory_is_told(make_trainer, little_memory):
+    network = UNetConfig(widths=(30_000,), blocks=1, patch=2, embedding=8)
+    with pytest.raises(DeviceError, match=r"memory of cpu is too small .* \(widths \[30000\], 1"):
+        make_trainer(network=network)
