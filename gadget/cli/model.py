@@ -102,6 +102,7 @@ def import_model(
     import torch
 
     from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, save_model
+    from gadget.diffusion.published_card import ASSUMED, model_card
     from gadget.diffusion.published_checkpoint import read_score_mri
 
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
@@ -125,14 +126,18 @@ def import_model(
         training_steps=published.steps,
     )
     weights = {f"network.{key}": value for key, value in published.weights.items()}
-    save_model(folder, config, weights, torch.float32)
+    card = model_card(config, published, checkpoint)
+    save_model(folder, config, weights, torch.float32, card)
     network = published.network
     say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
+    say(f"taken for granted, as weights do not tell: {ASSUMED}")
 
 
 def _description(config: ModelConfig, folder: Path, parameters: int) -> dict[str, str]:
+    from gadget.diffusion.model_folder import CARD
+
     network = config.network
-    card = folder / "README.md"
+    card = folder / CARD
     kinds = {"unet": "U-Net on real and imaginary part", "ncsnpp": "NCSN++ on real images"}
     return {
         "name": config.name,

@@ -24,6 +24,7 @@ from gadget.files import replacing
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+CARD = "README.md"
 
 
 class ModelConfig(BaseModel):
@@ -165,8 +166,11 @@ def save_model(
     config: ModelConfig,
     weights: dict[str, Tensor],
     precision: torch.dtype = torch.float16,
+    card: str | None = None,
 ) -> None:
     """Write weights and the config that belongs to them; its sha256 is filled in.
+
+    A model card that is there already stays.
 
     Raises
     ------
@@ -182,6 +186,9 @@ def save_model(
             weights_file.write_bytes(content)
         with replacing(folder / CONFIG) as config_file:
             config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
+        if card is not None and not (folder / CARD).exists():
+            with replacing(folder / CARD) as card_file:
+                card_file.write_text(card, "utf-8")
     except OSError as error:
         raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error
 

@@ -76,13 +76,18 @@ def test_a_published_checkpoint_becomes_a_model(run, test_data, tmp_path):
         "model", "import", checkpoint, "--name", "knee", "-o", "models", "--input-scale", 0.5
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "knee, 1 blocks of (16, 32, 32, 32) channels: models/knee\n"
+    first, second = done.stdout.splitlines()
+    assert first == "knee, 1 blocks of (16, 32, 32, 32) channels: models/knee"
+    assert second.startswith("taken for granted, as weights do not tell: ")
+    assert "skip_rescale = True" in second
     config = json.loads((tmp_path / "models" / "knee" / "config.json").read_text())
     assert config["sigma_min"] == pytest.approx(0.02)
     assert config["sigma_max"] == pytest.approx(756)
     assert config["training_steps"] == 1234
     assert run("model", "verify", "models/knee").returncode == 0
-    assert "NCSN++ on real images" in run("model", "show", "models/knee").stdout
+    shown = run("model", "show", "models/knee").stdout
+    assert "NCSN++ on real images" in shown
+    assert "model card     models/knee/README.md" in shown
 
 
 def test_an_import_replaces_no_model(run, test_data, spoilt):

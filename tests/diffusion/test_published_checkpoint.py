@@ -10,6 +10,7 @@ import torch
 
 from gadget.diffusion.model_folder import ModelConfig, load_prior, save_model
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
+from gadget.diffusion.published_card import ASSUMED, model_card
 from gadget.diffusion.published_checkpoint import read_score_mri
 from gadget.errors import WeightsError
 
@@ -361,3 +362,20 @@ def test_files_that_are_none(tmp_path, published):
     for path in (tmp_path / "missing.pth", tmp_path):
         with pytest.raises(WeightsError, match=r"cannot be read: (No such file|Is a directory)"):
             read_score_mri(path)
+
+
+def test_the_card_of_a_model_tells_what_its_checkpoint_does_not(published, tmp_path):
+    _, path = published()
+    found = read_score_mri(path)
+    config = ModelConfig(
+        name="knee", network=found.network, sigma_min=1, sigma_max=2, training_steps=found.steps
+    )
+    card = model_card(config, found, path)
+    assert "Imported from `checkpoint.pth`" in card
+    assert "widths 8, 16, 1 residual blocks a level, attention at level 1, in the middle |" in card
+    assert "0.02 to 50 in units of its images" in card
+    assert ASSUMED in card
+    named = {f"network.{key}": value for key, value in found.weights.items()}
+    for text in (card, "another"):
+        save_model(tmp_path / "knee", config, named, torch.float32, text)
+        assert (tmp_path / "knee" / "README.md").read_text() == card
