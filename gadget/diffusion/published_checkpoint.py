@@ -72,6 +72,12 @@ def read_score_mri(path: Path) -> Published:
             f"numbers that nobody can guess. {SUPPORTED}"
         )
     averaged = raw | _averages(checkpoint.get("ema"), raw, path)
+    odd = [name for name, value in averaged.items() if not _is_plain(value)]
+    if odd:
+        raise WeightsError(
+            f"The weights {odd[0]} in {path} are no real floating-point numbers that lie side by "
+            f"side in memory. {SUPPORTED}"
+        )
     try:
         network = architecture(averaged)
         weights = renamed(averaged, network)
@@ -114,6 +120,11 @@ def _numbered(model: Mapping[Any, Any]) -> dict[str, Tensor]:
     }
 
 
+def _is_plain(value: Tensor) -> bool:
+    """Return whether a tensor is neither of whole or complex numbers, nor sparse, nor without values."""
+    return value.is_floating_point() and value.layout == torch.strided and not value.is_meta
+
+
 def _layout(checkpoint: Mapping[str, Any]) -> str:
     names = [
         str(name)
@@ -153,7 +164,7 @@ def _averages(ema: object, raw: dict[str, Tensor], path: Path) -> dict[str, Tens
 def _noise_levels(model: Mapping[Any, Any], path: Path) -> tuple[float, float]:
     for name, value in model.items():
         if isinstance(value, Tensor) and str(name).endswith("sigmas"):
-            if value.numel() and bool((value.isfinite() & (value > 0)).all()):
+            if _is_plain(value) and value.numel() and bool((value.isfinite() & (value > 0)).all()):
                 lowest, highest = float(value.min()), float(value.max())
                 if lowest < highest:
                     return lowest, highest

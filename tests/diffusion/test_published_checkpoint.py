@@ -200,7 +200,13 @@ def test_without_averages_the_raw_weights_are_taken(published, tmp_path, caplog)
 
 @pytest.mark.parametrize(
     "sigmas",
-    [torch.zeros(0), torch.tensor([1, torch.inf]), torch.tensor([0.0, 1]), torch.tensor([2.0])],
+    [
+        torch.zeros(0),
+        torch.tensor([1, torch.inf]),
+        torch.tensor([0.0, 1]),
+        torch.tensor([2.0]),
+        torch.ones(2) + 1j,
+    ],
 )
 def test_noise_levels_that_are_none(published, caplog, sigmas):
     _, path = published(change=lambda one: one["model"].update({"module.sigmas": sigmas}))
@@ -298,6 +304,12 @@ def _with(name, value):
         (_with("4.Conv_0.weight", torch.zeros(0, 8, 3, 3)), r"widths\.0: .*equal to 1 \(got 0\)"),
         (_with("8.NIN_0.W", torch.tensor(1.0)), r"query\.weight has the shape \[\]"),
         (_no_stem, "it has no weights '3.weight'"),
+        (
+            _with("3.bias", torch.zeros(8, dtype=torch.complex64)),
+            r"weights 3\.bias in .* are no real",
+        ),
+        (_with("3.bias", torch.zeros(8).to_sparse()), r"The weights 3\.bias in .* are no real"),
+        (_with("3.bias", torch.zeros(8, device="meta")), r"The weights 3\.bias in .* are no real"),
     ],
 )
 def test_what_is_wrong_with_a_checkpoint_is_told(published, change, sentence):
