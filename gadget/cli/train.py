@@ -77,6 +77,11 @@ def train(
             "validate with images of other people."
         )
     for folder in filter(None, (data, validation)):
+        if not folder.is_dir():
+            raise ConfigError(
+                f"The images are looked for in a folder, and '{folder}' is none; give the folder "
+                "that they are in."
+            )
         if folder.resolve() == output.resolve():
             raise ConfigError(
                 f"The output folder ('{output}') is that of the images ('{folder}'), and what is "

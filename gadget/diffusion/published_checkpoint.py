@@ -121,7 +121,7 @@ def _numbered(model: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _is_plain(value: Tensor) -> bool:
-    """Return whether a tensor is neither of whole or complex numbers, nor sparse, nor without values."""
+    """Return whether a tensor is dense and of real floating-point numbers."""
     return value.is_floating_point() and value.layout == torch.strided and not value.is_meta
 
 

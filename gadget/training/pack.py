@@ -54,6 +54,13 @@ def packed_volumes(folder: Path, pack: Path, without: Collection[Path] = ()) -> 
     """
     source = _checksum(folder, without)
     index = _read_index(pack)
+    if index is not None and index.source != source:
+        log.warning(
+            "The files of %s have changed (names, sizes or times) since they were packed to %s; "
+            "they are read again, and what goes on is trained with them from here.",
+            folder,
+            pack,
+        )
     if index is None or index.source != source:
         index = _write(folder, pack, without, source)
     else:

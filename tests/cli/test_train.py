@@ -112,6 +112,13 @@ def test_images_to_train_on_are_none_to_validate_on(run, recipe, data, folder):
     assert "validate with images of other people" in done.stderr
 
 
+def test_images_to_validate_on_that_are_missing_are_told_at_once(run, recipe, data, tmp_path):
+    done = run("train", recipe(), "data", "-o", "run", "--validation", "nowhere")
+    assert done.returncode == 2
+    assert "'nowhere' is none; give the folder that they are in" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("output", ["data", "held-out"])
 def test_images_are_not_looked_for_in_the_output_folder(run, recipe, data, tmp_path, output):
     (tmp_path / "held-out").mkdir()

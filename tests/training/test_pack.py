@@ -46,13 +46,15 @@ def test_packed_images_are_those_of_the_folder(data, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"data", "images.f16", "images.json"}
 
 
-def test_a_folder_is_read_again_only_when_it_has_changed(data, tmp_path, readings):
+def test_a_folder_is_read_again_only_when_it_has_changed(data, tmp_path, readings, caplog):
     path = tmp_path / "images.f16"
     first = packed_volumes(data, path)
     _same(packed_volumes(data, path), first)
     assert len(readings) == 1
+    assert not caplog.messages
     np.save(data / "c.npy", np.stack([first[0][0]] * 3).astype(np.float32))
     assert len(packed_volumes(data, path)) == 3
+    assert f"The files of {data} have changed" in caplog.text
     times = (data / "a.npy").stat().st_mtime_ns + 1
     os.utime(data / "a.npy", ns=(times, times))
     packed_volumes(data, path)
