@@ -50,11 +50,12 @@ class Checkpoints:
                 self._newest.replace(self._previous)
             partial.replace(self._newest)
         except (OSError, RuntimeError) as error:
-            # Torch turns a full disk into an error of its own.
             with suppress(OSError):
                 partial.unlink()
+            # Torch turns a full disk into an error of its own, about its file's positions.
+            cause = reason(error) if isinstance(error, OSError) else "there is no room for it"
             raise ConfigError(
-                f"The checkpoint {self._newest} cannot be written: {reason(error)}. Make room and "
+                f"The checkpoint {self._newest} cannot be written: {cause}. Make room and "
                 "repeat the command; it goes on from the last checkpoint."
             ) from error
 

@@ -36,7 +36,7 @@ class TrainingConfig(BaseModel):
     """Updates of the weights."""
     batch: int = Field(8, ge=1)
     """Patches of an update, of all GPUs together."""
-    patch: int = Field(96, ge=16)
+    patch: int = Field(96, ge=16, le=2**15)
     """Edge of the square training patches [pixels]."""
     learning_rate: float = Field(5e-4, gt=0)
     """Step length of Adam between warm-up and cool-down."""

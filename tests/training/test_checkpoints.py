@@ -126,5 +126,7 @@ def test_a_limit_on_the_size_of_files_is_told(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
     )
-    assert "ConfigError: The checkpoint" in done.stderr.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
+    assert "ConfigError: The checkpoint" in last
+    assert "enforce fail" not in last
     assert not list(tmp_path.iterdir())

@@ -58,6 +58,7 @@ def test_a_recipe_is_read(recipe):
             r"network\.widths\.1: .*greater than or equal to 1 \(got -4\)",
         ),
         ('name = "a"\nsteps = 1\npatch = 8', r"patch: .*greater than or equal to 16"),
+        ('name = "a"\nsteps = 1\npatch = 65536', r"patch: .*less than or equal to 32768"),
         ('name = "a"\nsteps = 1\npatch = 100', r"patch must be a multiple of 16.*got 100"),
         (
             'name = "a"\nsteps = 1\nsigma_min = 3\nsigma_max = 2',
