@@ -32,7 +32,7 @@ class Ranks:
         """Return the model with its gradients averaged over all processes."""
         if self.size == 1:
             return model
-        return nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(model)
 
     def mean(self, value: Tensor) -> float:
         """Return the mean of `value` over all processes."""

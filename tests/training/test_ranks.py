@@ -54,6 +54,7 @@ def test_two_processes_train_as_one(node_path, tmp_path, make_config, volumes):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     results = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=False) for rank in range(2)]
     alone = Trainer(config, torch.device("cpu"))
     losses = []
