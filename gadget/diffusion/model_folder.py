@@ -69,7 +69,7 @@ def available_models() -> Iterator[Path]:
     seen: set[str] = set()
     for folder in search_path():
         for config in sorted(folder.glob(f"*/{CONFIG}")):
-            if config.parent.name not in seen:
+            if config.parent.name not in seen and config.is_file():
                 seen.add(config.parent.name)
                 yield config.parent
 

@@ -85,6 +85,8 @@ def test_models_are_found_by_name_and_by_path(model, monkeypatch):
     monkeypatch.setenv("SCORE_GADGET_MODELS", f"/nowhere:{model.parent}")
     assert find_model("tiny") == model
     assert model in list(available_models())
+    (model.parent / "none" / CONFIG).mkdir(parents=True)
+    assert "none" not in [folder.name for folder in available_models()]
 
 
 def test_the_first_folder_of_the_search_path_wins(model, tmp_path, monkeypatch):
