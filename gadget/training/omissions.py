@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from gadget import errors
+
 log = logging.getLogger(__name__)
 
 
@@ -17,6 +19,16 @@ class Omissions:
     def add(self, path: Path, reason: Exception, files: int = 1) -> None:
         """Name a file that is left out, in one line; or the first of several for one reason."""
         self.count += files
-        name = str(path) if files == 1 else f"{path} with {files - 1} more of its series"
-        text = " ".join(str(reason).split()) or type(reason).__name__
+        name = printable(path) + (f" with {files - 1} more of its series" if files > 1 else "")
+        if isinstance(reason, MemoryError) and not str(reason):
+            text = "there is too little memory for it"
+        elif isinstance(reason, OSError) and reason.errno:
+            text = errors.reason(reason)
+        else:
+            text = " ".join(str(reason).split()) or type(reason).__name__
         log.warning("%s is left out: %s", name, text)
+
+
+def printable(path: Path) -> str:
+    """Return a path in one line that can be written everywhere, whatever its name is made of."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,7 @@ NO_MAGNITUDE = (2, 3, 4)
 
 
 def read_nifti(path: Path) -> Iterator[Stack]:
-    """Yield the volumes of a NIfTI file: one of a 3D image, each of a 4D image."""
+    """Yield the volumes of a NIfTI file: one of a 2D or 3D image, each of a 4D image."""
     with needed("NIfTI files need", "train"):
         import nibabel
     # It shows what is odd about a header twice, without the name of the file.
@@ -33,13 +34,16 @@ def read_nifti(path: Path) -> Iterator[Stack]:
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
-    if len(shape) not in (3, 4) or 0 in shape:
-        raise DataError(f"expected a 3D or 4D image, got shape {list(image.shape)}")
-    spacing = [float(zoom) for zoom in image.header.get_zooms()[:3]]
+    if len(shape) not in (2, 3, 4) or 0 in shape:
+        raise DataError(f"expected a 2D, 3D or 4D image, got shape {list(image.shape)}")
+    planes = (*shape, 1)[:3]
+    zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
+    # What is not known counts as 1 mm, as nibabel takes 0.
+    spacing = [zoom if math.isfinite(zoom) else 1.0 for zoom in (*zooms, 1.0)[:3]]
     for t in range(shape[3] if len(shape) == 4 else 1):
         index = (..., t) if len(shape) == 4 else ...
         volume = magnitude(np.asanyarray(image.dataobj[index]))
-        yield cut(volume.reshape(shape[:3]), spacing)
+        yield cut(volume.reshape(planes), spacing)
 
 
 def read_numpy(path: Path) -> Iterator[Stack]:
@@ -54,8 +58,8 @@ def read_hdf5(path: Path) -> Iterator[Stack]:
     """Yield fastMRI's reconstructions, or each series of ISMRMRD images."""
     with h5py.File(path, "r") as file:
         for name in FASTMRI:
-            if name in file:
-                images = magnitude(file[name][()])
+            if isinstance(file.get(name), h5py.Dataset):
+                images = magnitude(np.asarray(file[name][()]))
                 if images.ndim != 3:
                     raise DataError(
                         f"expected [slice, y, x] in '{name}', got shape {list(images.shape)}"
@@ -110,6 +114,8 @@ def _series_slices(series: h5py.Group) -> Stack:
     if data.ndim != 5:
         raise DataError(f"expected [image, coil, z, y, x], got shape {list(data.shape)}")
     types = series["header"]["image_type"] if "header" in series else np.zeros(len(data))
+    if len(types) < len(data):
+        raise DataError(f"'{series.name}' has {len(data)} images and {len(types)} headers")
     texts = series["attributes"].asstr("utf-8", "replace")[()] if "attributes" in series else ()
     slices: Stack = []
     for number in range(len(data)):

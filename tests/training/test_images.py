@@ -90,6 +90,21 @@ def test_the_axis_across_the_slices_is_the_odd_one_out(shape, spacing, across):
     assert slice_axis(shape, spacing) == across
 
 
+def test_a_nifti_of_two_axes_is_a_slice(tmp_path, head):
+    _nifti(tmp_path / "head.nii", head[0])
+    (volume,) = _volumes(tmp_path)
+    assert [one.shape for one in volume] == [(72, 80)]
+
+
+def test_a_nifti_that_does_not_know_its_spacing_has_that_of_a_cube(tmp_path, head):
+    path = _nifti(tmp_path / "head.nii", np.moveaxis(head, 0, 2))
+    content = bytearray(path.read_bytes())
+    content[80:92] = np.full(3, np.nan, "<f4").tobytes()
+    path.write_bytes(content)
+    (volume,) = _volumes(tmp_path)
+    assert [one.shape for one in volume] == [(72, 80)] * 3
+
+
 def test_axes_of_one_point_do_not_count(tmp_path, head):
     _nifti(tmp_path / "head.nii", np.moveaxis(head, 0, 2)[..., None, None])
     (volume,) = _volumes(tmp_path)
@@ -248,7 +263,25 @@ def _flat_ismrmrd(path, head):
         file["dataset/image_0/data"] = head
 
 
+def _name_of_two_lines(path, head):
+    np.save(path / "rubbish\nof two lines.npy", head[:, :60])
+
+
+def _name_in_latin1(path, head):
+    np.save(path / os.fsdecode(b"rubbish\xe9.npy"), head[:, :60])
+
+
+def _huge_nifti(path, head):
+    _nifti(path / "rubbish.nii", head)
+    content = bytearray((path / "rubbish.nii").read_bytes())
+    content[42:48] = np.full(3, 32000, "<i2").tobytes()
+    (path / "rubbish.nii").write_bytes(content)
+
+
 RUBBISH = [
+    _name_of_two_lines,
+    _name_in_latin1,
+    _huge_nifti,
     _text,
     _empty_hdf5,
     _broken_link,
@@ -302,6 +335,29 @@ def test_a_folder_without_a_usable_image_is_an_error(tmp_path, head):
         _volumes(tmp_path)
     with pytest.raises(DataError, match=sentence):
         _volumes(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("reconstruction_rss/group", 1, "it is HDF5 without images"),
+        ("reconstruction_rss", h5py.SoftLink("/nowhere"), "it is HDF5 without images"),
+        ("reconstruction_rss", "text", "its pixels are no numbers"),
+        (
+            "dataset/image_0/header",
+            np.zeros(2, [("image_type", "u2")]),
+            "'/dataset/image_0' has 3 images and 2 headers",
+        ),
+    ],
+)
+def test_odd_hdf5_is_told_in_words(tmp_path, head, caplog, name, value, sentence):
+    with h5py.File(tmp_path / "odd.h5", "w") as file:
+        if "image_0" in name:
+            file["dataset/image_0/data"] = head[:, None, None]
+        file[name] = value
+    with pytest.raises(DataError):
+        _volumes(tmp_path)
+    assert f"odd.h5 is left out: {sentence}" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["reconstruction_rss", "reconstruction_esc"])
