@@ -13,6 +13,7 @@ from gadget.mri.conventional import conventional_image, natural_image
 from gadget.mri.joint_fit import Search, fit_jointly
 from gadget.mri.measurement import Measurement
 from gadget.mri.middle import Middle
+from gadget.mri.phase_poles import without_phase_poles
 from gadget.mri.sense import SamplingOperator, combine
 from gadget.mri.smooth_images import locally_dominant, low_resolution
 
@@ -36,6 +37,7 @@ def calibrate(measured: Measurement) -> tuple[CoilModel, Tensor]:
     small = middle.cut(measured.kspace)
     first = _first_estimate(small, near, complete)
     model = fit_jointly(small, middle.compared, first, WITH_CENTRE if complete else WITHOUT_CENTRE)
+    model = without_phase_poles(model, Measurement(small, middle.compared))
     model = replace(model, shape=(mask.shape[0], mask.shape[1]), centred=complete)
     image = conventional_image if complete else natural_image
     return model, image(measured.sampling, model.maps, measured.data)
