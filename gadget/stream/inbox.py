@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gadget.errors import StreamError
-from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.connection import Connection, InputEnded, PeerVanished
 from gadget.stream.wire.messages import Message, MessageId, text_of
 
 DEFAULT_LIMIT_BYTES = 2**29
@@ -40,7 +40,8 @@ class Inbox:
         as `finish` was not called.
     beyond_close
         Whether the other end is watched after it has closed the stream. One that has shut down its
-        side of the socket by then counts as gone.
+        side of the socket by then counts as gone. Of others that may be all there is for a close;
+        half a message at its end is dropped.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Inbox:
         self._waiting: deque[Message] = deque()
         self._bytes = 0
         self._closed = False
+        self.closed_without_a_word = False
+        """Whether the other end has shut down its side of the socket in place of closing."""
         self._discarding = False
         self._finished = False
         self._failure: StreamError | None = None
@@ -121,7 +124,13 @@ class Inbox:
 
     def _run(self) -> None:
         try:
-            self._read_to_close()
+            try:
+                self._read_to_close()
+            except InputEnded:
+                if self._beyond_close:
+                    raise
+                self.closed_without_a_word = True
+                self._close()
             if not self._beyond_close:
                 return
             self._connection.wait_for_end()
@@ -143,9 +152,7 @@ class Inbox:
         while True:
             message = self._connection.read()
             if message.id is MessageId.CLOSE:
-                with self._changed:
-                    self._closed = True
-                    self._changed.notify_all()
+                self._close()
                 return
             if message.id is MessageId.TEXT:
                 log.info("The other end says: %s", text_of(message))
@@ -158,6 +165,11 @@ class Inbox:
                 )
             else:
                 self._put(message)
+
+    def _close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def _put(self, message: Message) -> None:
         size = _cost(message)

@@ -18,6 +18,8 @@ from gadget.stream.server.setup import Setup, parse_parameters, read_setup
 from gadget.stream.wire.codec import encode, encode_bytes
 from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished
 
+BROKEN_SECONDS = 1.0
+"""How long it may take until a machine answers that nobody takes what was sent to it."""
 DRAIN_SECONDS = 3600.0
 """How long a client may go on sending after its scan has failed."""
 
@@ -84,6 +86,11 @@ class ScanService:
                 yield encode_bytes(message)
         except PeerVanished as error:
             raise Abandoned(f"The client left in the middle of its scan. {error}") from error
+        if inbox.closed_without_a_word:
+            # Which is told to the client, too: if there is none, its machine answers that.
+            log.warning("The client sends no more, without CLOSE (4): that counts as its end.")
+            if self._connection.is_broken(BROKEN_SECONDS):
+                raise Abandoned("The client left in the middle of its scan.")
 
     def _send(self, image: ismrmrd.Image) -> None:
         parts = encode(image)

@@ -39,6 +39,10 @@ class PeerVanished(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
     """The other end is gone without having said so."""
 
 
+class InputEnded(PeerVanished):
+    """The other end sends no more, and has not closed the stream; it may still listen."""
+
+
 class _ForeignSocket(Protocol):
     @property
     def socket(self) -> socket.socket: ...
@@ -165,7 +169,7 @@ class Connection:
             except OSError as error:
                 raise PeerVanished(f"The other end broke the connection ({error}).") from error
             if count == 0:
-                raise PeerVanished("The other end is gone: it ended without closing the stream.")
+                raise InputEnded("The other end is gone: it ended without closing the stream.")
             return count
 
     def _wait(self, events: int, timeout: float | None) -> bool:
@@ -244,6 +248,17 @@ class Connection:
     def peer_has_closed(self) -> bool:
         """Tell whether the other end has closed its side, without reading."""
         return self._wait(_POLLRDHUP, 0)
+
+    def is_broken(self, wait_s: float) -> bool:
+        """Tell whether the other end is gone for good, or will be within that time [s].
+
+        One that only sends no more is not. A machine whose process is gone says so when something
+        is written to it.
+        """
+        try:
+            return self._wait(0, wait_s)  # errors are told unasked
+        except PeerVanished:
+            return True
 
     def wait_for_end(self) -> None:
         """Return when the other end is gone; throw away what it still sends."""

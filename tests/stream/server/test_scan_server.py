@@ -122,6 +122,17 @@ def test_images_come_while_the_scan_goes_on(serve, readouts, waveform):
         assert texts.endswith("INFO     The scan is finished: 5 images.\n")
 
 
+@pytest.mark.parametrize("rest", [b"", b"\xf0\3half a readout"], ids=["whole", "half a message"])
+def test_a_client_that_only_stops_sending_gets_its_images(serve, readouts, rest):
+    with serve("picture") as connect:
+        client = connect()
+        client.send(client.start, *readouts, rest)
+        client.socket.shutdown(socket.SHUT_WR)
+        numbers, texts = client.receive()
+        assert numbers == [0, 1, 2, 3, 4]
+        assert "WARNING  The client sends no more, without CLOSE (4)" in texts
+
+
 def test_a_failing_node_is_told_and_its_images_are_kept(serve, readouts, caplog):
     with serve("fail_at_third") as connect:
         client = connect()
