@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import ismrmrd
 
@@ -13,7 +13,7 @@ from gadget.mri.kspace import KSpace
 
 
 class CalibrationLines:
-    """The calibration lines of a scan, those of the latest repetition.
+    """The calibration lines of a scan, those of the latest repetition and of unfinished images.
 
     Parameters
     ----------
@@ -25,12 +25,22 @@ class CalibrationLines:
         self._warn = warn
         self._grids: dict[Key, LineGrid] = {}
 
-    def grid(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
-        """Return the grid that a line belongs to; those of a new repetition replace the old."""
+    def grid(
+        self,
+        key: Key,
+        encoding: Encoding,
+        header: ismrmrd.AcquisitionHeader,
+        unfinished: Container[Key] = (),
+    ) -> LineGrid:
+        """Return the grid that a line belongs to.
+
+        Those of a new repetition replace the old, but for those of images that are `unfinished`.
+        """
         grid = self._grids.get(key)
         if grid is None or grid.coils != header.active_channels:
             for old in [other for other in self._grids if other[:-1] == key[:-1]]:
-                del self._grids[old]
+                if old not in unfinished:
+                    del self._grids[old]
             grid = self._grids[key] = LineGrid.of_readout(encoding, header)
         return grid
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import ismrmrd
 import numpy as np
@@ -66,9 +66,10 @@ def from_recon_data(
     """
     calibration = calibration or CalibrationLines(log.warning)
     for bit in recon_data.bits:
-        _add_calibration(bit, header, calibration)
         if bit.data.data.size:
             yield from _unpack(bit, header, calibration)
+        else:
+            _add_calibration(bit, header, calibration)
 
 
 def _recon_buffer(kspace: KSpace, headers: NDArray[np.void], buffer: Buffer) -> ReconBuffer:
@@ -108,6 +109,7 @@ def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Ite
         lines = bit.data.headers[at]
         if ((lines["number_of_samples"] > 0) & _of_image(lines)).any():
             _lay_image(bit, at, header, grids)
+    _add_calibration(bit, header, calibration, grids)
     if not grids:
         raise DataError(
             "The headers of a k-space buffer are all blank, or those of navigators and the like, "
@@ -225,8 +227,13 @@ def _extent(
     return start, min(width, start + count), start + center - header.discard_pre
 
 
-def _add_calibration(bit: ReconBit, header: Header, calibration: CalibrationLines) -> None:
-    """Add the calibration lines that are no image lines."""
+def _add_calibration(
+    bit: ReconBit,
+    header: Header,
+    calibration: CalibrationLines,
+    images: Container[Key] = (),
+) -> None:
+    """Add the calibration lines that are no image lines, those of each of the images."""
     buffer = bit.calibration
     if buffer is None or buffer.density is not None or not buffer.data.size:
         return
@@ -241,4 +248,4 @@ def _add_calibration(bit: ReconBit, header: Header, calibration: CalibrationLine
             continue
         # A gadget may have combined the coils.
         first.active_channels = buffer.data.shape[3]
-        _lay(buffer, at, calibration.grid(key_of(first), encoding, first))
+        _lay(buffer, at, calibration.grid(key_of(first), encoding, first, images))

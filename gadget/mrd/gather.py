@@ -189,7 +189,7 @@ class Gatherer:
                 self._left_out.images.add(key)
             return self._open.get(key)
         if apart:
-            grid = self._calibration.grid(key, encoding, header)
+            grid = self._calibration.grid(key, encoding, header, self._open)
             add_readout(grid, position, acquisition.data, header)
             return None
         image = self._image(key, encoding, header)
@@ -265,7 +265,8 @@ def from_bucket(
     gatherer = Gatherer(header, calibration=calibration)
     # A bucket lists calibration lines that are image lines too on both sides.
     lines = [one for one in bucket.calibration if flags.calibration_only(one.flags)]
-    for acquisition in [*lines, *bucket.data]:
+    # The images come first: lines of one's own repetition are kept for each.
+    for acquisition in [*bucket.data, *lines]:
         gatherer.collect(acquisition)
     yield from gatherer.drain()
 

@@ -12,6 +12,7 @@ from gadget.mrd.exchange import from_recon_data, to_recon_data
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
+    AcquisitionBucket,
     ReconBit,
     ReconBuffer,
     ReconData,
@@ -228,6 +229,28 @@ def test_slices_in_one_buffer_have_calibration_lines_of_their_own(make_scan):
     ]
     buffers = list(from_recon_data(ReconData([ReconBit(*both)]), scan.header))
     assert [buffer.reference.idx.slice for buffer in buffers] == [0, 1]
+    for number, buffer in enumerate(buffers):
+        full = fftc(scan.image(number), (-3, -2, -1))
+        np.testing.assert_allclose(
+            buffer.kspace.calibration.data[..., 4, :], full[..., 4, :], atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("kind", ["buffer", "bucket"])
+def test_repetitions_in_one_message_have_calibration_lines_of_their_own(make_scan, kind):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="separate")
+    image, calibration = (
+        [one for i in range(3) for one in scan.readouts(scan.image(i), ky=lines, repetition=i)]
+        for lines in (range(0, 8, 2), [3, 4, 5])
+    )
+    for one in calibration:
+        one.set_flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+    if kind == "bucket":
+        buffers = list(from_bucket(AcquisitionBucket(image, calibration), scan.header))
+    else:
+        bit = ReconBit(*(_as_gadgetron(lines, 8, n=3) for lines in (image, calibration)))
+        buffers = list(from_recon_data(ReconData([bit]), scan.header))
+    assert [buffer.reference.idx.repetition for buffer in buffers] == [0, 1, 2]
     for number, buffer in enumerate(buffers):
         full = fftc(scan.image(number), (-3, -2, -1))
         np.testing.assert_allclose(
