@@ -20,6 +20,7 @@ from gadget.mrd.left_out import LeftOut
 from gadget.mrd.open_image import OpenImage
 from gadget.mrd.placement import line_position
 from gadget.mrd.recon_data import AcquisitionBucket
+from gadget.mrd.usual_coils import UsualCoils
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class Gatherer:
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
         self._left_out = LeftOut(warn)
-        self._coils: dict[int, int] = {}
+        self._coils: dict[int, UsualCoils] = {}
         self._overtaken: set[Key] = set()
         self._in_turns: set[int] = set()
         """Encodings whose repetitions take turns: none is complete when another begins."""
@@ -210,12 +211,28 @@ class Gatherer:
             )
 
     def _check_coils(self, encoding: int, header: ismrmrd.AcquisitionHeader) -> None:
-        expected = self._coils.setdefault(encoding, header.active_channels)
-        if header.active_channels != expected:
+        usual = self._coils.setdefault(encoding, UsualCoils(self._header.receiver_channels))
+        # Once an image is made, it says how many there are.
+        if not any(key.encoding == encoding for key in self._completed):
+            before = usual.number
+            if usual.add(header.active_channels) and before:
+                self._leave_out_images(encoding, before, usual.number)
+        if header.active_channels != usual.number:
             raise DataError(
                 f"Readout {header.scan_counter} has {header.active_channels} coils, but the ones "
-                f"before had {expected}. All readouts of a scan must have the same coils."
+                f"before had {usual.number}. All readouts of a scan must have the same coils."
             )
+
+    def _leave_out_images(self, encoding: int, coils: int, usual: int) -> None:
+        """Leave out the readouts of all open images, as they have other coils than is usual."""
+        for key in [key for key in self._open if key.encoding == encoding]:
+            for _ in range(len(self._open.pop(key).grid)):
+                self._left_out.add_readout(
+                    DataError(
+                        f"A readout at the beginning has {coils} coils, but most have {usual}. All "
+                        "readouts of a scan must have the same coils."
+                    )
+                )
 
     def _image(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> OpenImage:
         image = self._open.get(key)

@@ -77,6 +77,7 @@ class Header:
 
     encodings: tuple[Encoding, ...]
     relative_noise_bandwidth: float | None = None
+    receiver_channels: int | None = None
     protocol_name: str | None = None
     series_description: str | None = None
     measurement_id: str | None = None
@@ -124,6 +125,7 @@ def parse_header(xml: bytes) -> Header:
         relative_noise_bandwidth=_positive(
             text(root, "acquisitionSystemInformation", "relativeReceiverNoiseBandwidth")
         ),
+        receiver_channels=_whole(text(root, "acquisitionSystemInformation", "receiverChannels")),
         protocol_name=text(root, "measurementInformation", "protocolName"),
         series_description=text(root, "measurementInformation", "seriesDescription"),
         measurement_id=text(root, "measurementInformation", "measurementID"),

@@ -403,6 +403,22 @@ def test_a_change_of_coils_is_an_error(make_scan):
         _gather(scan.header, readouts)
 
 
+@pytest.mark.parametrize(("announced", "lost"), [(3, []), (8, [0]), (None, [0])])
+def test_the_coils_of_most_readouts_count_and_not_those_of_the_first(make_scan, announced, lost):
+    system = f"<receiverChannels>{announced}</receiverChannels>" if announced else ""
+    extra = f"<acquisitionSystemInformation>{system}</acquisitionSystemInformation>"
+    scan = make_scan(extra=extra)
+    readouts = scan.readouts(scan.image())
+    stray = scan.readout(readouts[3].data[:2], kspace_encode_step_1=3)
+    buffers = []
+    with pytest.raises(DataError, match="coils"):
+        for buffer in Gatherer(scan.header).gather([stray, *readouts]):
+            buffers.append(buffer)
+    (buffer,) = buffers
+    assert buffer.kspace.data.shape[0] == 3
+    assert np.flatnonzero(~buffer.kspace.mask.any(axis=(0, -1))).tolist() == lost
+
+
 def test_a_line_outside_the_matrix_is_an_error(make_scan):
     scan = make_scan()
     with pytest.raises(DataError, match="outside the encoded matrix"):
