@@ -20,6 +20,8 @@ from gadget.stream.wire.messages import UINT16, Message, MessageId, text_message
 PATIENCE_SECONDS = 10.0
 """How long a server is tried that does not answer."""
 FEEDER_SECONDS = 5.0
+NO_SUCH_FILE = "Error reading from file/stream"
+"""What Gadgetron says of a pipeline that it does not have, and of little else."""
 
 _LOG_LINE = re.compile(r"(DEBUG|INFO|WARNING|DBG|INF|WRN)\b")
 """A text of a FIRE server that is no error. Gadgetron sends nothing but errors as text."""
@@ -68,7 +70,15 @@ def run_on_server(
     """
     setup = [_config(pipeline), text_message(MessageId.HEADER, header)]
     connection = Connection(connect(parse_address(server), patience_s), idle_s=silence_s)
-    _Client(connection, on_image).run(setup, messages)
+    try:
+        _Client(connection, on_image).run(setup, messages)
+    except StreamError as error:
+        if isinstance(pipeline, bytes) or NO_SUCH_FILE not in str(error):
+            raise
+        raise StreamError(
+            f"The server does not find the pipeline '{pipeline}', or cannot read it: install it "
+            f"there, or send a file by its path. {error}"
+        ) from error
 
 
 class _Client:

@@ -149,6 +149,16 @@ def test_errors_of_the_server_are_errors_here(server, error):
     assert server.images == [1]
 
 
+def test_a_pipeline_that_gadgetron_does_not_have(server):
+    said = text(
+        "[Connection Main Thread/Connection Input Thread] ERROR: Error reading from file/stream"
+    )
+    with pytest.raises(StreamError, match=r"does not find the pipeline 'mine\.xml'.*send a file"):
+        server.run(said, CLOSE, pipeline="mine.xml")
+    with pytest.raises(StreamError, match=r"^The server reports"):
+        server.run(said, CLOSE, pipeline=b"<configuration/>")
+
+
 def test_an_error_before_the_end_of_the_connection_is_the_reason(server):
     with pytest.raises(StreamError, match=r"The server reports: out of memory$"):
         server.run(text("out of memory"))
