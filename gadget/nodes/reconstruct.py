@@ -45,8 +45,10 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     gatherer = None
     calibration = CalibrationLines(session.log.warning)
     wrong: DataError | None = None
+    came = False
     try:
         for item in session:
+            came = True
             try:
                 if isinstance(item, ReconData):
                     yield from from_recon_data(item, session.header, calibration)
@@ -62,6 +64,11 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     except StreamError:
         yield from gatherer.rescue() if gatherer is not None else ()
         raise
+    if not came:
+        raise DataError(
+            "Neither a readout nor a buffer came, so there is nothing to reconstruct. Is this a "
+            "noise or adjustment scan, or did what comes before this node fail?"
+        )
     if gatherer is not None:
         yield from gatherer.finish()
     if wrong is not None:

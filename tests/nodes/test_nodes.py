@@ -199,6 +199,12 @@ def test_a_node_that_is_not_there(run, scan):
         run([Execute("gadget.nodes.prewhiten", "nonsense", b"")], XML, scan[1])
 
 
+def test_a_scan_of_which_nothing_arrives_is_an_error(run):
+    """As behind Gadgetron's gadgets, which keep noise readouts to themselves."""
+    with pytest.raises(StreamError, match="Neither a readout nor a buffer came"):
+        run([_node("reconstruct", method="fft")], XML, [])
+
+
 def test_a_model_reconstructs_images_and_standard_deviations(run, scan, models):
     truth, messages = scan
     settings = {"method": "fast", "model": "tiny", "steps": 5, "samples": 2, "image_series": 7}
