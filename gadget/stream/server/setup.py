@@ -86,7 +86,9 @@ def parse_parameters(text: str) -> dict[str, str]:
         raise ConfigError(f"{expected}, of at most {MAX_PARAMETER_CHARACTERS} characters.")
     try:
         parameters = json.loads(text).get("parameters", {})
-        return {name: _property(name, value) for name, value in parameters.items()}
+        return {
+            name: _property(name, value) for name, value in parameters.items() if value is not None
+        }
     except (ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{expected} ({error}).") from error
 

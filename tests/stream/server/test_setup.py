@@ -130,7 +130,11 @@ def test_any_other_text_is_told_what_is_expected(content):
         parse_parameters(content)
 
 
-@pytest.mark.parametrize("value", [[1], {"b": 2}, None])
+def test_null_is_a_parameter_that_was_not_set():
+    assert parse_parameters('{"parameters": {"customconfig": null, "seed": 3}}') == {"seed": "3"}
+
+
+@pytest.mark.parametrize("value", [[1], {"b": 2}])
 def test_a_value_is_a_text_or_a_number(value):
     with pytest.raises(ConfigError, match="parameter 'steps' must be a text or a number"):
         parse_parameters(json.dumps({"parameters": {"steps": value}}))
