@@ -52,8 +52,7 @@ class Prewhitener:
         if known or (header.flags & flags.NOT_IMAGE and not self._held):
             return [*self._release(), self._whiten(acquisition, [acquisition])]
         self._held.append(acquisition)
-        changed = header.active_channels != header_of(self._held[0]).active_channels
-        if changed or len(self._held) >= HELD or header.flags & flags.LAST_IN_BUFFER:
+        if len(self._held) >= HELD or header.flags & flags.LAST_IN_BUFFER:
             return self._release()
         return []
 

@@ -93,6 +93,14 @@ def test_without_a_noise_scan_the_edge_of_kspace_tells(caplog):
     assert "no noise scan" in caplog.text
 
 
+def test_a_first_readout_of_other_coils_does_not_cut_the_noise_estimate_short():
+    stray = _readout(_noise(256, 999)[:2])
+    stranger, *ready = _whiten([stray, *_data(200, scale=7.0)])
+    assert stranger.active_channels == 2
+    assert len(ready) == 200
+    _check_white(ready, tolerance=0.2)
+
+
 def test_readouts_of_zeros_pass_on_with_a_warning(caplog):
     readouts = [_readout(np.zeros((COILS, 64)), i) for i in range(3)]
     assert [one.scan_counter for one in _whiten(readouts)] == [0, 1, 2]
