@@ -54,6 +54,8 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, help="raw data instead of the generated ones")
     parser.add_argument("--slices", type=int, default=4, help="slices of the default scan")
     arguments = parser.parse_args()
+    if arguments.slices < 2:
+        parser.error("--slices: 2 or more, the first is not timed")
     with tempfile.TemporaryDirectory() as folder:
         raw = arguments.raw or Path(folder, "phantom.h5")
         if arguments.raw is None:
