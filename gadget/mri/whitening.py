@@ -7,6 +7,7 @@ counts the variance of each part, so its whitened noise is stronger by the squar
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,17 @@ SAMPLES_PER_COIL = 4
 MAX_CONDITION = 1e6
 EDGE_SHARE = 8
 """One in that many samples at each end of a readout counts as its edge."""
-MAX_NEIGHBOUR_CORRELATION = 0.4
-"""White noise has 0 between neighbouring samples; receiver filters raise that to about 0.25."""
+DIFFERENCES = 6
+"""How often the differences of neighbouring samples are taken: then 7 % of the power is left of
+what lies at the edge of half the field of view, less of what lies within, all of white noise."""
+INDEPENDENT = 3
+"""Every third difference tells something new."""
+WEAKEST = 0.25
+"""Quantile of the power of differences that is that of noise."""
+MOST_POWER = 1.5
+"""How much more power noise may have than that."""
+MAX_EXCESS = 0.3
+"""How much more alike than those of white noise neighbours may be: receiver filters do that."""
 
 
 class NoiseCovariance:
@@ -92,35 +102,47 @@ def bandwidth_scale(
 def edge_covariance(readouts: list[NDArray[np.complex64]]) -> NoiseCovariance | None:
     """Estimate the covariance from the ends of readouts `[coil, kx]`, where signal is weakest.
 
-    Of all the ends, the half with the least power counts. Nothing is returned where that leaves too
-    little to estimate from.
+    Differences of neighbouring samples hold what lies far from the middle of the field of view,
+    which readout oversampling makes wider than the object: signal goes and noise stays. Ends with
+    much more power than the weakest hold signal nevertheless. Nothing is returned where that leaves
+    too little to estimate from.
     """
     ends = [end for readout in readouts for end in _ends(readout)]
     power = np.array([np.mean(np.abs(end) ** 2) for end in ends])
-    ends = [ends[i] for i in np.argsort(power)[: (len(ends) + 1) // 2] if power[i] > 0]
-    if not ends:
+    if not power.any():
         return None
+    weakest = np.quantile(power[power > 0], WEAKEST)
     covariance = NoiseCovariance(len(ends[0]))
-    for end in ends:
-        covariance.add(end)
+    for i in np.flatnonzero((power > 0) & (power <= MOST_POWER * weakest)):
+        covariance.add(ends[i][:, ::INDEPENDENT])
     enough = covariance.samples >= SAMPLES_PER_COIL * covariance.coils
     return covariance if enough else None
 
 
 def ends_in_noise(readout: NDArray[np.complex64]) -> bool:
-    """Whether the ends of a readout `[coil, kx]` hold noise rather than signal.
+    """Whether differences at the ends of a readout `[coil, kx]` hold noise rather than signal.
 
-    Neighbouring samples of an object smaller than the field of view are alike, and a covariance of
-    signal would weight the coils by what they see, not by their noise.
+    A covariance of signal would weight the coils by what they see, not by their noise. Neighbouring
+    differences of white noise are opposite to each other, those of signal less so.
     """
     ends = np.array(_ends(readout))
     if ends.shape[-1] < 2:
         return False
-    neighbours = abs(np.vdot(ends[..., :-1], ends[..., 1:]))
+    order = _order(readout)
+    neighbours = np.vdot(ends[..., :-1], ends[..., 1:]).real
     power = np.linalg.norm(ends[..., :-1]) * np.linalg.norm(ends[..., 1:])
-    return bool(neighbours <= MAX_NEIGHBOUR_CORRELATION * power)
+    return bool(neighbours <= (MAX_EXCESS - order / (order + 1)) * power)
 
 
 def _ends(readout: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
+    """Return the differences at both ends of a readout, with the variance of its noise."""
     count = readout.shape[1] // EDGE_SHARE
-    return [readout[:, :count], readout[:, readout.shape[1] - count :]] if count else []
+    order = _order(readout)
+    gain = np.float32(math.comb(2 * order, order) ** -0.5)
+    ends = (readout[:, :count], readout[:, readout.shape[1] - count :]) if count else ()
+    return [gain * np.diff(end, order) for end in ends]
+
+
+def _order(readout: NDArray[np.complex64]) -> int:
+    """Return how often differences can be taken with enough of them left."""
+    return min(DIFFERENCES, readout.shape[1] // EDGE_SHARE // 2)

@@ -90,6 +90,20 @@ def test_edge_covariance_avoids_the_signal():
     np.testing.assert_allclose(np.diag(covariance.matrix()).real, 9, rtol=0.15)
 
 
+def test_an_object_within_the_oversampled_field_of_view_leaves_the_noise_as_it_is():
+    """Its signal is as strong as the noise, at the ends of the readouts, too."""
+    coils, count, random = 4, 256, np.random.default_rng(5)
+    profile = np.zeros(count)
+    profile[count // 4 : 3 * count // 4] = random.normal(size=count // 2)
+    readouts = []
+    for seed in range(32):
+        coil_profiles = random.normal(size=(coils, 1)) * profile
+        signal = np.fft.fftshift(np.fft.fft(np.fft.ifftshift(coil_profiles, 1), norm="ortho"), 1)
+        readouts.append(1.4 * signal + _noise(coils, count, seed))
+    covariance = edge_covariance(readouts)
+    np.testing.assert_allclose(covariance.matrix(), np.eye(coils), atol=0.25)
+
+
 @pytest.mark.parametrize("readouts", [[], [np.zeros((4, 64), np.complex64)], [_noise(8, 16)]])
 def test_edge_covariance_of_too_little_is_nothing(readouts):
     assert edge_covariance(readouts) is None
