@@ -19,14 +19,14 @@ SAMPLES_PER_COIL = 4
 MAX_CONDITION = 1e6
 EDGE_SHARE = 8
 """One in that many samples at each end of a readout counts as its edge."""
-DIFFERENCES = 6
-"""How often the differences of neighbouring samples are taken: then 7 % of the power is left of
+DIFFERENCES = 8
+"""How often the differences of neighbouring samples are taken: then 2 % of the power is left of
 what lies at the edge of half the field of view, less of what lies within, all of white noise."""
-INDEPENDENT = 3
-"""Every third difference tells something new."""
+DEPENDENT = 4
+"""Of so many differences in a row, one tells something new."""
 WEAKEST = 0.25
 """Quantile of the power of differences that is that of noise."""
-MOST_POWER = 1.5
+MOST_POWER = 2.0
 """How much more power noise may have than that."""
 MAX_EXCESS = 0.3
 """How much more alike than those of white noise neighbours may be: receiver filters do that."""
@@ -114,8 +114,8 @@ def edge_covariance(readouts: list[NDArray[np.complex64]]) -> NoiseCovariance | 
     weakest = np.quantile(power[power > 0], WEAKEST)
     covariance = NoiseCovariance(len(ends[0]))
     for i in np.flatnonzero((power > 0) & (power <= MOST_POWER * weakest)):
-        covariance.add(ends[i][:, ::INDEPENDENT])
-    enough = covariance.samples >= SAMPLES_PER_COIL * covariance.coils
+        covariance.add(ends[i])
+    enough = covariance.samples >= DEPENDENT * SAMPLES_PER_COIL * covariance.coils
     return covariance if enough else None
 
 
