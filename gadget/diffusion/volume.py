@@ -123,7 +123,7 @@ class Volume:
         noise = self._noise_std / (2 * averages) ** 0.5 / (unit * scale)
         problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
         found = PlaneProblem(self, plane.where, turned, unit * scale, problem)
-        self._conventional[number] = found.upright(problem.start)
+        self._conventional[number] = found.in_volume(problem.start)
         return found
 
     def _measured(self, plane: planes.Plane) -> Measurement:
@@ -146,9 +146,9 @@ class PlaneProblem:
 
     def accept(self, samples: Tensor, spread: float) -> None:
         """Give the volume the solutions `[sample, row, column]` in the prior's units."""
-        self.volume.put(self.where, self.upright(samples), spread)
+        self.volume.put(self.where, self.in_volume(samples), spread)
 
-    def upright(self, images: Tensor) -> NDArray[np.complex64]:
+    def in_volume(self, images: Tensor) -> NDArray[np.complex64]:
         """Return images `[..., row, column]` in the prior's units as the volume has them."""
         found: NDArray[np.complex64] = (images * self.unit).cpu().numpy()
         return found.swapaxes(-2, -1) if self.turned else found

@@ -212,11 +212,9 @@ class Gatherer:
 
     def _check_coils(self, encoding: int, header: ismrmrd.AcquisitionHeader) -> None:
         usual = self._coils.setdefault(encoding, UsualCoils(self._header.receiver_channels))
-        # Once an image is made, it says how many there are.
-        if not any(key.encoding == encoding for key in self._completed):
-            before = usual.number
-            if usual.add(header.active_channels) and before:
-                self._leave_out_images(encoding, before, usual.number)
+        before = usual.number
+        if usual.add(header.active_channels) and before:
+            self._leave_out_images(encoding, before, usual.number)
         if header.active_channels != usual.number:
             raise DataError(
                 f"Readout {header.scan_counter} has {header.active_channels} coils, but the ones "
@@ -254,6 +252,7 @@ class Gatherer:
             calibration = self._calibration.likest(key, image.grid)
             self._ready.append(make_buffer(image.grid, calibration))
             self._completed.add(key)
+            self._coils[key.encoding].settled = True
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []
