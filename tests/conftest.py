@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gadget.mri.fourier import fftc
 from gadget.mri.kspace import KSpace
-from gadget.mri.patterns import uniform_lines
-from gadget.mri.simulation import coil_maps, correlated_noise, smooth_phase
+from gadget.mri.operators.fourier import fftc
+from gadget.mri.phantoms.scanner import coil_maps, correlated_noise, smooth_phase
+from gadget.mri.sampling.masks import uniform_lines
 
 # Before torch is imported, here and in the processes that tests start: the problems are so small
 # that threads cost more than they bring.

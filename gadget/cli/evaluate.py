@@ -122,7 +122,7 @@ def evaluate(
         from gadget.evaluation.report.page import write_report
         from gadget.evaluation.sources import find_inputs
         from gadget.evaluation.table import table
-        from gadget.mri.sampling import parse_pattern
+        from gadget.mri.sampling.patterns import parse_pattern
 
     choice = Choice(model, device, samples, seed)
     methods = choice.methods(method or default_methods())

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gadget.diffusion.devices import exact_float32
-from gadget.mri.cuda_graphs import Replayed
+from gadget.mri.operators.cuda_graphs import Replayed
 
 log = logging.getLogger(__name__)
 

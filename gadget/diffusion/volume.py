@@ -13,14 +13,14 @@ from torch import Tensor
 
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri import planes
-from gadget.mri.calibration import calibrate
-from gadget.mri.coils import compress
-from gadget.mri.conventional import conventional_image
+from gadget.mri.coils.calibration import calibrate
+from gadget.mri.coils.coil_model import compress
+from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.intensity_scale import image_scale
 from gadget.mri.kspace import KSpace
-from gadget.mri.measurement import Measurement
-from gadget.mri.noise import estimate_noise_std
-from gadget.mri.scale import image_scale
-from gadget.mri.sense import varying_axes
+from gadget.mri.noise.level import estimate_noise_std
+from gadget.mri.operators.measurement import Measurement
+from gadget.mri.operators.sense import varying_axes
 
 COMPRESSION_ENERGY = 0.999
 """Share of the signal energy that virtual coils keep."""

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.intensity_scale import image_scale
 from gadget.mri.kspace import KSpace
-from gadget.mri.sampling import Pattern
-from gadget.mri.scale import image_scale
-from gadget.mri.simulation import simulate_scan
+from gadget.mri.operators.fourier import fftc, ifftc
+from gadget.mri.phantoms.scanner import simulate_scan
+from gadget.mri.sampling.patterns import Pattern
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from gadget.evaluation.honesty import Reliability, reliability
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.records import Record
 from gadget.evaluation.summary import Summary, summarise
-from gadget.mri.sampling import Pattern
+from gadget.mri.sampling.patterns import Pattern
 
 SHOWN = 3
 """Slices whose images are kept."""

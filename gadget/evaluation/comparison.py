@@ -19,7 +19,7 @@ from gadget.mrd.image_file import read_images
 from gadget.mrd.meta import is_deviation
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
-from gadget.mri.fourier import ifftc
+from gadget.mri.operators.fourier import ifftc
 from gadget.mri.resample import to_recon_space
 
 

@@ -15,7 +15,7 @@ from gadget.evaluation.honesty import Honesty, honesty
 from gadget.evaluation.methods.method import Estimate, Method
 from gadget.evaluation.metrics import Scores, scores
 from gadget.mri.kspace import KSpace
-from gadget.mri.sampling import Pattern
+from gadget.mri.sampling.patterns import Pattern
 
 log = logging.getLogger(__name__)
 

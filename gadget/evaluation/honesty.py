@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mri.scale import FOREGROUND, image_scale
+from gadget.mri.intensity_scale import FOREGROUND, image_scale
 
 Image = NDArray[np.floating]
 

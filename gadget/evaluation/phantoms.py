@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mri.fruit import fruit_slice
-from gadget.mri.phantom import head_slice
+from gadget.mri.phantoms.head import head_slice
+from gadget.mri.phantoms.orange import fruit_slice
 
 MATRIX = (256, 256)
 FIELD_OF_VIEW_MM = 220.0

@@ -20,7 +20,7 @@ from gadget.evaluation.methods.method import Method
 from gadget.evaluation.phantoms import MATRIX
 from gadget.evaluation.records import Record, csv_file
 from gadget.evaluation.sources import PHANTOM, load_cases
-from gadget.mri.sampling import Pattern
+from gadget.mri.sampling.patterns import Pattern
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.whiten import Prewhitener
-from gadget.mri.fourier import ifftc
+from gadget.mri.operators.fourier import ifftc
 from gadget.mri.planes import Plane, split
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.records import Record
-from gadget.mri.sampling import Pattern
+from gadget.mri.sampling.patterns import Pattern
 
 
 @dataclass(frozen=True)

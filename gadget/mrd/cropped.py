@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.operators.fourier import fftc, ifftc
 
 
 def recentred(samples: NDArray[np.complex64], full: int, *, reverse: bool) -> NDArray[np.complex64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gadget.mrd import flags
 from gadget.mrd.acquisition import header_of, with_samples
 from gadget.mrd.header import Header
-from gadget.mri.whitening import (
+from gadget.mri.noise.whitening import (
     NoiseCovariance,
     bandwidth_scale,
     edge_covariance,

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mri.fourier import ifftc
+from gadget.mri.operators.fourier import ifftc
 
 Place: TypeAlias = "tuple[slice | int, ...]"
 """Index of a plane's image in the volume `[z, y, x]`."""

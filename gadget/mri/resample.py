@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.operators.fourier import fftc, ifftc
 
 FRACTION = 0.1
 """Of a voxel: what cropping may leave of the field of view too much or too little."""

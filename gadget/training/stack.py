@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mri.scale import image_scale
+from gadget.mri.intensity_scale import image_scale
 
 Stack: TypeAlias = list[NDArray[np.float32]]
 """Slices `[y, x]` that share one scale of intensity, as a file stores them."""

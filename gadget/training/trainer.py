@@ -14,7 +14,7 @@ from gadget.diffusion.model_folder import find_model, misfits, read_config, read
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError
-from gadget.mri.cuda_graphs import Replayed
+from gadget.mri.operators.cuda_graphs import Replayed
 from gadget.training.checkpoints import State
 from gadget.training.config import TrainingConfig
 from gadget.training.examples import Example

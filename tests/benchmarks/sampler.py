@@ -20,11 +20,11 @@ from gadget.diffusion.devices import select_device
 from gadget.diffusion.model_folder import load_prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
-from gadget.mri.fourier import fftc
 from gadget.mri.kspace import KSpace
-from gadget.mri.patterns import random_lines
-from gadget.mri.phantom import head_slice
-from gadget.mri.simulation import coil_maps, correlated_noise, smooth_phase
+from gadget.mri.operators.fourier import fftc
+from gadget.mri.phantoms.head import head_slice
+from gadget.mri.phantoms.scanner import coil_maps, correlated_noise, smooth_phase
+from gadget.mri.sampling.masks import random_lines
 
 CASES = ((256, 8), (320, 15))
 WAITING = ((128, 8), (256, 8))

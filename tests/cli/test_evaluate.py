@@ -11,7 +11,7 @@ from waiting import wait_until
 
 from gadget.cli import evaluate
 from gadget.errors import ConfigError
-from gadget.mri.phantom import head_slice
+from gadget.mri.phantoms.head import head_slice
 
 pytest.importorskip("skimage")
 pytest.importorskip("jinja2")

@@ -8,12 +8,12 @@ import torch
 
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.diffusion.samplers.problem import Problem
-from gadget.mri.coils import CoilModel
-from gadget.mri.conventional import conventional_image
-from gadget.mri.fourier import fftc
-from gadget.mri.patterns import random_lines, uniform_lines
-from gadget.mri.sense import SamplingOperator
-from gadget.mri.simulation import coil_maps, smooth_phase
+from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.operators.fourier import fftc
+from gadget.mri.operators.sense import SamplingOperator
+from gadget.mri.phantoms.scanner import coil_maps, smooth_phase
+from gadget.mri.sampling.masks import random_lines, uniform_lines
 
 ORDER = 4
 

@@ -12,10 +12,10 @@ import torch
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import DataError, DeviceError, ReconError, StreamError, WeightsError
-from gadget.mri.calibration import calibrate
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.coils.calibration import calibrate
 from gadget.mri.kspace import KSpace
-from gadget.mri.simulation import coil_maps, correlated_noise
+from gadget.mri.operators.fourier import fftc, ifftc
+from gadget.mri.phantoms.scanner import coil_maps, correlated_noise
 
 METHODS = pytest.mark.parametrize("method", ["fast", "paper", "sense", "fft"])
 VARIANCE = 0.05

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gadget.evaluation.cases import Case, Receiver, simulated_case
 from gadget.evaluation.methods.method import Estimate
-from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
+from gadget.mri.operators.fourier import ifftc
 
 
 class Fixed:

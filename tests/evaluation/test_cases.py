@@ -7,8 +7,8 @@ import pytest
 
 from gadget.errors import DataError
 from gadget.evaluation.cases import Receiver, middle, simulated_case
-from gadget.mri.fourier import ifftc
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 def magnitude(kspace):

@@ -6,7 +6,7 @@ import pytest
 from gadget.errors import ConfigError
 from gadget.evaluation.experiment import Failure, Result, run
 from gadget.evaluation.metrics import scores
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 PATTERNS = [parse_pattern("uniform1d:2:0.2"), parse_pattern("uniform1d:1")]
 

@@ -12,7 +12,7 @@ from gadget.evaluation import plan as plans
 from gadget.evaluation.cases import Receiver
 from gadget.evaluation.checks.lesions import ACCELERATIONS
 from gadget.evaluation.plan import Plan, carry_out
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gadget.evaluation.published import METHODS, PUBLISHED, published_for
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 @pytest.mark.parametrize(

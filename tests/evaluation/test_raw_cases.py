@@ -10,8 +10,8 @@ from gadget.evaluation.raw_cases import raw_cases
 from gadget.mrd.image_file import read_images
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan, xml_header
-from gadget.mri.fourier import ifftc
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 @pytest.fixture

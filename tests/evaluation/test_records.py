@@ -14,7 +14,7 @@ from gadget.evaluation.experiment import Failure, run
 from gadget.evaluation.records import Record, csv_file
 from gadget.evaluation.summary import Spread, spread, summarise
 from gadget.evaluation.table import table
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.1"), parse_pattern("uniform1d:2")]
 

@@ -11,7 +11,7 @@ from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype
 from wire_bytes import messages_in
 
 from gadget.mrd.header import Header, parse_header
-from gadget.mri.fourier import fftc
+from gadget.mri.operators.fourier import fftc
 from gadget.stream.wire.codec import decode
 
 LAST_IN_SLICE = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)

@@ -6,7 +6,7 @@ import pytest
 
 from gadget.mrd import flags
 from gadget.mrd.gather import Gatherer
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.operators.fourier import fftc, ifftc
 
 SIZES = [(16, 8), (18, 9), (15, 9)]
 

@@ -18,7 +18,7 @@ from gadget.mrd.recon_data import (
     ReconData,
     SamplingDescription,
 )
-from gadget.mri.fourier import fftc
+from gadget.mri.operators.fourier import fftc
 from gadget.stream.wire.codec import decode, encode_bytes
 
 NAVIGATOR = flags.bits(ismrmrd.ACQ_IS_NAVIGATION_DATA)

@@ -10,7 +10,7 @@ from gadget.errors import DataError, StreamError
 from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import AcquisitionBucket
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.operators.fourier import fftc, ifftc
 
 AXES = (-3, -2, -1)
 

@@ -6,7 +6,7 @@ import pytest
 
 from gadget.errors import DataError
 from gadget.mrd.geometry import encoding_sign, geometry_of
-from gadget.mri.fourier import ifftc
+from gadget.mri.operators.fourier import ifftc
 
 OBLIQUE = {
     # Tilted 30 degrees about x, then turned about z so that sine and cosine are 0.6 and 0.8.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gadget.mrd.oversampling import remove_oversampling
-from gadget.mri.fourier import fftc, ifftc
+from gadget.mri.operators.fourier import fftc, ifftc
 
 
 @pytest.mark.parametrize(("width", "size"), [(16, 8), (15, 8), (16, 7), (15, 7), (9, 9)])

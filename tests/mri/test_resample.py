@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gadget.mri.fourier import fftc
+from gadget.mri.operators.fourier import fftc
 from gadget.mri.resample import centred_resize, to_recon_space
 
 

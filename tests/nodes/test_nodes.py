@@ -15,7 +15,7 @@ from gadget.errors import ConfigError, StreamError
 from gadget.mrd import flags
 from gadget.mrd.header import parse_header
 from gadget.mrd.recon_data import AcquisitionBucket
-from gadget.mri.fourier import fftc
+from gadget.mri.operators.fourier import fftc
 from gadget.nodes.prewhiten import prewhiten
 from gadget.nodes.settings import ReconstructSettings
 from gadget.stream.configuration import parse_xml

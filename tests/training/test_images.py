@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError
-from gadget.mri.scale import image_scale
+from gadget.mri.intensity_scale import image_scale
 from gadget.training.images import find_files, load_volumes
 from gadget.training.stack import slice_axis, usable_slices
 

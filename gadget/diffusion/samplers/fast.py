@@ -22,11 +22,11 @@ from gadget.diffusion.samplers.highlights import split_highlights
 from gadget.diffusion.samplers.problem import Problem, Sample, complex_noise
 from gadget.diffusion.samplers.turns import denoise_turned
 from gadget.diffusion.schedule import power_schedule
-from gadget.mri.coils import CoilModel
-from gadget.mri.expected_error import expected_error
-from gadget.mri.joint_step import JointStep
-from gadget.mri.scale import image_scale
-from gadget.mri.sense import SenseOperator
+from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.coils.joint_step import JointStep
+from gadget.mri.conventional.expected_error import expected_error
+from gadget.mri.intensity_scale import image_scale
+from gadget.mri.operators.sense import SenseOperator
 
 START = 2.0
 """First noise level, in units of the conventional image's expected error."""

@@ -16,8 +16,8 @@ from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import Progress
 from gadget.diffusion.samplers.problem import Problem, Sample, complex_noise
 from gadget.diffusion.schedule import geometric_schedule
-from gadget.mri.coils import CoilModel
-from gadget.mri.sense import SenseOperator, combine
+from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.operators.sense import SenseOperator, combine
 
 
 def sample_paper(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gadget.mri.coils import CoilModel
-from gadget.mri.sense import SamplingOperator
+from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.operators.sense import SamplingOperator
 
 
 @dataclass(frozen=True)

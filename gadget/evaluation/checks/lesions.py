@@ -22,7 +22,7 @@ from gadget.evaluation.experiment import first_image
 from gadget.evaluation.honesty import foreground
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.summary import Spread, spread
-from gadget.mri.sampling import Pattern, parse_pattern
+from gadget.mri.sampling.patterns import Pattern, parse_pattern
 
 DIAMETERS = (3, 5, 9)
 """[pixels]"""

@@ -19,8 +19,8 @@ from gadget.errors import ConfigError, DataError
 from gadget.evaluation.experiment import first_image
 from gadget.evaluation.methods.method import Method
 from gadget.mri.kspace import KSpace
-from gadget.mri.sampling import Pattern
-from gadget.mri.simulation import correlated_noise
+from gadget.mri.phantoms.scanner import correlated_noise
+from gadget.mri.sampling.patterns import Pattern
 
 log = logging.getLogger(__name__)
 

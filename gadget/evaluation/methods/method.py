@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gadget.mri.centre import centre_extent
-from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.centre import centre_extent
 
 REGULARISATION = (0.003, 0.001, 0.01)
 """Of compressed sensing, for images whose bright pixels are near 1; the middle one first."""

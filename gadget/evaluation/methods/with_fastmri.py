@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from gadget.diffusion.devices import select_device
 from gadget.errors import ConfigError, WeightsError, reason
 from gadget.evaluation.methods.method import Estimate
-from gadget.mri.centre import centre_extent
-from gadget.mri.fourier import ifftc
 from gadget.mri.kspace import KSpace
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.centre import centre_extent
 
 DOWN, FIRST = "down_sample_layers.", "down_sample_layers.0.layers.0.weight"
 CLIP = 6

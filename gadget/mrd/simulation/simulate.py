@@ -29,11 +29,11 @@ from gadget.mrd.simulation.simulated_scan import (
     readout_header,
     xml_header,
 )
-from gadget.mri.fourier import fftc, ifftc
-from gadget.mri.patterns import random_lines
-from gadget.mri.phantom import head_slice
+from gadget.mri.operators.fourier import fftc, ifftc
+from gadget.mri.phantoms.head import head_slice
+from gadget.mri.phantoms.scanner import coil_maps, correlated_noise, noise_covariance, smooth_phase
 from gadget.mri.resample import centred_resize
-from gadget.mri.simulation import coil_maps, correlated_noise, noise_covariance, smooth_phase
+from gadget.mri.sampling.masks import random_lines
 
 TRUTH_GROUP = "truth"
 """Group of the images that a complete scan without noise would give, beside the raw data."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gadget.evaluation.checks.noise import SPIKE, noise_results
-from gadget.mri.fourier import ifftc
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.patterns import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.08"), parse_pattern("uniform1d:1")]
 

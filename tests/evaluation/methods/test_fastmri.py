@@ -9,7 +9,7 @@ import torch
 from gadget.errors import ConfigError, WeightsError
 from gadget.evaluation.methods import with_fastmri
 from gadget.evaluation.methods.with_fastmri import FIRST, UNet, VarNet
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gadget.evaluation.methods.method import calibration_width, cover
-from gadget.mri.fourier import ifftc
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 @pytest.mark.parametrize(

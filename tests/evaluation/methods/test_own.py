@@ -6,7 +6,7 @@ import torch
 
 from gadget.diffusion.settings import SamplerSettings
 from gadget.evaluation.methods.own import CountingPrior, Own
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 
 class Smoother:

@@ -12,8 +12,8 @@ from gadget.evaluation.methods import with_bart, with_sigpy
 from gadget.evaluation.methods.method import REGULARISATION
 from gadget.evaluation.methods.with_bart import Bart, BartMaps, read_cfl, write_cfl
 from gadget.evaluation.methods.with_sigpy import Sigpy, SigpyMaps
-from gadget.mri.fourier import ifftc
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.operators.fourier import ifftc
+from gadget.mri.sampling.patterns import parse_pattern
 
 needs_bart = pytest.mark.skipif(not shutil.which("bart"), reason="BART is not installed")
 

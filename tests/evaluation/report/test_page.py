@@ -16,7 +16,7 @@ from gadget.evaluation.collection import Collection
 from gadget.evaluation.experiment import run
 from gadget.evaluation.findings import Findings
 from gadget.evaluation.report.page import write_report
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.1"), parse_pattern("gaussian2d:2:0.2")]
 VOID = {"meta", "img", "br"}

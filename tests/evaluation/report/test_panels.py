@@ -20,7 +20,7 @@ from gadget.evaluation.report.panels import (
     uncertainty_panels,
 )
 from gadget.evaluation.report.pictures import peak_of
-from gadget.mri.sampling import parse_pattern
+from gadget.mri.sampling.patterns import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.1")]
 

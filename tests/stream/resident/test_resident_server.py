@@ -20,7 +20,7 @@ from waiting import wait_until
 import gadget.stream.inbox
 import gadget.stream.resident.engine
 from gadget.errors import StreamError
-from gadget.mri.fourier import fftc
+from gadget.mri.operators.fourier import fftc
 from gadget.nodes.reconstruct import reconstruct
 from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.resident_server import ResidentServer

@@ -1,0 +1,158 @@
+"""Coil sensitivities: compression and smooth maps.
+
+Maps are `[coil, y, x]` with ``sum_c |S_c|^2 = 1``: the combined image then carries the
+root-sum-of-squares brightness of the coil images, and no pixel is amplified.
+
+Each map is a polynomial of low degree. Unlike a few Fourier modes, polynomials need not be
+periodic: an object may touch the edge of the field of view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gadget.mri.operators.sense import SamplingOperator
+
+FIT_PENALTY = 1e-4
+"""Pull of a fit to the previous one, relative to the image's mean power."""
+LEAST_PENALTY = 1e-30
+"""An image of zeros leaves the previous fit as it is."""
+
+
+def compress(kspace: Tensor, energy: float) -> Tensor:
+    """Return the matrix `[virtual coil, coil]` that keeps `energy` of the signal.
+
+    Buehrer et al., Array compression for MRI with large coil arrays, Magn Reson Med 2007,
+    doi:10.1002/mrm.21237. White noise stays white: the rows are orthonormal.
+
+    Parameters
+    ----------
+    kspace
+        K-space `[coil, ...]`, zero where not measured.
+    energy
+        Share of the signal energy to keep, in (0, 1].
+    """
+    samples = kspace.flatten(1)
+    gram = (samples @ samples.mH).to(torch.complex128)
+    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
+    share = torch.cumsum(values, 0) / values.sum().clamp(min=1e-300)
+    count = min(len(values), int((share < energy).sum()) + 1)
+    rows = vectors[:, :count].mH
+    # The phase of an eigenvector is open, and libraries differ: its largest entry is real here.
+    largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
+    return (rows * torch.exp(-1j * largest.angle())).to(kspace.dtype)
+
+
+@dataclass(frozen=True)
+class CoilModel:
+    """Smooth sensitivities: polynomial coefficients `[coil, order, order]` on a matrix (y, x)."""
+
+    coefficients: Tensor
+    shape: tuple[int, int]
+    centred: bool = True
+    """Whether the centre of k-space was measured completely. Otherwise no fit to an image betters
+    them: what is wrong with the image is wrong with the sensitivities that fit it."""
+
+    @property
+    def maps(self) -> Tensor:
+        """The normalised maps `[coil, y, x]`."""
+        return normalise(self.polynomials())
+
+    def polynomials(self, *, corner: bool = False) -> Tensor:
+        """The maps as they are before that; with `corner`, the origin is at index 0."""
+        to_y, to_x = self.bases(corner=corner)
+        return to_y @ self.coefficients @ to_x.mT
+
+    def raised(self, order: int) -> CoilModel:
+        """The same sensitivities with room for more detail."""
+        old = self.coefficients.shape[-1]
+        finer = self.coefficients.new_zeros(len(self.coefficients), order, order)
+        finer[:, :old, :old] = self.coefficients
+        return replace(self, coefficients=finer)
+
+    def refitted(self, image: Tensor, sampling: SamplingOperator, data: Tensor) -> CoilModel:
+        """Fit the sensitivities to all measured data, given the image.
+
+        ``min_S sum_c |M F (S_c m) - y_c|^2 + penalty |S - S_before|^2``: the coil half of a joint
+        estimation (Ying and Sheng, Joint image reconstruction and sensitivity estimation in SENSE,
+        Magn Reson Med 2007, doi:10.1002/mrm.21245).
+
+        Parameters
+        ----------
+        image
+            Current combined image `[y, x]`.
+        sampling, data
+            The sampling operator and the measured data in its range `[coil, ky, kx]`.
+        """
+        to_y, to_x = self.bases(corner=True)
+        corner = torch.fft.ifftshift(image)
+        gram, right = _normal_equations(corner, to_y, to_x, sampling, data)
+        penalty = max(FIT_PENALTY * float(image.abs().square().sum()), LEAST_PENALTY)
+        gram = gram + penalty * torch.eye(len(gram), device=gram.device)
+        right = right + penalty * self.coefficients.flatten(1)
+        # 100 unknowns: exact costs nothing, and rounding must not decide.
+        exact = torch.complex128
+        solved = torch.linalg.solve(gram.to(exact), right.mT.to(exact)).mT.to(image.dtype)
+        return replace(self, coefficients=solved.reshape(self.coefficients.shape))
+
+    def bases(self, *, corner: bool = False) -> tuple[Tensor, Tensor]:
+        """Return the polynomials `[y, degree]` and `[x, degree]`.
+
+        Their mean square over the field of view is 1, on any matrix. With `corner`, the origin is
+        at index 0 and not in the middle.
+        """
+        order, like = self.coefficients.shape[-1], self.coefficients
+        to_y, to_x = (
+            torch.from_numpy(_polynomials(n, order)).to(like.device, like.dtype, non_blocking=True)
+            for n in self.shape
+        )
+        return (
+            (torch.fft.ifftshift(to_y, 0), torch.fft.ifftshift(to_x, 0)) if corner else (to_y, to_x)
+        )
+
+
+def normalise(maps: Tensor) -> Tensor:
+    """Scale maps `[coil, y, x]` to ``sum_c |S_c|^2 = 1``."""
+    power = maps.abs().square().sum(dim=0, keepdim=True)
+    return maps * torch.rsqrt(power.clamp(min=1e-24))
+
+
+def _normal_equations(
+    image: Tensor, to_y: Tensor, to_x: Tensor, sampling: SamplingOperator, data: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the matrix `[degree, degree]` of a fit, which all coils share, and `[coil, degree]`.
+
+    `degree` counts those along y and along x together, x fastest.
+    """
+    if len(sampling.axes) == 2:
+        products = to_y.mT[:, None, :, None] * to_x.mT[None, :, None, :]
+        basis = sampling.forward(image * products).flatten(0, 1)[:, sampling.mask]
+        return basis.conj() @ basis.mT, data[:, sampling.mask] @ basis.mH
+    # Polynomials along an axis that is not transformed commute with the sampling.
+    transposed = sampling.axes == (-1,)
+    if transposed:
+        basis, free, data = sampling.forward(image * to_x.mT[:, None, :]).mT, to_y, data.mT
+    else:
+        basis, free = sampling.forward(image * to_y.mT[:, :, None]), to_x
+    per_line = torch.einsum("ikp,jkp->pij", basis.conj(), basis)
+    gram = torch.einsum("pij,pm,pn->imjn", per_line, free, free)
+    right = torch.einsum("ikp,ckp,pm->cim", basis.conj(), data, free)
+    if transposed:
+        gram, right = gram.permute(1, 0, 3, 2), right.mT
+    count = right[0].numel()
+    return gram.reshape(count, count), right.flatten(1)
+
+
+def _polynomials(size: int, order: int) -> np.ndarray:
+    """Legendre polynomials `[point, degree]` at the pixels of a field of view from -1 to 1."""
+    place = 2 * (np.arange(size) - size // 2) / size
+    # More polynomials than pixels say nothing new.
+    degrees = np.arange(min(order, size))
+    basis = np.zeros((size, order))
+    basis[:, degrees] = np.polynomial.legendre.legvander(place, degrees[-1])
+    return basis * np.sqrt(2 * np.arange(order) + 1)

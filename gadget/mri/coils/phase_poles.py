@@ -1,0 +1,66 @@
+"""Phase poles: points around which the phase that all coil sensitivities share winds.
+
+Image and sensitivities share their phase as they like, and a joint estimate may give the
+sensitivities a zero with the phase wound around it, and the image the opposite vortex. Normalised,
+such maps have a singularity that no smooth function fits (Blumenthal and Uecker, Phase-pole-free
+images and smooth coil sensitivity maps by regularized nonlinear inversion, arXiv:2508.04685).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.operators.measurement import Measurement
+from gadget.mri.operators.sense import SamplingOperator
+
+
+def without_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
+    """Return the same sensitivities with a phase that is smooth; they themselves if theirs is.
+
+    Parameters
+    ----------
+    coils
+        Sensitivities on the matrix of the measurement.
+    measured
+        Tells where the object is, which they have to fit.
+    """
+    maps = coils.maps
+    windings = phase_windings(maps)
+    if not windings.any():
+        return coils
+    smooth = maps * _opposite_vortices(windings)
+    image = conventional_image(measured.sampling, smooth, measured.data)
+    everywhere = SamplingOperator(torch.ones_like(measured.mask))
+    flat = replace(coils, coefficients=torch.zeros_like(coils.coefficients))
+    return flat.refitted(image, everywhere, torch.fft.ifftshift(smooth * image, (-2, -1)))
+
+
+def phase_windings(maps: Tensor) -> Tensor:
+    """Return how often the common phase of maps `[coil, y, x]` winds around four pixels.
+
+    `[y, x]` with one row and column less; positive where the phase rises from x to y. Between two
+    pixels the phase of all coils changes by that of ``sum_c conj(S_c) S_c'``, strong coils ruling.
+    """
+    along_x = (maps[:, :, :-1].conj() * maps[:, :, 1:]).sum(dim=0).angle()
+    along_y = (maps[:, :-1].conj() * maps[:, 1:]).sum(dim=0).angle()
+    around = along_x[:-1] + along_y[:, 1:] - along_x[1:] - along_y[:, :-1]
+    return torch.round(around / (2 * torch.pi)).int()
+
+
+def _opposite_vortices(windings: Tensor) -> Tensor:
+    """Return the phase factor `[y, x]` that unwinds all of them."""
+    rows, columns = (
+        torch.arange(size + 1, device=windings.device, dtype=torch.float32)
+        for size in windings.shape
+    )
+    phase = torch.zeros(len(rows), len(columns), device=windings.device)
+    for y, x in torch.nonzero(windings).tolist():
+        # A pole lies between pixels.
+        angle = torch.atan2(rows[:, None] - (y + 0.5), columns - (x + 0.5))
+        phase = phase - int(windings[y, x]) * angle
+    return torch.exp(1j * phase)

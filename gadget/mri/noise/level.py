@@ -1,0 +1,101 @@
+"""The level of receiver noise in measured k-space.
+
+The variance of complex noise is E|n|^2, as in `gadget.mri.noise.whitening`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.special import gammaincinv
+
+from gadget.mri.kspace import KSpace
+
+PERIPHERY = 0.6
+"""Points further out than this share of the way to the edge of k-space are its periphery."""
+BLOCK = 16
+QUANTILE = 0.1
+OUTERMOST = 1024
+POINT_QUANTILE = 0.03
+"""Of the outermost points, one by one: between strong ones, single points can be weak."""
+POINTS_PER_COIL = 8
+"""The eigenvalues of a covariance of fewer points are chance."""
+LEAST = 1 / 16
+"""Eigenvalues below this share of the power of the weakest points belong to coils that measured
+nothing, or that were not whitened."""
+
+
+def estimate_noise_std(kspace: KSpace) -> float:
+    """Estimate the standard deviation of complex noise in one sample of one average.
+
+    The noise is sought where signal is weakest: in the periphery of k-space, and, along readouts
+    that are measured completely, beside the object. The power of short blocks there is pooled over
+    coils; a low quantile of the blocks, corrected for the quantile that pure noise has (a gamma
+    distribution), is hardly raised by the blocks that hold signal. Scattered points have weak ones
+    among them where every block holds signal: the outermost are judged one by one, too. And some
+    combination of many coils sees hardly any signal, wherever there is some. 0 where nothing is
+    measured.
+    """
+    power = _mean_power(kspace.data) * kspace.weight
+    usable = kspace.mask & (power > 0)
+    if not usable.any():
+        return 0.0
+    coils = len(kspace.data)
+    radius = _radius(kspace.weight.shape)
+    outside = usable & (radius > min(PERIPHERY, float(np.quantile(radius[usable], 0.5))))
+    outside = outside if outside.any() else usable
+    levels = [_low_level(power[outside], coils)]
+    count = min(OUTERMOST, int(usable.sum()) // 2)
+    if count >= 1 / POINT_QUANTILE:
+        outermost = np.argsort(-radius[usable], kind="stable")[:count]
+        levels.append(_low_level(power[usable][outermost], coils, 1, POINT_QUANTILE))
+    complete = usable.all(axis=-1)
+    if complete.any() and kspace.weight.shape[-1] >= 2 * BLOCK:
+        lines = scipy.fft.ifft(kspace.data[:, complete], axis=-1, norm="ortho")
+        beside = _mean_power(lines) * kspace.weight[complete]
+        levels.append(_low_level(beside.ravel(), coils))
+    level = min(levels)
+    if int(outside.sum()) >= POINTS_PER_COIL * coils:
+        powers = _combinations(kspace.data[:, outside] * np.sqrt(kspace.weight[outside]))
+        level = min([level, *powers[powers > LEAST * level]])
+    return float(np.sqrt(level))
+
+
+def _mean_power(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
+    """Return the mean over coils, the first axis, of |samples|^2."""
+    power: NDArray[np.float64] = np.mean(np.abs(samples) ** 2, axis=0, dtype=np.float64)
+    return power
+
+
+def _low_level(
+    power: NDArray[np.float64], coils: int, size: int = BLOCK, quantile: float = QUANTILE
+) -> float:
+    """Return the noise power that the weakest blocks of `power`, a mean over coils, point to."""
+    size = min(size, len(power))
+    count = len(power) // size
+    blocks = power[: count * size].reshape(count, size).mean(axis=1)
+    expected = gammaincinv(size * coils, quantile) / (size * coils)
+    return float(np.quantile(blocks, quantile) / expected)
+
+
+def _combinations(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
+    """Return the power of the uncorrelated combinations of coils in samples `[coil, point]`.
+
+    The smallest eigenvalue of a sample covariance is too small; these are corrected by what
+    Marchenko and Pastur (Mat Sb 1967) say of white noise.
+    """
+    coils, points = samples.shape
+    wide = samples.astype(np.complex128)
+    values: NDArray[np.float64] = np.linalg.eigvalsh(wide @ wide.conj().T / points)
+    return values / (1 - np.sqrt(coils / points)) ** 2
+
+
+def _radius(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return how far out every point lies: 0 in the centre, 1 at the nearest edge."""
+    radius = np.zeros(shape)
+    for axis, size in enumerate(shape):
+        if size > 1:
+            along = np.abs(np.arange(size) - size // 2) / (size / 2)
+            radius = np.maximum(radius, np.expand_dims(along, [i for i in range(3) if i != axis]))
+    return radius

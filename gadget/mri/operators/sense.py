@@ -1,0 +1,177 @@
+"""The multi-coil encoding operator and its conjugate-gradient inverse.
+
+Pruessmann et al., Advances in sensitivity encoding with arbitrary k-space trajectories,
+Magn Reson Med 2001, doi:10.1002/mrm.1241.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from gadget.mri.operators.cuda_graphs import repeat
+
+
+def varying_axes(mask: Tensor) -> tuple[int, ...]:
+    """Return the axes (-2 and/or -1) along which a sampling mask `[ky, kx]` changes.
+
+    Along any other axis the Fourier transform commutes with the mask, so it cancels in every
+    normal equation and need not be computed.
+    """
+    mask = mask.cpu()
+    axes = [-2] if bool((mask != mask[:1]).any()) else []
+    axes += [-1] if bool((mask != mask[:, :1]).any()) else []
+    return tuple(axes)
+
+
+class SamplingOperator:
+    """Mask and Fourier transform of coil images, along the axes where the mask changes.
+
+    Data in its range are hybrid: k-space along `axes`, image space along the others; both sides
+    are stored with the origin at index 0, so that no transform needs a shift.
+
+    Parameters
+    ----------
+    mask
+        Measured points `[ky, kx]`, centred, bool.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.axes = varying_axes(mask)
+        self.mask = torch.fft.ifftshift(mask)
+        if -2 not in self.axes:
+            self.mask = self.mask[:1]
+        if -1 not in self.axes:
+            self.mask = self.mask[:, :1]
+
+    def hybrid(self, kspace: Tensor) -> Tensor:
+        """Bring centred k-space `[coil, ky, kx]` into the operator's range."""
+        others = self._others
+        data = torch.fft.ifftshift(kspace, (-2, -1))
+        return (
+            self.mask * torch.fft.ifftn(data, dim=others, norm="ortho")
+            if others
+            else data * self.mask
+        )
+
+    def kspace(self, data: Tensor) -> Tensor:
+        """Return the centred k-space `[coil, ky, kx]` of data in the operator's range."""
+        others = self._others
+        corner = torch.fft.fftn(data, dim=others, norm="ortho") if others else data
+        return torch.fft.fftshift(corner, (-2, -1))
+
+    @property
+    def _others(self) -> list[int]:
+        return [axis for axis in (-2, -1) if axis not in self.axes]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Transform corner-origin images `[..., y, x]` and keep the measured points."""
+        if not self.axes:
+            return self.mask * image
+        return self.mask * torch.fft.fftn(image, dim=self.axes, norm="ortho")
+
+    def adjoint(self, data: Tensor) -> Tensor:
+        """Transform the measured points back."""
+        if not self.axes:
+            return self.mask * data
+        return torch.fft.ifftn(self.mask * data, dim=self.axes, norm="ortho")
+
+
+class SenseOperator:
+    """``A m = M F (S m)``: coil images of `m`, transformed and sampled.
+
+    With ``sum_c |S_c|^2 <= 1`` its norm is at most 1 (Chung and Ye 2022, Proposition 1).
+
+    Parameters
+    ----------
+    sampling
+        The sampling operator of one coil.
+    maps
+        Coil sensitivities `[coil, y, x]`, centred.
+    """
+
+    def __init__(self, sampling: SamplingOperator, maps: Tensor) -> None:
+        self.sampling = sampling
+        self.maps = torch.fft.ifftshift(maps, (-2, -1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map centred images `[..., y, x]` to hybrid data `[..., coil, ky, kx]`."""
+        corner = torch.fft.ifftshift(image, (-2, -1))
+        return self.sampling.forward(self.maps * corner[..., None, :, :])
+
+    def adjoint(self, data: Tensor) -> Tensor:
+        """Map hybrid data `[..., coil, ky, kx]` to centred images `[..., y, x]`."""
+        return torch.fft.fftshift(self._combine(self.sampling.adjoint(data)), (-2, -1))
+
+    def regularised_inverse(
+        self, adjoint_data: Tensor, prior: Tensor, weight: float, iterations: int
+    ) -> Tensor:
+        """Solve ``min_m |A m - y|^2 + weight |m - prior|^2`` by conjugate gradients.
+
+        Parameters
+        ----------
+        adjoint_data
+            ``A* y`` `[..., y, x]`, centred.
+        prior
+            Where the solution is pulled to, and where the iteration starts.
+        weight
+            Strength of the pull, > 0.
+        iterations
+            Conjugate-gradient iterations.
+        """
+
+        def normal(x: Tensor) -> Tensor:
+            data = self.sampling.forward(self.maps * x[..., None, :, :])
+            return self._combine(self.sampling.adjoint(data)) + weight * x
+
+        start = torch.fft.ifftshift(prior, (-2, -1))
+        right = torch.fft.ifftshift(adjoint_data, (-2, -1)) + weight * start
+        solution = conjugate_gradient(normal, right, start, iterations, dims=(-2, -1))
+        return torch.fft.fftshift(solution, (-2, -1))
+
+    def _combine(self, coils: Tensor) -> Tensor:
+        return torch.sum(self.maps.conj() * coils, dim=-3)
+
+
+def conjugate_gradient(
+    normal: Callable[[Tensor], Tensor],
+    right: Tensor,
+    start: Tensor,
+    iterations: int,
+    dims: tuple[int, ...],
+) -> Tensor:
+    """Solve ``normal(x) = right`` for a Hermitian positive definite `normal`.
+
+    `dims` are the axes of one system; any other axis holds independent systems. A GPU is told of
+    `normal` once and repeats it: it must not wait for the device, nor change what it is made of.
+    """
+
+    def inner(a: Tensor, b: Tensor) -> Tensor:
+        return torch.sum(a.conj() * b, dim=dims, keepdim=True).real
+
+    x = start.clone()
+    residual = right - normal(x)
+    direction = residual.clone()
+    energy = inner(residual, residual)
+    floor = 1e-12 * inner(right, right)
+
+    def iterate() -> None:
+        image = normal(direction)
+        step = energy / inner(direction, image).clamp(min=1e-30)
+        # A system that is solved stays so: its energies are rounding errors.
+        step = torch.where(energy > floor, step, 0.0)
+        x.add_(step * direction)
+        residual.sub_(step * image)
+        now = inner(residual, residual)
+        direction.mul_(now / energy.clamp(min=1e-30)).add_(residual)
+        energy.copy_(now)
+
+    repeat(iterate, iterations, x.device, finished=lambda: bool((energy <= floor).all()))
+    return x
+
+
+def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
+    """Project coil images `[..., coil, y, x]` on the coil sensitivities `[coil, y, x]`."""
+    return torch.sum(maps.conj() * coil_images, dim=-3)

@@ -1,0 +1,254 @@
+"""The samplers against a prior whose posterior is known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from gadget.diffusion.samplers import fast
+from gadget.diffusion.samplers.fast import sample_fast
+from gadget.diffusion.samplers.paper import sample_paper
+from gadget.diffusion.samplers.problem import complex_noise
+from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.coils.joint_step import JointStep
+from gadget.mri.conventional.expected_error import expected_error
+
+
+def _silent(done: int, steps: int) -> None:
+    pass
+
+
+def _fast(case, *, seed=0, steps=20, samples=1, problem=None, report=_silent):
+    (sample,) = sample_fast(
+        case.prior,
+        [problem or case.problem],
+        steps=steps,
+        samples=samples,
+        seed=seed,
+        report=report,
+    )
+    return sample
+
+
+def _paper(case, *, seed=0, problem=None, report=_silent, **changed):
+    settings = {
+        "steps": 100,
+        "corrector_steps": 1,
+        "joint_every": 0,
+        "lam": (1.0, 0.2),
+        "snr": 0.16,
+        "samples": 1,
+    }
+    return sample_paper(
+        case.prior,
+        problem or case.problem,
+        **(settings | changed),
+        seed=seed,
+        report=report,
+    )
+
+
+SAMPLERS = pytest.mark.parametrize("sample", [_fast, _paper])
+CASES = pytest.mark.parametrize(
+    "case",
+    [
+        {"coils": 4, "acceleration": 2, "shape": (16, 16)},
+        {"coils": 4, "acceleration": 3, "shape": (16, 15), "seed": 1},
+        {"coils": 1, "shape": (15, 16)},
+        {"coils": 1, "shape": (16, 16), "noise": 0.01, "seed": 1},
+    ],
+)
+
+
+def _spread(images: np.ndarray) -> float:
+    """Mean distance of images from their mean, pixel by pixel, as a standard deviation."""
+    around = images - images.mean(axis=0)
+    return float(np.sqrt(np.sum(np.abs(around) ** 2) / (len(images) - 1)))
+
+
+@CASES
+def test_fast_samples_lie_around_the_exact_posterior_mean(gaussian, case):
+    case = gaussian(**case)
+    images = _fast(case, samples=32).images.numpy()
+    assert images.shape == (32, *case.problem.shape)
+    conventional = case.distance(case.problem.start)
+    assert case.distance(images.mean(axis=0)) < min(case.spread, 0.55 * conventional)
+    assert max(case.distance(image) for image in images) < min(2 * case.spread, 0.8 * conventional)
+    # Samples near the mean: their spread tells the order of magnitude, from below.
+    assert 0.25 < _spread(images) / np.linalg.norm(case.std) < 1.1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_paper_samples_lie_around_the_exact_posterior_mean(gaussian, seed):
+    """With one coil, where the prior of the image is the prior of the coil image."""
+    case = gaussian(coils=1, shape=(16, 16), seed=seed)
+    images = _paper(case, samples=8).images.numpy()
+    assert images.shape == (8, 16, 16)
+    conventional = case.distance(case.problem.start)
+    assert case.distance(images.mean(axis=0)) < min(1.1 * case.spread, 0.5 * conventional)
+    assert max(case.distance(image) for image in images) < 2 * case.spread
+    assert 0.7 < _spread(images) / np.linalg.norm(case.std) < 1.6
+
+
+@pytest.mark.parametrize("corrector_steps", [0, 1])
+def test_without_data_the_paper_sampler_draws_from_the_prior(gaussian, corrector_steps):
+    case = gaussian(coils=1, shape=(16, 16))
+    chain = {"lam": (0.0, 0.0), "corrector_steps": corrector_steps}
+    images = _paper(case, samples=16, **chain).images.numpy()
+    std = np.linalg.norm((2 * case.prior.variance).sqrt().numpy())
+    assert _spread(images) == pytest.approx(std, rel=0.12)
+    assert np.linalg.norm(images.mean(axis=0) - case.prior.mean.numpy()) < 1.3 * std / 16**0.5
+
+
+def test_noise_of_the_data_is_not_imposed_on_the_image(gaussian):
+    case = gaussian(coils=1, shape=(16, 16), noise=0.2)
+    images = _paper(case, samples=8).images.numpy()
+    assert case.distance(images.mean(axis=0)) < 0.8 * case.spread
+    assert 0.5 < case.residual(images[0]) < 1.1
+
+
+def test_many_more_steps_come_closer_to_the_posterior(gaussian):
+    case = gaussian(coils=1, shape=(16, 16), seed=1)
+    few, many = (_paper(case, steps=n, samples=4).images.numpy() for n in (15, 150))
+    assert case.distance(many.mean(axis=0)) < 0.7 * case.distance(few.mean(axis=0))
+
+
+@CASES
+def test_measured_points_agree_with_the_measurement(gaussian, case):
+    case = gaussian(**case)
+    for image in _fast(case, samples=4).images:
+        assert case.residual(image) < 1.1
+    assert case.residual(case.prior.mean) > 2
+
+
+def test_measured_points_of_the_paper_sampler_agree_with_the_measurement(gaussian):
+    case = gaussian(coils=1, shape=(16, 16))
+    assert case.residual(_paper(case).images[0]) < 1.6
+    assert case.residual(_paper(case, lam=(0.0, 0.0)).images[0]) > 3
+
+
+def test_the_joint_step_makes_the_coils_agree(gaussian, gaussian_prior):
+    """Algorithm 5 against Algorithm 4, with a prior that fits images and coil images alike."""
+    case = gaussian(coils=4, acceleration=2, shape=(16, 16))
+    head = case.prior.variance > 0.01
+    case = replace(case, prior=gaussian_prior(torch.zeros(16, 16), torch.where(head, 0.25, 1e-4)))
+    errors = [
+        np.linalg.norm(_paper(case, joint_every=m).images[0].abs().numpy() - np.abs(case.truth))
+        for m in (0, 10, 2)
+    ]
+    assert errors[1] < 0.7 * errors[0]
+    assert errors[2] < errors[1]
+
+
+@SAMPLERS
+def test_one_seed_is_one_image_bit_for_bit(gaussian, sample):
+    case = gaussian()
+    one, same, other = (sample(case, steps=12, seed=seed).images.numpy() for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one, same)
+    assert np.linalg.norm(one - other) > 1e-3 * np.linalg.norm(one)
+
+
+@SAMPLERS
+def test_samples_differ(gaussian, sample):
+    images = sample(gaussian(), steps=12, samples=3).images.numpy()
+    assert len(images) == 3
+    assert _spread(images[:2]) > 0
+    assert _spread(images[1:]) > 0
+
+
+@SAMPLERS
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_any_number_of_steps_gives_an_image(gaussian, sample, steps):
+    image = sample(gaussian(shape=(9, 12)), steps=steps).images
+    assert image.shape == (1, 9, 12)
+    assert torch.isfinite(image.abs()).all()
+
+
+@SAMPLERS
+def test_data_without_noise_give_an_image(gaussian, sample):
+    case = gaussian()
+    images = sample(case, problem=case.without_noise_level(), steps=12).images
+    assert torch.isfinite(images.abs()).all()
+
+
+@SAMPLERS
+def test_progress_counts_up_to_the_end(gaussian, sample):
+    told = []
+    sample(gaussian(), steps=4, samples=2, report=lambda done, steps: told.append((done, steps)))
+    assert told[-1][0] == told[-1][1] == len(told)
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+
+
+@SAMPLERS
+@pytest.mark.parametrize("samples", [1, 3])
+def test_evaluations_are_counted_as_they_are_made(gaussian, sample, samples):
+    case = gaussian()
+    assert sample(case, steps=6, samples=samples).evaluations * samples == case.prior.images
+
+
+def test_the_paper_sampler_evaluates_every_coil_at_every_step_and_correction(gaussian):
+    case = gaussian()
+    assert _paper(case, steps=6, corrector_steps=2).evaluations == 6 * 3 * len(case.problem.data)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.7])
+def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
+    """As where an image without its brightest lines looks darker than it is."""
+    case = gaussian(acceleration=2, shape=(16, 16))
+    wrong = replace(
+        case.problem,
+        data=factor * case.problem.data,
+        start=factor * case.problem.start,
+        noise_std=factor * case.problem.noise_std,
+    )
+    right = case.distance(_fast(case).images[0].numpy())
+    assert case.distance(_fast(case, problem=wrong).images[0].numpy() / factor) < 1.2 * right
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_fast_refits_the_coils_or_finds_them_together_with_the_image(
+    gaussian, monkeypatch, centred
+):
+    fits, steps = [], []
+    refitted, take = CoilModel.refitted, JointStep.take
+    monkeypatch.setattr(
+        CoilModel, "refitted", lambda *arguments: fits.append(arguments) or refitted(*arguments)
+    )
+    monkeypatch.setattr(
+        JointStep, "take", lambda *a, **names: steps.append(names) or take(*a, **names)
+    )
+    case = gaussian()
+    coils = replace(case.problem.coils, centred=centred)
+    _fast(case, steps=9, problem=replace(case.problem, coils=coils))
+    assert (len(fits), len(steps)) == ((4, 0) if centred else (0, 8))
+
+
+def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
+    case = gaussian()
+    _fast(case, steps=8)
+    levels = case.prior.levels[:-1]
+    error = expected_error(case.problem.sampling, case.problem.coils.maps, case.problem.start)
+    assert levels[0] == pytest.approx(min(max(fast.START * error, 0.2), 1.5))
+    assert all(a > b for a, b in pairwise(levels))
+    assert levels[-1] == pytest.approx(case.problem.noise_std)
+    case = gaussian()
+    _paper(case, steps=6, corrector_steps=0)
+    assert case.prior.levels[0] == pytest.approx(case.prior.sigma_max)
+    assert case.prior.levels[-1] == pytest.approx(case.prior.sigma_min)
+
+
+def test_noise_of_a_seed_has_unit_variance_in_both_parts():
+    draw = [
+        complex_noise((200, 100), torch.Generator().manual_seed(3), torch.device("cpu"))
+        for _ in range(2)
+    ]
+    torch.testing.assert_close(draw[0], draw[1], rtol=0, atol=0)
+    assert draw[0].dtype == torch.complex64
+    for part in (draw[0].real, draw[0].imag):
+        assert float(part.std()) == pytest.approx(1, abs=0.02)
+        assert float(part.mean()) == pytest.approx(0, abs=0.02)
+    assert abs(float((draw[0].real * draw[0].imag).mean())) < 0.02
