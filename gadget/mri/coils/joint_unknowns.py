@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
-from gadget.mri.operators.sense import SamplingOperator, conjugate_gradient
+from gadget.mri.operators.conjugate_gradient import conjugate_gradient
+from gadget.mri.operators.sense import SamplingOperator
 
 DEGREE_WEIGHT = 0.3
 """How fast the regularisation of coefficients rises with their degree."""

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
-from gadget.mri.operators.sense import SamplingOperator, SenseOperator, conjugate_gradient
+from gadget.mri.operators.conjugate_gradient import conjugate_gradient
+from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
 WEIGHT = 1e-3
 """Pull to zero, relative to the unit norm of the encoding operator."""

@@ -1,4 +1,4 @@
-"""The multi-coil encoding operator and its conjugate-gradient inverse.
+"""The multi-coil encoding operator and its regularised inverse.
 
 Pruessmann et al., Advances in sensitivity encoding with arbitrary k-space trajectories,
 Magn Reson Med 2001, doi:10.1002/mrm.1241.
@@ -6,12 +6,10 @@ Magn Reson Med 2001, doi:10.1002/mrm.1241.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from gadget.mri.operators.cuda_graphs import repeat
+from gadget.mri.operators.conjugate_gradient import conjugate_gradient
 
 
 def varying_axes(mask: Tensor) -> tuple[int, ...]:
@@ -133,43 +131,6 @@ class SenseOperator:
 
     def _combine(self, coils: Tensor) -> Tensor:
         return torch.sum(self.maps.conj() * coils, dim=-3)
-
-
-def conjugate_gradient(
-    normal: Callable[[Tensor], Tensor],
-    right: Tensor,
-    start: Tensor,
-    iterations: int,
-    dims: tuple[int, ...],
-) -> Tensor:
-    """Solve ``normal(x) = right`` for a Hermitian positive definite `normal`.
-
-    `dims` are the axes of one system; any other axis holds independent systems. A GPU is told of
-    `normal` once and repeats it: it must not wait for the device, nor change what it is made of.
-    """
-
-    def inner(a: Tensor, b: Tensor) -> Tensor:
-        return torch.sum(a.conj() * b, dim=dims, keepdim=True).real
-
-    x = start.clone()
-    residual = right - normal(x)
-    direction = residual.clone()
-    energy = inner(residual, residual)
-    floor = 1e-12 * inner(right, right)
-
-    def iterate() -> None:
-        image = normal(direction)
-        step = energy / inner(direction, image).clamp(min=1e-30)
-        # A system that is solved stays so: its energies are rounding errors.
-        step = torch.where(energy > floor, step, 0.0)
-        x.add_(step * direction)
-        residual.sub_(step * image)
-        now = inner(residual, residual)
-        direction.mul_(now / energy.clamp(min=1e-30)).add_(residual)
-        energy.copy_(now)
-
-    repeat(iterate, iterations, x.device, finished=lambda: bool((energy <= floor).all()))
-    return x
 
 
 def combine(coil_images: Tensor, maps: Tensor) -> Tensor:

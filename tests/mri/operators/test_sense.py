@@ -9,7 +9,6 @@ from gadget.mri.operators.sense import (
     SamplingOperator,
     SenseOperator,
     combine,
-    conjugate_gradient,
     varying_axes,
 )
 from gadget.mri.phantoms.scanner import coil_maps
@@ -154,25 +153,6 @@ def test_images_of_a_batch_do_not_depend_on_each_other():
     for image, adjoint, prior in zip(together, adjoints, priors, strict=True):
         alone = operator.regularised_inverse(adjoint, prior, 0.01, 5)
         torch.testing.assert_close(image, alone, rtol=1e-9, atol=0)
-
-
-def test_a_system_of_zeros_has_the_solution_zero():
-    zero = torch.zeros(4, 4, dtype=torch.complex64)
-    solved = conjugate_gradient(lambda x: 2 * x, zero, zero, 5, dims=(-2, -1))
-    assert not solved.any()
-
-
-def test_iteration_stops_at_the_solution():
-    calls = []
-
-    def normal(x):
-        calls.append(x)
-        return 2 * x
-
-    right = _random(4, 4)
-    solved = conjugate_gradient(normal, right, torch.zeros_like(right), 50, dims=(-2, -1))
-    torch.testing.assert_close(solved, right / 2)
-    assert len(calls) == 2
 
 
 def test_combination_inverts_normalised_maps():
