@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gadget.diffusion.devices import exact_float32
-from gadget.mri.operators.cuda_graphs import Replayed
+from gadget.mri.operators.cuda_graphs import GraphedFunction
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class NetworkPrior:
         self._multiple = size_multiple
         self._half_precision = half_precision
         self._batch = MANY
-        self._evaluated = Replayed(self._evaluate)
+        self._evaluated = GraphedFunction(self._evaluate)
 
     @property
     def device(self) -> torch.device:

@@ -15,7 +15,7 @@ from gadget.diffusion.samplers.problem import Problem
 from gadget.mri import planes
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.coil_model import compress
-from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.intensity_scale import image_scale
 from gadget.mri.kspace import KSpace
 from gadget.mri.noise.level import estimate_noise_std
@@ -115,7 +115,7 @@ class Volume:
         if calibration is not None and calibration.data.any():
             calibration, _ = _near_one(calibration)
             coils, _ = calibrate(self._measured(calibration))
-            image = conventional_image(measured.sampling, coils.maps, measured.data)
+            image = cg_sense_image(measured.sampling, coils.maps, measured.data)
         else:
             coils, image = calibrate(measured)
         scale = image_scale(image.abs().cpu().numpy())

@@ -14,15 +14,15 @@ from gadget.diffusion.model_folder import find_model, misfits, read_config, read
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError
-from gadget.mri.operators.cuda_graphs import Replayed
+from gadget.mri.operators.cuda_graphs import GraphedFunction
 from gadget.training.checkpoints import State
 from gadget.training.config import TrainingConfig
 from gadget.training.examples import Example
 from gadget.training.ranks import Ranks
 
 GRADIENT_NORM = 1.0
-ORDINARY_UPDATES = 3
-"""Updates before one is recorded: the first ones make the optimiser's memory."""
+EAGER_UPDATES = 3
+"""Updates before one is recorded as a CUDA graph: the first ones allocate the optimiser's state."""
 
 
 class Trainer:
@@ -99,7 +99,9 @@ class Trainer:
 
     def _fresh_update(self) -> Callable[..., Tensor]:
         """Return `_update`, as one launch where it can be: a GPU waits for Python otherwise."""
-        return Replayed(self._update, ORDINARY_UPDATES) if self.ranks.size == 1 else self._update
+        return (
+            GraphedFunction(self._update, EAGER_UPDATES) if self.ranks.size == 1 else self._update
+        )
 
     def _update(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         config = self.config

@@ -9,7 +9,7 @@ import torch
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri.coils.coil_model import CoilModel
-from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.operators.fourier import fftc
 from gadget.mri.operators.sense import SamplingOperator
 from gadget.mri.phantoms.scanner import coil_maps, smooth_phase
@@ -125,7 +125,7 @@ def gaussian(phantom):
         kspace[:, mask] = data.reshape(coils, -1)
         sampling = SamplingOperator(torch.from_numpy(mask))
         hybrid = sampling.hybrid(torch.from_numpy(kspace))
-        start = conventional_image(sampling, model.maps, hybrid)
+        start = cg_sense_image(sampling, model.maps, hybrid)
         return GaussianProblem(
             problem=Problem(hybrid, sampling, model, start, noise),
             prior=GaussianPrior(expected, variance),

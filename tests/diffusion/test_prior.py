@@ -10,7 +10,7 @@ from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser
 
 
-class Recorder(nn.Module):
+class GraphRecorder(nn.Module):
     """A network that keeps what it is given, and gives a constant."""
 
     def __init__(self, value: float = 0.0) -> None:
@@ -43,7 +43,7 @@ def _complex(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def test_the_network_sees_and_predicts_unit_variance():
     """Karras et al. 2022, table 1: the effective target (clean - c_skip x) / c_out is unit."""
-    network = Recorder()
+    network = GraphRecorder()
     denoiser = PreconditionedDenoiser(network, sigma_data=0.25)
     generator = torch.Generator().manual_seed(0)
     for sigma in (0.01, 0.25, 4.0):
@@ -62,14 +62,14 @@ def test_the_network_sees_and_predicts_unit_variance():
 
 def test_a_network_of_zeros_is_the_best_linear_denoiser():
     """The posterior mean of white images of variance sigma_data^2."""
-    prior, x = _prior(PreconditionedDenoiser(Recorder(), 0.5), 1), _complex(2, 6, 5)
+    prior, x = _prior(PreconditionedDenoiser(GraphRecorder(), 0.5), 1), _complex(2, 6, 5)
     for sigma in (0.1, 0.5, 2.0):
         torch.testing.assert_close(prior.denoise(x, sigma), x * 0.25 / (0.25 + sigma**2))
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (9, 13), (1, 1), (7, 16)])
 def test_any_size_is_padded_and_cropped_back(shape):
-    network = Recorder()
+    network = GraphRecorder()
     prior, x = _prior(PreconditionedDenoiser(network, 0.5), 8), _complex(3, *shape)
     denoised = prior.denoise(x, 0.5)
     assert denoised.shape == x.shape
@@ -100,7 +100,7 @@ def test_padding_does_not_change_the_middle(tiny_network):
 
 
 def test_a_prior_is_for_use_and_not_for_training():
-    network = Recorder(1.0).train()
+    network = GraphRecorder(1.0).train()
     prior = _prior(PreconditionedDenoiser(network, 0.25), 1)
     assert not network.training
     assert not prior.denoise(_complex(1, 4, 4), 1.0).requires_grad
@@ -126,7 +126,7 @@ def test_half_precision_is_as_good_as_single_precision(sigma, phantom, monkeypat
 def test_single_precision_is_not_tf32():
     cudnn = torch.backends.cudnn
 
-    class Observer(Recorder):
+    class Observer(GraphRecorder):
         def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
             exact.append(
                 cudnn.conv.fp32_precision == "ieee"
@@ -141,7 +141,7 @@ def test_single_precision_is_not_tf32():
 
 
 def test_what_does_not_fit_into_memory_at_once_is_evaluated_in_parts(caplog):
-    class Echo(Recorder):
+    class Echo(GraphRecorder):
         def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
             return x
 
@@ -162,7 +162,7 @@ def test_what_does_not_fit_into_memory_at_once_is_evaluated_in_parts(caplog):
 
 
 def test_one_image_that_does_not_fit_into_memory_is_an_error():
-    class Insatiable(Recorder):
+    class Insatiable(GraphRecorder):
         def forward(self, x: torch.Tensor, log_sigma: torch.Tensor) -> torch.Tensor:
             raise torch.OutOfMemoryError("out of memory")
 

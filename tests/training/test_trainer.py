@@ -182,7 +182,7 @@ def test_recorded_updates_are_those_of_ordinary_ones(make_config, volumes, monke
     config, cuda = make_config(steps=12, precision="float32"), torch.device("cuda")
     recorded = Trainer(config, cuda)
     _train(recorded, volumes, 12)
-    monkeypatch.setattr("gadget.training.trainer.ORDINARY_UPDATES", 100)
+    monkeypatch.setattr("gadget.training.trainer.EAGER_UPDATES", 100)
     ordinary = Trainer(config, cuda)
     _train(ordinary, volumes, 12)
     for name, value in ordinary.average.items():

@@ -135,8 +135,8 @@ class _Chain:
 
     def _towards_data(self, x: Tensor, gain: float) -> Tensor:
         sampling = self.problem.sampling
-        corner = torch.fft.ifftshift(x, (-2, -1))
-        residual = self.problem.data - sampling.forward(corner)
+        shifted = torch.fft.ifftshift(x, (-2, -1))
+        residual = self.problem.data - sampling.forward(shifted)
         return x + gain * torch.fft.fftshift(sampling.adjoint(residual), (-2, -1))
 
     def _trust(self, i: int) -> float:

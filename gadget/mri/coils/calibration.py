@@ -12,7 +12,7 @@ from gadget.mri.coils.coil_model import CoilModel, compress, normalise
 from gadget.mri.coils.initial_images import locally_dominant, low_resolution
 from gadget.mri.coils.joint_fit import Search, fit_jointly
 from gadget.mri.coils.phase_poles import without_phase_poles
-from gadget.mri.conventional.cg_sense import conventional_image, natural_image
+from gadget.mri.conventional.cg_sense import cg_sense_image, spectral_prior_image
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator, combine
 from gadget.mri.sampling.centre import centre_extent
@@ -39,7 +39,7 @@ def calibrate(measured: Measurement) -> tuple[CoilModel, Tensor]:
     model = fit_jointly(small, middle.compared, first, WITH_CENTRE if complete else WITHOUT_CENTRE)
     model = without_phase_poles(model, Measurement(small, middle.compared))
     model = replace(model, shape=(mask.shape[0], mask.shape[1]), centred=complete)
-    image = conventional_image if complete else natural_image
+    image = cg_sense_image if complete else spectral_prior_image
     return model, image(measured.sampling, model.maps, measured.data)
 
 

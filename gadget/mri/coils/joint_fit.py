@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_unknowns import JointUnknowns
-from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
 from gadget.mri.operators.sense import SamplingOperator
 
@@ -77,7 +77,7 @@ class _JointFit:
         flat = torch.ones(start.shape, device=mask.device)
         amplitudes = natural_amplitudes(start.shape, mask.device) if search.natural else flat
         self._unknowns = JointUnknowns(start, pixels**-0.5, amplitudes)
-        image = conventional_image(self._sampling, start.maps, self._data)
+        image = cg_sense_image(self._sampling, start.maps, self._data)
         vector = self._unknowns.joined(torch.fft.ifftshift(image), start.coefficients)
         # What the image gains the coefficients lose: the same data, regularised evenly.
         of_image, of_coefficients = self._unknowns.parts(vector)

@@ -104,11 +104,11 @@ class JointUnknowns:
                 ]
             )
 
-        right = adjoint(residual) - pull
+        rhs = adjoint(residual) - pull
         return conjugate_gradient(
             lambda x: adjoint(forward(x)) + weight * x,
-            right,
-            torch.zeros_like(right),
+            rhs,
+            torch.zeros_like(rhs),
             iterations,
             dims=(0,),
         )

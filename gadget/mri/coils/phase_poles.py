@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
-from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator
 
@@ -34,7 +34,7 @@ def without_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
     if not windings.any():
         return coils
     smooth = maps * _opposite_vortices(windings)
-    image = conventional_image(measured.sampling, smooth, measured.data)
+    image = cg_sense_image(measured.sampling, smooth, measured.data)
     everywhere = SamplingOperator(torch.ones_like(measured.mask))
     flat = replace(coils, coefficients=torch.zeros_like(coils.coefficients))
     return flat.refitted(image, everywhere, torch.fft.ifftshift(smooth * image, (-2, -1)))

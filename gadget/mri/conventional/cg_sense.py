@@ -1,4 +1,4 @@
-"""Images from measured data and coil maps, with nothing learnt."""
+"""CG-SENSE and a MAP image with a spectral prior: conventional images, without a network."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gadget.mri.operators.conjugate_gradient import conjugate_gradient
 from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
 WEIGHT = 1e-3
-"""Pull to zero, relative to the unit norm of the encoding operator."""
+"""Tikhonov regularisation, relative to the unit norm of the encoding operator."""
 ITERATIONS = 15
-NATURAL_ITERATIONS = 60
-"""Large shapes come late where few lines tell of them."""
+SPECTRAL_ITERATIONS = 60
+"""Low spatial frequencies converge slowly where few lines around the centre are measured."""
 
 
-def conventional_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
+def cg_sense_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
     """Return the CG-SENSE image `[y, x]`.
 
     Parameters
@@ -31,30 +31,30 @@ def conventional_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -
     return operator.regularised_inverse(adjoint, torch.zeros_like(adjoint), WEIGHT, ITERATIONS)
 
 
-def natural_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
-    """Return the image `[y, x]` of the likeliest spectrum, for data without a complete centre.
+def spectral_prior_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
+    """Return the MAP image `[y, x]` under a 1/k spectrum, for data without a complete centre.
 
-    Minimises ``|A m - y|^2 + WEIGHT |V^-1 F m|^2``, V being the amplitudes of natural images:
-    blurred where much was measured, but with the large shapes that `conventional_image` has too
-    little of. Parameters as there.
+    Minimises ``|A m - y|^2 + WEIGHT |V^-1 F m|^2``, V being `natural_amplitudes`: more blurred
+    where much was measured, but `cg_sense_image` has too little of the low spatial frequencies.
+    Parameters as there.
     """
     operator = SenseOperator(sampling, maps)
     amplitudes = natural_amplitudes((maps.shape[-2], maps.shape[-1]), maps.device)
 
     def image(spectrum: Tensor) -> Tensor:
-        corner = torch.fft.ifft2(spectrum * amplitudes, norm="ortho")
-        return torch.fft.fftshift(corner, (-2, -1))
+        shifted = torch.fft.ifft2(spectrum * amplitudes, norm="ortho")
+        return torch.fft.fftshift(shifted, (-2, -1))
 
     def adjoint(data: Tensor) -> Tensor:
-        corner = torch.fft.ifftshift(operator.adjoint(data), (-2, -1))
-        return torch.fft.fft2(corner, norm="ortho") * amplitudes
+        shifted = torch.fft.ifftshift(operator.adjoint(data), (-2, -1))
+        return torch.fft.fft2(shifted, norm="ortho") * amplitudes
 
-    right = adjoint(data)
+    rhs = adjoint(data)
     spectrum = conjugate_gradient(
         lambda x: adjoint(operator.forward(image(x))) + WEIGHT * x,
-        right,
-        torch.zeros_like(right),
-        NATURAL_ITERATIONS,
+        rhs,
+        torch.zeros_like(rhs),
+        SPECTRAL_ITERATIONS,
         dims=(-2, -1),
     )
     return image(spectrum)

@@ -1,11 +1,11 @@
-"""How wrong a conventional image is to be expected, from the sampling pattern and the coils."""
+"""Expected error of a CG-SENSE image, from the sampling pattern and the coils."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
 from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
@@ -13,7 +13,7 @@ SEED = 0
 
 
 def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> float:
-    """Return the root mean square error of the conventional image `[y, x]`.
+    """Return the root mean square error to expect of the CG-SENSE image `[y, x]`.
 
     A random image of the same energy, with the spectrum of natural images, is measured without
     noise and reconstructed in the same way: what is lost is what the measurement does not
@@ -24,16 +24,16 @@ def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> f
     sampling, maps
         The measurement and the coil sensitivities `[coil, y, x]`.
     image
-        The conventional image, for its energy.
+        The CG-SENSE image, for its energy.
     """
-    random = _natural_image((image.shape[-2], image.shape[-1])).to(image.device)
+    random = _random_natural_image((image.shape[-2], image.shape[-1])).to(image.device)
     random = random * (image.abs().square().mean() / random.abs().square().mean()).sqrt()
     data = SenseOperator(sampling, maps).forward(random)
-    lost = conventional_image(sampling, maps, data) - random
+    lost = cg_sense_image(sampling, maps, data) - random
     return float(lost.abs().square().mean().sqrt())
 
 
-def _natural_image(shape: tuple[int, int]) -> Tensor:
+def _random_natural_image(shape: tuple[int, int]) -> Tensor:
     generator = torch.Generator().manual_seed(SEED)
     noise = torch.view_as_complex(torch.randn(*shape, 2, generator=generator))
     return torch.fft.ifft2(noise * natural_amplitudes(shape), norm="ortho")

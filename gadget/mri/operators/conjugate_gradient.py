@@ -12,25 +12,26 @@ from gadget.mri.operators.cuda_graphs import repeat
 
 def conjugate_gradient(
     normal: Callable[[Tensor], Tensor],
-    right: Tensor,
-    start: Tensor,
+    rhs: Tensor,
+    initial: Tensor,
     iterations: int,
     dims: tuple[int, ...],
 ) -> Tensor:
     """Solve ``normal(x) = right`` for a Hermitian positive definite `normal`.
 
-    `dims` are the axes of one system; any other axis holds independent systems. A GPU is told of
-    `normal` once and repeats it: it must not wait for the device, nor change what it is made of.
+    `dims` are the axes of one system; any other axis holds independent systems. On a GPU,
+    `normal` is recorded as a CUDA graph: it must not synchronise, nor depend on anything that
+    changes.
     """
 
     def inner(a: Tensor, b: Tensor) -> Tensor:
         return torch.sum(a.conj() * b, dim=dims, keepdim=True).real
 
-    x = start.clone()
-    residual = right - normal(x)
+    x = initial.clone()
+    residual = rhs - normal(x)
     direction = residual.clone()
     energy = inner(residual, residual)
-    floor = 1e-12 * inner(right, right)
+    floor = 1e-12 * inner(rhs, rhs)
 
     def iterate() -> None:
         image = normal(direction)

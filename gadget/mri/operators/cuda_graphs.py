@@ -17,15 +17,15 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-WORTH_RECORDING = 4
-"""Fewer repetitions are over before they are recorded."""
-MOST_GRAPHS = 4
-"""Shapes of arguments that a function is recorded for; the least recently used gives way."""
+MIN_REPETITIONS = 4
+"""Recording does not pay for fewer repetitions."""
+MAX_GRAPHS = 4
+"""Graphs kept for a function, one for each shape; the least recently used is dropped."""
 
 Signature: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 
 
-class Recorder:
+class GraphRecorder:
     """Records one graph after the other, all in one pool of memory.
 
     Graphs that share a pool overwrite each other's intermediate results, so that only one may run
@@ -36,21 +36,21 @@ class Recorder:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._last: torch.cuda.CUDAGraph | None = None
 
-    def record(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
-        """Do `work`, then record it; return nothing if it cannot be recorded.
+    def record(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        """Call `function`, then record it; return None if it cannot be recorded.
 
-        What is done for the first time may build plans and take memory that no graph can hold.
+        The first call may build FFT plans and allocate memory, which no graph can hold.
         """
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
             try:
-                work()
-                return self._capture(work)
+                function()
+                return self._capture(function)
             finally:
                 current.wait_stream(self._stream)
 
-    def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+    def _capture(self, function: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
         # `torch.cuda.graph` would empty the cache of memory, which takes longer than it saves.
         graph = torch.cuda.CUDAGraph()
         pool = self._last.pool() if self._last is not None else None
@@ -58,7 +58,7 @@ class Recorder:
             # Other threads go on taking memory meanwhile, for batches to come.
             graph.capture_begin(pool, capture_error_mode="thread_local")
             try:
-                work()
+                function()
             finally:
                 graph.capture_end()
         except RuntimeError as error:
@@ -71,8 +71,8 @@ class Recorder:
         return graph
 
 
-class Replayed:
-    """A function of tensors that is recorded when arguments of a shape come again.
+class GraphedFunction:
+    """A function of tensors that is recorded as a CUDA graph for each shape of arguments.
 
     Parameters
     ----------
@@ -80,19 +80,19 @@ class Replayed:
         What it computes depends on its arguments and on tensors that are changed in place only;
         nothing in it waits for the device.
     ordinary_calls
-        How often a shape is computed in the ordinary way.
+        Calls with a shape before it is recorded.
     """
 
-    def __init__(self, function: Callable[..., Tensor], ordinary_calls: int = 1) -> None:
+    def __init__(self, function: Callable[..., Tensor], eager_calls: int = 1) -> None:
         self._function = function
-        self._ordinary_calls = ordinary_calls
+        self._eager_calls = eager_calls
         self._calls: dict[Signature, int] = {}
-        self._recorded: OrderedDict[Signature, _Recorded | None] = OrderedDict()
-        self._recorder: Recorder | None = None
+        self._recorded: OrderedDict[Signature, _RecordedCall | None] = OrderedDict()
+        self._recorder: GraphRecorder | None = None
         self._lock = threading.Lock()
 
     def __call__(self, *arguments: Tensor) -> Tensor:
-        """Return what the function returns."""
+        """Call the function, or replay its graph for this shape."""
         if not arguments[0].is_cuda:
             return self._function(*arguments)
         signature = tuple((a.shape, a.dtype) for a in arguments)
@@ -102,25 +102,25 @@ class Replayed:
                 recorded = self._recorded[signature]
                 return recorded(arguments) if recorded else self._function(*arguments)
             calls = self._calls[signature] = self._calls.get(signature, 0) + 1
-            if calls <= self._ordinary_calls:
+            if calls <= self._eager_calls:
                 return self._function(*arguments)
             return self._record(signature, arguments)
 
     def _record(self, signature: Signature, arguments: tuple[Tensor, ...]) -> Tensor:
-        self._recorder = self._recorder or Recorder(arguments[0].device)
-        held = tuple(argument.clone() for argument in arguments)
+        self._recorder = self._recorder or GraphRecorder(arguments[0].device)
+        static_arguments = tuple(argument.clone() for argument in arguments)
         results: list[Tensor] = []
-        graph = self._recorder.record(lambda: results.append(self._function(*held)))
-        recorded = _Recorded(graph, held, results[1]) if graph is not None else None
+        graph = self._recorder.record(lambda: results.append(self._function(*static_arguments)))
+        recorded = _RecordedCall(graph, static_arguments, results[1]) if graph is not None else None
         self._recorded[signature] = recorded
-        if len(self._recorded) > MOST_GRAPHS:
+        if len(self._recorded) > MAX_GRAPHS:
             oldest, _ = self._recorded.popitem(last=False)
             del self._calls[oldest]
         return results[0]
 
 
-class _Recorded:
-    """A recorded call."""
+class _RecordedCall:
+    """A recorded call with its static arguments and result."""
 
     def __init__(
         self, graph: torch.cuda.CUDAGraph, arguments: tuple[Tensor, ...], result: Tensor
@@ -130,8 +130,8 @@ class _Recorded:
         self._result = result
 
     def __call__(self, arguments: tuple[Tensor, ...]) -> Tensor:
-        for held, argument in zip(self._arguments, arguments, strict=True):
-            held.copy_(argument)
+        for static, argument in zip(self._arguments, arguments, strict=True):
+            static.copy_(argument)
         self._graph.replay()
         return self._result.clone()
 
@@ -139,7 +139,7 @@ class _Recorded:
 def repeat(
     step: Callable[[], None], times: int, device: torch.device, finished: Callable[[], bool]
 ) -> None:
-    """Take a step many times.
+    """Repeat a step, on a GPU as a CUDA graph.
 
     Parameters
     ----------
@@ -159,22 +159,24 @@ def repeat(
                 return
             step()
         return
-    if times < WORTH_RECORDING:
+    if times < MIN_REPETITIONS:
         for _ in range(times):
             step()
         return
     graph = _recorder(device).record(step)
-    again = graph.replay if graph is not None else step
+    replay = graph.replay if graph is not None else step
     for _ in range(times - 1):
-        again()
+        replay()
 
 
-_of_thread = threading.local()
+_thread_local = threading.local()
 
 
-def _recorder(device: torch.device) -> Recorder:
+def _recorder(device: torch.device) -> GraphRecorder:
     """Return this thread's recorder: its graphs run one after the other."""
-    recorders: dict[torch.device, Recorder] = _of_thread.__dict__.setdefault("recorders", {})
+    recorders: dict[torch.device, GraphRecorder] = _thread_local.__dict__.setdefault(
+        "recorders", {}
+    )
     if device not in recorders:
-        recorders[device] = Recorder(device)
+        recorders[device] = GraphRecorder(device)
     return recorders[device]

@@ -1,4 +1,4 @@
-"""One plane of k-space, as it was measured and as operators see it."""
+"""Measured k-space of one plane, with its sampling operator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gadget.mri.operators.sense import SamplingOperator
 
 @dataclass(frozen=True)
 class Measurement:
-    """Measured samples of every coil, and where they lie."""
+    """Multi-coil k-space samples and their sampling mask."""
 
     kspace: Tensor
     """Centred samples `[coil, ky, kx]`, 0 where not measured."""
@@ -21,7 +21,7 @@ class Measurement:
 
     @cached_property
     def sampling(self) -> SamplingOperator:
-        """What takes coil images to measured data."""
+        """Maps coil images to measured data."""
         return SamplingOperator(self.mask)
 
     @cached_property

@@ -46,26 +46,26 @@ class SamplingOperator:
 
     def hybrid(self, kspace: Tensor) -> Tensor:
         """Bring centred k-space `[coil, ky, kx]` into the operator's range."""
-        others = self._others
+        untransformed = self._untransformed_axes
         data = torch.fft.ifftshift(kspace, (-2, -1))
         return (
-            self.mask * torch.fft.ifftn(data, dim=others, norm="ortho")
-            if others
+            self.mask * torch.fft.ifftn(data, dim=untransformed, norm="ortho")
+            if untransformed
             else data * self.mask
         )
 
     def kspace(self, data: Tensor) -> Tensor:
         """Return the centred k-space `[coil, ky, kx]` of data in the operator's range."""
-        others = self._others
-        corner = torch.fft.fftn(data, dim=others, norm="ortho") if others else data
-        return torch.fft.fftshift(corner, (-2, -1))
+        untransformed = self._untransformed_axes
+        shifted = torch.fft.fftn(data, dim=untransformed, norm="ortho") if untransformed else data
+        return torch.fft.fftshift(shifted, (-2, -1))
 
     @property
-    def _others(self) -> list[int]:
+    def _untransformed_axes(self) -> list[int]:
         return [axis for axis in (-2, -1) if axis not in self.axes]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Transform corner-origin images `[..., y, x]` and keep the measured points."""
+        """Transform images `[..., y, x]`, origin at index 0, and keep the measured points."""
         if not self.axes:
             return self.mask * image
         return self.mask * torch.fft.fftn(image, dim=self.axes, norm="ortho")
@@ -96,26 +96,26 @@ class SenseOperator:
 
     def forward(self, image: Tensor) -> Tensor:
         """Map centred images `[..., y, x]` to hybrid data `[..., coil, ky, kx]`."""
-        corner = torch.fft.ifftshift(image, (-2, -1))
-        return self.sampling.forward(self.maps * corner[..., None, :, :])
+        shifted = torch.fft.ifftshift(image, (-2, -1))
+        return self.sampling.forward(self.maps * shifted[..., None, :, :])
 
     def adjoint(self, data: Tensor) -> Tensor:
         """Map hybrid data `[..., coil, ky, kx]` to centred images `[..., y, x]`."""
         return torch.fft.fftshift(self._combine(self.sampling.adjoint(data)), (-2, -1))
 
     def regularised_inverse(
-        self, adjoint_data: Tensor, prior: Tensor, weight: float, iterations: int
+        self, adjoint_data: Tensor, target: Tensor, weight: float, iterations: int
     ) -> Tensor:
-        """Solve ``min_m |A m - y|^2 + weight |m - prior|^2`` by conjugate gradients.
+        """Solve ``min_m |A m - y|^2 + weight |m - target|^2`` by conjugate gradients.
 
         Parameters
         ----------
         adjoint_data
             ``A* y`` `[..., y, x]`, centred.
-        prior
-            Where the solution is pulled to, and where the iteration starts.
+        target
+            Image that the regularisation pulls to, and initial value of the iteration.
         weight
-            Strength of the pull, > 0.
+            Weight of the regularisation, > 0.
         iterations
             Conjugate-gradient iterations.
         """
@@ -124,9 +124,9 @@ class SenseOperator:
             data = self.sampling.forward(self.maps * x[..., None, :, :])
             return self._combine(self.sampling.adjoint(data)) + weight * x
 
-        start = torch.fft.ifftshift(prior, (-2, -1))
-        right = torch.fft.ifftshift(adjoint_data, (-2, -1)) + weight * start
-        solution = conjugate_gradient(normal, right, start, iterations, dims=(-2, -1))
+        initial = torch.fft.ifftshift(target, (-2, -1))
+        rhs = torch.fft.ifftshift(adjoint_data, (-2, -1)) + weight * initial
+        solution = conjugate_gradient(normal, rhs, initial, iterations, dims=(-2, -1))
         return torch.fft.fftshift(solution, (-2, -1))
 
     def _combine(self, coils: Tensor) -> Tensor:

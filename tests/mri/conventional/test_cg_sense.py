@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from gadget.mri.conventional.cg_sense import conventional_image, natural_image
+from gadget.mri.conventional.cg_sense import cg_sense_image, spectral_prior_image
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
 from gadget.mri.operators.sense import SamplingOperator
 
@@ -13,7 +13,7 @@ def _images(scan) -> tuple[float, float]:
     sampling = SamplingOperator(torch.from_numpy(scan.kspace.mask[0]))
     data = sampling.hybrid(torch.from_numpy(scan.kspace.data[:, 0]))
     maps = torch.from_numpy(scan.maps)
-    images = (make(sampling, maps, data) for make in (conventional_image, natural_image))
+    images = (make(sampling, maps, data) for make in (cg_sense_image, spectral_prior_image))
     one, other = (np.linalg.norm(image.numpy() - scan.image) for image in images)
     return one / np.linalg.norm(scan.image), other / np.linalg.norm(scan.image)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.mri.conventional.cg_sense import conventional_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.conventional.expected_error import expected_error
 from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 from gadget.mri.phantoms.head import head_slice
@@ -21,7 +21,7 @@ def _scan(coils: int, lines) -> tuple[SamplingOperator, torch.Tensor, torch.Tens
     maps = torch.from_numpy(coil_maps(coils, SHAPE))
     truth = torch.from_numpy(head_slice(SHAPE, 220, 0)).to(torch.complex64)
     data = SenseOperator(sampling, maps).forward(truth)
-    image = conventional_image(sampling, maps, data)
+    image = cg_sense_image(sampling, maps, data)
     return sampling, maps, image, (image - truth).abs().square().mean().sqrt()
 
 

@@ -18,7 +18,7 @@ def test_iteration_stops_at_the_solution():
         calls.append(x)
         return 2 * x
 
-    right = torch.randn(4, 4, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
-    solved = conjugate_gradient(normal, right, torch.zeros_like(right), 50, dims=(-2, -1))
-    torch.testing.assert_close(solved, right / 2)
+    rhs = torch.randn(4, 4, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
+    solved = conjugate_gradient(normal, rhs, torch.zeros_like(rhs), 50, dims=(-2, -1))
+    torch.testing.assert_close(solved, rhs / 2)
     assert len(calls) == 2

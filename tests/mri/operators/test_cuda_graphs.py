@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gadget.mri.operators.cuda_graphs import MOST_GRAPHS, Replayed, repeat
+from gadget.mri.operators.cuda_graphs import MAX_GRAPHS, GraphedFunction, repeat
 
 CPU = torch.device("cpu")
 
@@ -19,7 +19,7 @@ def test_a_cpu_calls_the_function_itself():
         calls.append(x)
         return x + 1
 
-    replayed = Replayed(function)
+    replayed = GraphedFunction(function)
     assert [float(replayed(torch.tensor(float(i)))) for i in range(5)] == [1, 2, 3, 4, 5]
     assert len(calls) == 5
 
@@ -34,8 +34,8 @@ def test_steps_end_early_when_there_is_nothing_left_to_do():
 
 @pytest.mark.gpu
 def test_a_recorded_function_gives_what_it_gave():
-    replayed = Replayed(_halve)
-    shapes = [(4 + i, 6) for i in range(MOST_GRAPHS + 2)]
+    replayed = GraphedFunction(_halve)
+    shapes = [(4 + i, 6) for i in range(MAX_GRAPHS + 2)]
     results, expected = [], []
     for shape in [*shapes, *shapes] * 3:
         x, other = torch.randn(2, *shape, dtype=torch.complex64, device="cuda")
@@ -50,7 +50,7 @@ def test_what_waits_for_the_device_is_computed_in_the_ordinary_way(caplog):
     def function(x):
         return x * float(x.sum())
 
-    replayed = Replayed(function)
+    replayed = GraphedFunction(function)
     for i in range(5):
         x = torch.full((3,), float(i), device="cuda")
         torch.testing.assert_close(replayed(x), function(x))
