@@ -79,10 +79,10 @@ class SamplerSettings(BaseModel):
         """Whether the method samples, and so needs a prior."""
         return self.method in SAMPLERS
 
-    def step_count(self, *, centred: bool = True) -> int:
-        """`steps`, or the method's default; `centred` says whether the centre is complete."""
+    def step_count(self, *, centre_sampled: bool = True) -> int:
+        """`steps`, or the method's default, which depends on whether the centre is complete."""
         if self.steps is not None:
             return self.steps
         if self.method == "paper":
             return 500
-        return 30 if centred else 40
+        return 30 if centre_sampled else 40

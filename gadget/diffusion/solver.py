@@ -113,17 +113,19 @@ class Solver:
             results[:] = self._samples(problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
-        centred = all(problem.coils.centred for problem in problems)
+        centre_sampled = all(problem.coils.centre_sampled for problem in problems)
         kind = (
             self.prior.device,
             coils,
-            centred,
+            centre_sampled,
             problems[0].shape,
             settings.samples,
             len(group),
         )
         share = len(group) / (count - finished)
-        steps = self.deadline.plan(settings.step_count(centred=centred), kind, run, share, spare)
+        steps = self.deadline.plan(
+            settings.step_count(centre_sampled=centre_sampled), kind, run, share, spare
+        )
         self.watch.measure(kind, run, steps, report)
         for plane, sample in zip(group, results, strict=True):
             problem = plane.problem

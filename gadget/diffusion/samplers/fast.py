@@ -122,7 +122,7 @@ class _Chain:
         self._data = problem.data
         self._joint = (
             None
-            if problem.coils.centred
+            if problem.coils.centre_sampled
             else JointStep(problem.sampling, problem.data, problem.shape)
         )
         self._generator = torch.Generator().manual_seed(seed)
@@ -147,7 +147,7 @@ class _Chain:
     def pull(self, denoised: Tensor, sigma: float) -> None:
         """Let the images be the prior's estimate at `sigma` as far as the data leave it open."""
         if self._joint is not None:
-            coils, change = self._joint.take(
+            coils, change = self._joint.solve(
                 self._coils,
                 denoised.mean(dim=0),
                 scale=self.unit,

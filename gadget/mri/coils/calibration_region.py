@@ -1,7 +1,7 @@
-"""The centre of k-space, cut to a small matrix.
+"""The calibration region: the low spatial frequencies that coil sensitivities are fitted to.
 
-What is smooth is seen at low resolution: coil sensitivities are found there, where an iteration
-costs a tenth of what it costs on the whole.
+Sensitivities are smooth, so that low resolution is enough: on the small matrix an iteration costs a
+tenth of what it costs on the full one.
 """
 
 from __future__ import annotations
@@ -14,52 +14,52 @@ from torch import Tensor
 from gadget.mri.operators.fourier import fftc, ifftc
 
 MATRIX = 96
-"""Edge of the part of k-space that the sensitivities are found on [points]."""
+"""Edge of the calibration region [points]."""
 MARGIN = 8
-"""Points along the edge of that part that are not compared: those beyond it reach them."""
+"""Points along its edge that are not fitted: k-space beyond it leaks into them."""
 
 
 @dataclass(frozen=True)
-class Middle:
-    """Which part of k-space that is."""
+class CalibrationRegion:
+    """The calibration region of a sampling mask."""
 
-    part: tuple[slice, slice]
-    """Along ky and kx."""
-    measured: Tensor
-    """Measured points of the part `[ky, kx]`."""
-    compared: Tensor
-    """Those that the sensitivities must explain."""
+    index: tuple[slice, slice]
+    """The region along ky and kx."""
+    mask: Tensor
+    """Measured points of the region `[ky, kx]`."""
+    fit_mask: Tensor
+    """Those of them that the sensitivities are fitted to."""
 
     @classmethod
-    def of(cls, mask: Tensor) -> Middle:
-        """Return the middle of a measurement of the points `mask` `[ky, kx]`, centred."""
-        part = (_middle(mask.shape[0], MATRIX), _middle(mask.shape[1], MATRIX))
+    def of(cls, mask: Tensor) -> CalibrationRegion:
+        """Return the calibration region of a centred sampling mask `[ky, kx]`."""
+        index = (_central(mask.shape[0], MATRIX), _central(mask.shape[1], MATRIX))
         inner = [
-            _middle(size, MATRIX - 2 * MARGIN if size > MATRIX else MATRIX) for size in mask.shape
+            _central(size, MATRIX - 2 * MARGIN if size > MATRIX else MATRIX) for size in mask.shape
         ]
-        compared = torch.zeros_like(mask)
-        compared[inner[0], inner[1]] = mask[inner[0], inner[1]]
-        if not compared.any():
+        fit_mask = torch.zeros_like(mask)
+        fit_mask[inner[0], inner[1]] = mask[inner[0], inner[1]]
+        if not fit_mask.any():
             return cls((slice(None), slice(None)), mask, mask)
-        return cls(part, mask[part], compared[part])
+        return cls(index, mask[index], fit_mask[index])
 
-    def cut(self, kspace: Tensor) -> Tensor:
-        """Return the compared points of centred k-space `[coil, ky, kx]`, on the small matrix."""
-        return kspace[:, self.part[0], self.part[1]] * self.compared
+    def crop(self, kspace: Tensor) -> Tensor:
+        """Return the points to fit of centred k-space `[coil, ky, kx]`, on the small matrix."""
+        return kspace[:, self.index[0], self.index[1]] * self.fit_mask
 
-    def lowered(self, image: Tensor) -> Tensor:
-        """Return an image `[y, x]` at the low resolution."""
-        return ifftc(fftc(image)[self.part])
+    def downsample(self, image: Tensor) -> Tensor:
+        """Return an image `[y, x]` at the resolution of the region."""
+        return ifftc(fftc(image)[self.index])
 
-    def raised(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Return such an image on the whole matrix (y, x)."""
+    def zero_fill(self, image: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return such an image zero-filled to the full matrix (y, x)."""
         kspace = image.new_zeros(shape)
-        kspace[self.part] = fftc(image)
+        kspace[self.index] = fftc(image)
         return ifftc(kspace)
 
 
-def _middle(size: int, length: int) -> slice:
-    """Return the middle of an axis of that size."""
+def _central(size: int, length: int) -> slice:
+    """Return the central `length` points of an axis of that size."""
     length = min(size, length)
     start = size // 2 - length // 2
     return slice(start, start + length)

@@ -1,4 +1,4 @@
-"""Coil sensitivities: compression and smooth maps.
+"""Coil compression, and coil sensitivity maps as polynomials.
 
 Maps are `[coil, y, x]` with ``sum_c |S_c|^2 = 1``: the combined image then carries the
 root-sum-of-squares brightness of the coil images, and no pixel is amplified.
@@ -18,9 +18,9 @@ from torch import Tensor
 from gadget.mri.operators.sense import SamplingOperator
 
 FIT_PENALTY = 1e-4
-"""Pull of a fit to the previous one, relative to the image's mean power."""
-LEAST_PENALTY = 1e-30
-"""An image of zeros leaves the previous fit as it is."""
+"""Regularisation of a fit towards the previous one, relative to the image's energy."""
+MIN_PENALTY = 1e-30
+"""For an image of zeros, which leaves the previous fit as it is."""
 
 
 def compress(kspace: Tensor, energy: float) -> Tensor:
@@ -54,26 +54,26 @@ class CoilModel:
 
     coefficients: Tensor
     shape: tuple[int, int]
-    centred: bool = True
-    """Whether the centre of k-space was measured completely. Otherwise no fit to an image betters
-    them: what is wrong with the image is wrong with the sensitivities that fit it."""
+    centre_sampled: bool = True
+    """Whether the centre of k-space was measured completely. Otherwise fitting them to an image
+    does not improve them: errors of the image become errors of the sensitivities."""
 
     @property
     def maps(self) -> Tensor:
         """The normalised maps `[coil, y, x]`."""
         return normalise(self.polynomials())
 
-    def polynomials(self, *, corner: bool = False) -> Tensor:
-        """The maps as they are before that; with `corner`, the origin is at index 0."""
-        to_y, to_x = self.bases(corner=corner)
-        return to_y @ self.coefficients @ to_x.mT
+    def polynomials(self, *, ifftshift: bool = False) -> Tensor:
+        """The maps before normalisation; with `ifftshift`, the origin is at index 0."""
+        basis_y, basis_x = self.bases(ifftshift=ifftshift)
+        return basis_y @ self.coefficients @ basis_x.mT
 
-    def raised(self, order: int) -> CoilModel:
-        """The same sensitivities with room for more detail."""
+    def with_order(self, order: int) -> CoilModel:
+        """Return the same sensitivities with more polynomial coefficients, which are 0."""
         old = self.coefficients.shape[-1]
-        finer = self.coefficients.new_zeros(len(self.coefficients), order, order)
-        finer[:, :old, :old] = self.coefficients
-        return replace(self, coefficients=finer)
+        padded = self.coefficients.new_zeros(len(self.coefficients), order, order)
+        padded[:, :old, :old] = self.coefficients
+        return replace(self, coefficients=padded)
 
     def refitted(self, image: Tensor, sampling: SamplingOperator, data: Tensor) -> CoilModel:
         """Fit the sensitivities to all measured data, given the image.
@@ -89,30 +89,32 @@ class CoilModel:
         sampling, data
             The sampling operator and the measured data in its range `[coil, ky, kx]`.
         """
-        to_y, to_x = self.bases(corner=True)
-        corner = torch.fft.ifftshift(image)
-        gram, right = _normal_equations(corner, to_y, to_x, sampling, data)
-        penalty = max(FIT_PENALTY * float(image.abs().square().sum()), LEAST_PENALTY)
+        basis_y, basis_x = self.bases(ifftshift=True)
+        shifted = torch.fft.ifftshift(image)
+        gram, rhs = _normal_equations(shifted, basis_y, basis_x, sampling, data)
+        penalty = max(FIT_PENALTY * float(image.abs().square().sum()), MIN_PENALTY)
         gram = gram + penalty * torch.eye(len(gram), device=gram.device)
-        right = right + penalty * self.coefficients.flatten(1)
-        # 100 unknowns: exact costs nothing, and rounding must not decide.
-        exact = torch.complex128
-        solved = torch.linalg.solve(gram.to(exact), right.mT.to(exact)).mT.to(image.dtype)
+        rhs = rhs + penalty * self.coefficients.flatten(1)
+        # 100 unknowns: double precision costs nothing.
+        double = torch.complex128
+        solved = torch.linalg.solve(gram.to(double), rhs.mT.to(double)).mT.to(image.dtype)
         return replace(self, coefficients=solved.reshape(self.coefficients.shape))
 
-    def bases(self, *, corner: bool = False) -> tuple[Tensor, Tensor]:
+    def bases(self, *, ifftshift: bool = False) -> tuple[Tensor, Tensor]:
         """Return the polynomials `[y, degree]` and `[x, degree]`.
 
-        Their mean square over the field of view is 1, on any matrix. With `corner`, the origin is
-        at index 0 and not in the middle.
+        Their mean square over the field of view is 1, on any matrix. With `ifftshift`, the origin
+        is at index 0 and not at the centre.
         """
         order, like = self.coefficients.shape[-1], self.coefficients
-        to_y, to_x = (
-            torch.from_numpy(_polynomials(n, order)).to(like.device, like.dtype, non_blocking=True)
+        basis_y, basis_x = (
+            torch.from_numpy(_legendre(n, order)).to(like.device, like.dtype, non_blocking=True)
             for n in self.shape
         )
         return (
-            (torch.fft.ifftshift(to_y, 0), torch.fft.ifftshift(to_x, 0)) if corner else (to_y, to_x)
+            (torch.fft.ifftshift(basis_y, 0), torch.fft.ifftshift(basis_x, 0))
+            if ifftshift
+            else (basis_y, basis_x)
         )
 
 
@@ -123,36 +125,36 @@ def normalise(maps: Tensor) -> Tensor:
 
 
 def _normal_equations(
-    image: Tensor, to_y: Tensor, to_x: Tensor, sampling: SamplingOperator, data: Tensor
+    image: Tensor, basis_y: Tensor, basis_x: Tensor, sampling: SamplingOperator, data: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return the matrix `[degree, degree]` of a fit, which all coils share, and `[coil, degree]`.
+    """Return the Gram matrix `[degree, degree]`, the same for all coils, and `[coil, degree]`.
 
     `degree` counts those along y and along x together, x fastest.
     """
     if len(sampling.axes) == 2:
-        products = to_y.mT[:, None, :, None] * to_x.mT[None, :, None, :]
+        products = basis_y.mT[:, None, :, None] * basis_x.mT[None, :, None, :]
         basis = sampling.forward(image * products).flatten(0, 1)[:, sampling.mask]
         return basis.conj() @ basis.mT, data[:, sampling.mask] @ basis.mH
     # Polynomials along an axis that is not transformed commute with the sampling.
     transposed = sampling.axes == (-1,)
     if transposed:
-        basis, free, data = sampling.forward(image * to_x.mT[:, None, :]).mT, to_y, data.mT
+        basis, free, data = sampling.forward(image * basis_x.mT[:, None, :]).mT, basis_y, data.mT
     else:
-        basis, free = sampling.forward(image * to_y.mT[:, :, None]), to_x
+        basis, free = sampling.forward(image * basis_y.mT[:, :, None]), basis_x
     per_line = torch.einsum("ikp,jkp->pij", basis.conj(), basis)
     gram = torch.einsum("pij,pm,pn->imjn", per_line, free, free)
-    right = torch.einsum("ikp,ckp,pm->cim", basis.conj(), data, free)
+    rhs = torch.einsum("ikp,ckp,pm->cim", basis.conj(), data, free)
     if transposed:
-        gram, right = gram.permute(1, 0, 3, 2), right.mT
-    count = right[0].numel()
-    return gram.reshape(count, count), right.flatten(1)
+        gram, rhs = gram.permute(1, 0, 3, 2), rhs.mT
+    count = rhs[0].numel()
+    return gram.reshape(count, count), rhs.flatten(1)
 
 
-def _polynomials(size: int, order: int) -> np.ndarray:
+def _legendre(size: int, order: int) -> np.ndarray:
     """Legendre polynomials `[point, degree]` at the pixels of a field of view from -1 to 1."""
-    place = 2 * (np.arange(size) - size // 2) / size
+    position = 2 * (np.arange(size) - size // 2) / size
     # More polynomials than pixels say nothing new.
     degrees = np.arange(min(order, size))
     basis = np.zeros((size, order))
-    basis[:, degrees] = np.polynomial.legendre.legvander(place, degrees[-1])
+    basis[:, degrees] = np.polynomial.legendre.legvander(position, degrees[-1])
     return basis * np.sqrt(2 * np.arange(order) + 1)

@@ -1,4 +1,4 @@
-"""First, smooth coil images of an undersampled measurement: what its coils see."""
+"""Smooth coil images of an undersampled measurement, for an initial estimate of the coils."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from gadget.mri.operators.fourier import ifftc
 from gadget.mri.operators.sense import varying_axes
 from gadget.mri.sampling.centre import centre_extent
 
-CENTRE = 32
-"""Most points of the centre that are looked at, along an axis."""
+MAX_CENTRE = 32
+"""Most points of the fully sampled centre that are used, along an axis."""
 BLOCKS = 20
-"""Blocks along an axis in which a measurement without a centre is looked at."""
+"""Blocks along an axis for the local coil covariance."""
 
 
-def low_resolution(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Return smooth coil images `[coil, y, x]` from the measured centre, on the full grid."""
+def low_resolution_images(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return smooth coil images `[coil, y, x]` from the fully sampled centre, zero-filled."""
     window = torch.ones((), device=kspace.device)
     for axis, (size, full) in enumerate(zip(centre_extent(mask), mask.shape, strict=True)):
-        width = min(CENTRE, size)
+        width = min(MAX_CENTRE, size)
         k = torch.arange(full, device=kspace.device) - full // 2
         # Tapered: no ringing into the air around the object.
         taper = torch.cos(torch.pi * k / (width + 2)).square() * (k.abs() <= width / 2)
@@ -28,8 +28,8 @@ def low_resolution(kspace: Tensor, mask: Tensor) -> Tensor:
     return ifftc(kspace * (window * mask))
 
 
-def locally_dominant(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Return smooth coil images `[coil, y, x]` of a measurement without a centre.
+def walsh_images(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return smooth coil images `[coil, y, x]` by local eigenvectors, for data without a centre.
 
     Within a block of pixels the covariance of the aliased coil images is that of the object there
     plus what irregular sampling spreads evenly over the image, which is their mean and is taken
@@ -37,7 +37,7 @@ def locally_dominant(kspace: Tensor, mask: Tensor) -> Tensor:
     of phased array MR imagery, Magn Reson Med 2000, section "Theory").
     """
     axes = [axis + 2 for axis in varying_axes(mask)]
-    covariance = _block_covariance(ifftc(kspace * _whitening_of_radii(kspace, mask)))
+    covariance = _block_covariance(ifftc(kspace * _radial_whitening(kspace, mask)))
     if axes:
         share = float(mask.float().mean())
         covariance = covariance - (1 - share) * covariance.mean(dim=axes, keepdim=True)
@@ -68,18 +68,18 @@ def _covariance(images: Tensor) -> Tensor:
     return values @ values.mH / values.shape[1]
 
 
-def _whitening_of_radii(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Return weights `[ky, kx]` that even out the energy of all distances from the centre.
+def _radial_whitening(kspace: Tensor, mask: Tensor) -> Tensor:
+    """Return weights `[ky, kx]` that give all distances from the centre the same energy.
 
-    Edges then count as much as contrast, and few bright lines near the centre rule nothing.
+    Edges then count as much as contrast, and few bright lines near the centre do not dominate.
     """
     axes = (torch.arange(n, device=mask.device) - n // 2 for n in mask.shape)
     ky, kx = torch.meshgrid(*axes, indexing="ij")
     radius = torch.sqrt((ky**2 + kx**2).float()).round().long().flatten()
     # On the CPU: the order of such sums, and so the image, would change from run to run on a GPU.
-    here = radius.cpu()
-    count = torch.bincount(here, mask.flatten().float().cpu()).to(radius.device)
-    energy = torch.bincount(here, kspace.abs().square().sum(dim=0).flatten().cpu())
+    bins = radius.cpu()
+    count = torch.bincount(bins, mask.flatten().float().cpu()).to(radius.device)
+    energy = torch.bincount(bins, kspace.abs().square().sum(dim=0).flatten().cpu())
     power = energy.to(radius.device) / count.clamp(min=1)
     # What the faintest distance holds is mostly noise, and must not be raised.
     faintest = power[power > 0].min() if power.any() else 0

@@ -1,8 +1,8 @@
-"""Image and coil sensitivities together, by Gauss-Newton steps of falling regularisation.
+"""Joint fit of image and coil sensitivities by regularised nonlinear inversion (NLINV).
 
 Uecker et al., Image reconstruction by regularized nonlinear inversion: joint estimation of coil
 sensitivities and image content, Magn Reson Med 2008, doi:10.1002/mrm.21691. Here the sensitivities
-are polynomials, whose higher degrees are what the regularisation holds back.
+are polynomials, and the regularisation suppresses their higher degrees.
 """
 
 from __future__ import annotations
@@ -23,84 +23,90 @@ WEIGHT = 1 / 180
 
 
 @dataclass(frozen=True)
-class Search:
-    """How image and coil sensitivities are looked for."""
+class JointFitSettings:
+    """Settings of a joint fit."""
 
     order: int
     """Polynomial coefficients along an axis."""
-    steps: int
+    newton_steps: int
     """Gauss-Newton steps."""
-    iterations: int
+    cg_iterations: int
     """Conjugate-gradient iterations of a step, at most."""
-    natural: bool
-    """Whether the image is expected to have the spectrum of natural images, or a flat one. Where
-    lines near the centre of k-space are missing, the least image would be one without its large
-    shapes, and the sensitivities would make up for them."""
+    natural_spectrum: bool
+    """Whether the image is regularised with the spectrum of natural images, or with a flat one,
+    which would suppress low spatial frequencies where lines near the centre of k-space are missing,
+    and let the sensitivities make up for them."""
 
 
-def fit_jointly(kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) -> CoilModel:
-    """Return the coil sensitivities that explain a measurement together with some image.
+def fit_jointly(
+    kspace: Tensor, mask: Tensor, initial: CoilModel, settings: JointFitSettings
+) -> CoilModel:
+    """Return the coil sensitivities of a joint fit to a measurement.
 
     Minimises ``sum_c |M F (S_c m) - y_c|^2 + weight (|V^-1 F m|^2 + |W^-1 s|^2)`` over the image m
-    and the coefficients s of the sensitivities S, beginning at `start`; V are the amplitudes that
-    are expected of an image. The pull is to zero and not to `start`, which is wrong where an object
-    touches the edge of the field of view.
+    and the coefficients s of the sensitivities S, beginning at `initial`; V is the expected
+    amplitude spectrum. It is regularised towards zero and not towards `initial`, which is wrong
+    where an object touches the edge of the field of view.
 
     Parameters
     ----------
     kspace, mask
         Centred k-space `[coil, ky, kx]`, zero where not measured, and its measured points
         `[ky, kx]`.
-    start
-        A first estimate.
-    search
-        How to go on from there.
+    initial
+        An initial estimate.
+    settings
+        How to fit.
     """
-    fit = _JointFit(kspace, mask, start.raised(search.order), search)
+    fit = _JointFit(kspace, mask, initial.with_order(settings.order), settings)
     weight = WEIGHT
-    for _ in range(search.steps):
+    for _ in range(settings.newton_steps):
         fit.step(weight)
         weight /= 2
     return fit.model
 
 
 class _JointFit:
-    """The unknowns as they are known so far."""
+    """The current iterate of a joint fit."""
 
-    def __init__(self, kspace: Tensor, mask: Tensor, start: CoilModel, search: Search) -> None:
+    def __init__(
+        self, kspace: Tensor, mask: Tensor, initial: CoilModel, settings: JointFitSettings
+    ) -> None:
         pixels = mask.numel()
         power = kspace.abs().square().sum().clamp(min=1e-30)
         self._sampling = SamplingOperator(mask)
         self._data = self._sampling.hybrid(kspace * torch.sqrt(pixels / power))
-        self._start = start
-        self._iterations = search.iterations
-        flat = torch.ones(start.shape, device=mask.device)
-        amplitudes = natural_amplitudes(start.shape, mask.device) if search.natural else flat
-        self._unknowns = JointUnknowns(start, pixels**-0.5, amplitudes)
-        image = cg_sense_image(self._sampling, start.maps, self._data)
-        vector = self._unknowns.joined(torch.fft.ifftshift(image), start.coefficients)
-        # What the image gains the coefficients lose: the same data, regularised evenly.
-        of_image, of_coefficients = self._unknowns.parts(vector)
-        energies = [x.abs().square().sum().clamp(min=1e-30) for x in (of_image, of_coefficients)]
+        self._initial = initial
+        self._cg_iterations = settings.cg_iterations
+        flat = torch.ones(initial.shape, device=mask.device)
+        amplitudes = (
+            natural_amplitudes(initial.shape, mask.device) if settings.natural_spectrum else flat
+        )
+        self._unknowns = JointUnknowns(initial, pixels**-0.5, amplitudes)
+        image = cg_sense_image(self._sampling, initial.maps, self._data)
+        vector = self._unknowns.pack(torch.fft.ifftshift(image), initial.coefficients)
+        # Scale image and coefficients to equal energy: the same data, regularised evenly.
+        image_part, coefficient_part = self._unknowns.split(vector)
+        energies = [x.abs().square().sum().clamp(min=1e-30) for x in (image_part, coefficient_part)]
         balance = (energies[1] / energies[0]) ** 0.25
-        self._vector = torch.cat([of_image * balance, of_coefficients / balance])
+        self._vector = torch.cat([image_part * balance, coefficient_part / balance])
 
     @property
     def model(self) -> CoilModel:
         """The coil sensitivities."""
-        _, coefficients = self._unknowns.split(self._vector)
-        return CoilModel(coefficients, self._start.shape)
+        _, coefficients = self._unknowns.unpack(self._vector)
+        return CoilModel(coefficients, self._initial.shape)
 
     def step(self, weight: float) -> None:
-        """Solve the problem that is linear around the unknowns as they are."""
-        image, coefficients = self._unknowns.split(self._vector)
+        """Take a Gauss-Newton step."""
+        image, coefficients = self._unknowns.unpack(self._vector)
         maps = self._unknowns.maps(coefficients)
-        self._vector = self._vector + self._unknowns.change(
+        self._vector = self._vector + self._unknowns.newton_step(
             self._sampling,
             maps,
             image,
             self._data - self._sampling.forward(maps * image),
-            pull=weight * self._vector,
+            gradient=weight * self._vector,
             weight=weight,
-            iterations=self._iterations,
+            iterations=self._cg_iterations,
         )

@@ -1,8 +1,8 @@
-"""Image and coil sensitivities together, a step of a sampler at a time.
+"""Joint update of image and coil sensitivities within a sampler, without a complete centre.
 
 Where lines near the centre of k-space are missing, errors of a thousandth of the sensitivities are
-errors of a tenth of the image's large shapes. A prior tells which shapes are likely, and by them
-the sensitivities are found, as the image is.
+errors of a tenth of the image's low spatial frequencies. A prior tells which of those are likely,
+and with it the sensitivities can be fitted, too.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gadget.mri.coils.calibration_region import Middle
+from gadget.mri.coils.calibration_region import CalibrationRegion
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_unknowns import JointUnknowns
 from gadget.mri.operators.sense import SamplingOperator
 
-FREEDOM = 0.02
-"""How far a step lets coefficients go, relative to the sensitivities."""
+COEFFICIENT_STD = 0.02
+"""Standard deviation of a step's change of coefficients, relative to the sensitivities."""
 ITERATIONS = 60
 
 
 class JointStep:
-    """A measurement at low resolution, which image and sensitivities must explain together.
+    """The joint update for one measurement, on its calibration region.
 
     Parameters
     ----------
@@ -34,53 +34,57 @@ class JointStep:
     """
 
     def __init__(self, sampling: SamplingOperator, data: Tensor, shape: tuple[int, int]) -> None:
-        self._middle = Middle.of(torch.fft.fftshift(sampling.mask.expand(shape)))
-        self._sampling = SamplingOperator(self._middle.compared)
-        self._data = self._sampling.hybrid(self._middle.cut(sampling.kspace(data)))
+        self._region = CalibrationRegion.of(torch.fft.fftshift(sampling.mask.expand(shape)))
+        self._sampling = SamplingOperator(self._region.fit_mask)
+        self._data = self._sampling.hybrid(self._region.crop(sampling.kspace(data)))
 
-    def take(
+    def solve(
         self, coils: CoilModel, image: Tensor, *, scale: float, noise: float, sigma: float
     ) -> tuple[CoilModel, Tensor]:
-        """Return better sensitivities, and what is to be added to the image.
+        """Return updated sensitivities, and what is to be added to the image.
 
         One Gauss-Newton step for ``|M F (S m) - y|^2 / noise^2 + |m - image|^2 / sigma^2``, with
-        the sensitivities S held to what they were.
+        the sensitivities S regularised towards `coils`.
 
         Parameters
         ----------
         coils
-            Sensitivities so far.
+            Current sensitivities.
         image
             The prior's estimate `[y, x]`.
         scale
-            What is 1 to the image, in the measured data.
+            Value in the measured data that is 1 in the image.
         noise, sigma
             Standard deviations of the receiver's noise and of the estimate, in units of the image.
         """
-        low = torch.fft.ifftshift(self._middle.lowered(image))
-        near = replace(coils, shape=(low.shape[0], low.shape[1]))
-        polynomials = near.polynomials(corner=True)
+        low_image = torch.fft.ifftshift(self._region.downsample(image))
+        low_coils = replace(coils, shape=(low_image.shape[0], low_image.shape[1]))
+        polynomials = low_coils.polynomials(ifftshift=True)
         power = _power(polynomials)
-        maps, divided = polynomials / power, low / power
-        norm = divided.abs().square().sum().sqrt().clamp(min=noise)
-        unknowns = JointUnknowns(near, 1 / norm, torch.ones_like(power))
-        of_image = torch.full((low.numel(),), (noise / sigma) ** 2, device=low.device)
-        of_coefficients = (noise / (FREEDOM * norm)).square().expand(coils.coefficients.numel())
-        change = unknowns.change(
+        maps, scaled_image = polynomials / power, low_image / power
+        norm = scaled_image.abs().square().sum().sqrt().clamp(min=noise)
+        unknowns = JointUnknowns(low_coils, 1 / norm, torch.ones_like(power))
+        image_weight = torch.full(
+            (low_image.numel(),), (noise / sigma) ** 2, device=low_image.device
+        )
+        coefficient_weight = (
+            (noise / (COEFFICIENT_STD * norm)).square().expand(coils.coefficients.numel())
+        )
+        change = unknowns.newton_step(
             self._sampling,
             maps,
-            divided,
-            self._data / scale - self._sampling.forward(maps * low),
-            pull=0.0,
-            weight=torch.cat([of_image, of_coefficients]),
+            scaled_image,
+            self._data / scale - self._sampling.forward(maps * low_image),
+            gradient=0.0,
+            weight=torch.cat([image_weight, coefficient_weight]),
             iterations=ITERATIONS,
         )
-        image_change, coefficient_change = unknowns.split(change)
+        image_change, coefficient_change = unknowns.unpack(change)
         coefficients = coils.coefficients + coefficient_change
-        # Sensitivities are normalised: what they gain goes to the image.
-        better = (low + image_change) * _power(unknowns.maps(coefficients)) / power
-        added = self._middle.raised(torch.fft.fftshift(better - low), coils.shape)
-        return replace(coils, coefficients=coefficients), added
+        # Sensitivities are normalised: their gain goes to the image.
+        updated = (low_image + image_change) * _power(unknowns.maps(coefficients)) / power
+        image_update = self._region.zero_fill(torch.fft.fftshift(updated - low_image), coils.shape)
+        return replace(coils, coefficients=coefficients), image_update
 
 
 def _power(polynomials: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Image and coil sensitivities as the unknowns of one problem."""
+"""The unknowns of a joint fit, image and coil coefficients, and its Gauss-Newton step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gadget.mri.operators.conjugate_gradient import conjugate_gradient
 from gadget.mri.operators.sense import SamplingOperator
 
 DEGREE_WEIGHT = 0.3
-"""How fast the regularisation of coefficients rises with their degree."""
+"""Rise of the coefficients' regularisation with their degree."""
 
 
 class JointUnknowns:
@@ -22,57 +22,58 @@ class JointUnknowns:
     ----------
     coils
         Sensitivities, for their matrix and degrees.
-    unit
-        W of the degree 0: all unknowns change the data by about as much where it is one over the
-        image's norm.
+    coefficient_scale
+        W of the degree 0. With one over the image's norm all unknowns are equally well scaled.
     amplitudes
-        V `[ky, kx]`: how the image's spectrum is expected to fall.
+        V `[ky, kx]`: expected amplitude spectrum of the image.
     """
 
-    def __init__(self, coils: CoilModel, unit: float | Tensor, amplitudes: Tensor) -> None:
+    def __init__(
+        self, coils: CoilModel, coefficient_scale: float | Tensor, amplitudes: Tensor
+    ) -> None:
         self._shape = coils.shape
         self._coefficients = coils.coefficients.shape
-        self._to_y, self._to_x = coils.bases(corner=True)
+        self._basis_y, self._basis_x = coils.bases(ifftshift=True)
         degree = torch.arange(self._coefficients[-1], device=coils.coefficients.device)
         size = torch.hypot(degree[:, None].float(), degree.float())
-        self._scale = unit / (1 + DEGREE_WEIGHT * size)
+        self._coefficient_scales = coefficient_scale / (1 + DEGREE_WEIGHT * size)
         self._amplitudes = amplitudes
 
-    def joined(self, image: Tensor, coefficients: Tensor) -> Tensor:
+    def pack(self, image: Tensor, coefficients: Tensor) -> Tensor:
         """Return the vector of an image `[y, x]`, its origin at index 0, and coefficients."""
         spectrum = torch.fft.fft2(image, norm="ortho") / self._amplitudes
-        return torch.cat([spectrum.flatten(), (coefficients / self._scale).flatten()])
+        return torch.cat([spectrum.flatten(), (coefficients / self._coefficient_scales).flatten()])
 
-    def split(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+    def unpack(self, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Return image and coefficients of a vector."""
-        spectrum, scaled = self.parts(vector)
+        spectrum, scaled = self.split(vector)
         image = spectrum.reshape(self._shape) * self._amplitudes
-        coefficients = scaled.reshape(self._coefficients) * self._scale
+        coefficients = scaled.reshape(self._coefficients) * self._coefficient_scales
         return torch.fft.ifft2(image, norm="ortho"), coefficients
 
-    def parts(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the entries of the image, and those of the coefficients."""
+    def split(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scaled entries of the image, and those of the coefficients."""
         spectrum, scaled = vector.tensor_split([self._shape[0] * self._shape[1]])
         return spectrum, scaled
 
     def maps(self, coefficients: Tensor) -> Tensor:
         """Return polynomials `[coil, y, x]`."""
-        return self._to_y @ coefficients @ self._to_x.mT
+        return self._basis_y @ coefficients @ self._basis_x.mT
 
-    def change(
+    def newton_step(
         self,
         sampling: SamplingOperator,
         maps: Tensor,
         image: Tensor,
         residual: Tensor,
         *,
-        pull: Tensor | float,
+        gradient: Tensor | float,
         weight: Tensor | float,
         iterations: int,
     ) -> Tensor:
-        """Solve for the change of the unknowns where the problem is linear around them.
+        """Return the Gauss-Newton step: solve the problem linearised around the unknowns.
 
-        ``min |M F (S dm + dS m) - r|^2 + weight |d|^2 + 2 <pull, d>``
+        ``min |M F (S dm + dS m) - r|^2 + weight |d|^2 + 2 <gradient, d>``
 
         Parameters
         ----------
@@ -83,28 +84,28 @@ class JointUnknowns:
             are divided by something, so is m.
         residual
             r, in the range of `sampling`.
-        pull, weight
-            As vectors, or the same for all unknowns.
+        gradient, weight
+            Of the regularisation, as vectors or the same for all unknowns.
         iterations
             Conjugate-gradient iterations, at most.
         """
 
-        def forward(change: Tensor) -> Tensor:
-            of_image, of_coefficients = self.split(change)
-            return sampling.forward(maps * of_image + self.maps(of_coefficients) * image)
+        def forward(step: Tensor) -> Tensor:
+            image_part, coefficient_part = self.unpack(step)
+            return sampling.forward(maps * image_part + self.maps(coefficient_part) * image)
 
         def adjoint(data: Tensor) -> Tensor:
             coil_images = sampling.adjoint(data)
-            of_image = torch.fft.fft2((maps.conj() * coil_images).sum(dim=0), norm="ortho")
-            of_coefficients = self._to_y.mT @ (image.conj() * coil_images) @ self._to_x
+            image_part = torch.fft.fft2((maps.conj() * coil_images).sum(dim=0), norm="ortho")
+            coefficient_part = self._basis_y.mT @ (image.conj() * coil_images) @ self._basis_x
             return torch.cat(
                 [
-                    (of_image * self._amplitudes).flatten(),
-                    (of_coefficients * self._scale).flatten(),
+                    (image_part * self._amplitudes).flatten(),
+                    (coefficient_part * self._coefficient_scales).flatten(),
                 ]
             )
 
-        rhs = adjoint(residual) - pull
+        rhs = adjoint(residual) - gradient
         return conjugate_gradient(
             lambda x: adjoint(forward(x)) + weight * x,
             rhs,

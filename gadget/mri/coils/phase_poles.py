@@ -19,32 +19,33 @@ from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator
 
 
-def without_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
-    """Return the same sensitivities with a phase that is smooth; they themselves if theirs is.
+def remove_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
+    """Return the same sensitivities with a smooth phase, unchanged if theirs is smooth.
 
     Parameters
     ----------
     coils
         Sensitivities on the matrix of the measurement.
     measured
-        Tells where the object is, which they have to fit.
+        Tells where the object is.
     """
     maps = coils.maps
     windings = phase_windings(maps)
     if not windings.any():
         return coils
-    smooth = maps * _opposite_vortices(windings)
+    smooth = maps * _unwinding_phase(windings)
     image = cg_sense_image(measured.sampling, smooth, measured.data)
-    everywhere = SamplingOperator(torch.ones_like(measured.mask))
-    flat = replace(coils, coefficients=torch.zeros_like(coils.coefficients))
-    return flat.refitted(image, everywhere, torch.fft.ifftshift(smooth * image, (-2, -1)))
+    full_sampling = SamplingOperator(torch.ones_like(measured.mask))
+    zero = replace(coils, coefficients=torch.zeros_like(coils.coefficients))
+    return zero.refitted(image, full_sampling, torch.fft.ifftshift(smooth * image, (-2, -1)))
 
 
 def phase_windings(maps: Tensor) -> Tensor:
     """Return how often the common phase of maps `[coil, y, x]` winds around four pixels.
 
     `[y, x]` with one row and column less; positive where the phase rises from x to y. Between two
-    pixels the phase of all coils changes by that of ``sum_c conj(S_c) S_c'``, strong coils ruling.
+    pixels the phase of all coils changes by that of ``sum_c conj(S_c) S_c'``, dominated by strong
+    coils.
     """
     along_x = (maps[:, :, :-1].conj() * maps[:, :, 1:]).sum(dim=0).angle()
     along_y = (maps[:, :-1].conj() * maps[:, 1:]).sum(dim=0).angle()
@@ -52,8 +53,8 @@ def phase_windings(maps: Tensor) -> Tensor:
     return torch.round(around / (2 * torch.pi)).int()
 
 
-def _opposite_vortices(windings: Tensor) -> Tensor:
-    """Return the phase factor `[y, x]` that unwinds all of them."""
+def _unwinding_phase(windings: Tensor) -> Tensor:
+    """Return the phase factor `[y, x]` that unwinds all windings."""
     rows, columns = (
         torch.arange(size + 1, device=windings.device, dtype=torch.float32)
         for size in windings.shape

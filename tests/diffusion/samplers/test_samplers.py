@@ -209,22 +209,22 @@ def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
     assert case.distance(_fast(case, problem=wrong).images[0].numpy() / factor) < 1.2 * right
 
 
-@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("centre_sampled", [True, False])
 def test_fast_refits_the_coils_or_finds_them_together_with_the_image(
-    gaussian, monkeypatch, centred
+    gaussian, monkeypatch, centre_sampled
 ):
     fits, steps = [], []
-    refitted, take = CoilModel.refitted, JointStep.take
+    refitted, solve = CoilModel.refitted, JointStep.solve
     monkeypatch.setattr(
         CoilModel, "refitted", lambda *arguments: fits.append(arguments) or refitted(*arguments)
     )
     monkeypatch.setattr(
-        JointStep, "take", lambda *a, **names: steps.append(names) or take(*a, **names)
+        JointStep, "solve", lambda *a, **names: steps.append(names) or solve(*a, **names)
     )
     case = gaussian()
-    coils = replace(case.problem.coils, centred=centred)
+    coils = replace(case.problem.coils, centre_sampled=centre_sampled)
     _fast(case, steps=9, problem=replace(case.problem, coils=coils))
-    assert (len(fits), len(steps)) == ((4, 0) if centred else (0, 8))
+    assert (len(fits), len(steps)) == ((4, 0) if centre_sampled else (0, 8))
 
 
 def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):

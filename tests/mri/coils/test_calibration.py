@@ -7,7 +7,7 @@ import torch
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.calibration_region import MATRIX
 from gadget.mri.coils.coil_model import normalise
-from gadget.mri.coils.initial_images import locally_dominant
+from gadget.mri.coils.initial_images import walsh_images
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SenseOperator
@@ -69,7 +69,7 @@ def test_irregular_lines_need_no_centre(measure, seed):
     lines[47:50] = False
     scan = measure((96, 96), coils=8, mask=np.broadcast_to(lines[:, None], (96, 96)))
     kspace, mask = torch.from_numpy(scan.kspace.data[:, 0]), torch.from_numpy(scan.kspace.mask[0])
-    maps = normalise(locally_dominant(kspace, mask))
+    maps = normalise(walsh_images(kspace, mask))
     assert maps.shape == (8, 96, 96)
     assert np.median(scan.map_error(maps.numpy())) < 0.06
     coils, *_ = _calibrated(scan)
@@ -84,7 +84,7 @@ def test_what_is_missing_around_the_centre_is_not_made_up_for_by_the_coils(measu
     mask = np.broadcast_to(lines[:, None], (96, 96))
     scan = measure((96, 96), coils=8, mask=mask, noise=0.005)
     coils, *_ = _calibrated(scan)
-    assert not coils.centred
+    assert not coils.centre_sampled
     assert np.median(scan.map_error(coils.maps.numpy())) < 6e-4
 
 

@@ -24,9 +24,9 @@ def _coils(order=5, shape=(48, 48)) -> CoilModel:
 
 def test_more_room_for_detail_leaves_the_maps_as_they_are():
     coils = _coils()
-    raised = coils.raised(9)
-    assert raised.coefficients.shape == (4, 9, 9)
-    torch.testing.assert_close(raised.maps, coils.maps, rtol=1e-5, atol=1e-5)
+    wider = coils.with_order(9)
+    assert wider.coefficients.shape == (4, 9, 9)
+    torch.testing.assert_close(wider.maps, coils.maps, rtol=1e-5, atol=1e-5)
 
 
 def test_sensitivities_are_the_same_on_any_matrix():
@@ -59,8 +59,8 @@ def test_a_refit_is_the_least_squares_solution(axes):
     after = before.refitted(image, sampling, data)
 
     def loss(coefficients: torch.Tensor) -> torch.Tensor:
-        to_y, to_x = before.bases(corner=True)
-        maps = to_y @ coefficients @ to_x.mT
+        basis_y, basis_x = before.bases(ifftshift=True)
+        maps = basis_y @ coefficients @ basis_x.mT
         residual = sampling.forward(maps * torch.fft.ifftshift(image)) - data
         pull = FIT_PENALTY * image.abs().square().sum()
         change = coefficients - before.coefficients

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gadget.mri.coils.calibration import calibrate
-from gadget.mri.coils.calibration_region import MATRIX, Middle
+from gadget.mri.coils.calibration_region import MATRIX, CalibrationRegion
 from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SenseOperator
@@ -64,7 +64,7 @@ def test_a_good_estimate_of_the_image_betters_the_sensitivities(calibrated, shap
     truth = torch.from_numpy(scan.image.astype(np.complex64)) / scale
     step = JointStep(measured.sampling, measured.data, coils.shape)
     for _ in range(4):
-        coils, change = step.take(
+        coils, change = step.solve(
             coils, truth, scale=scale, noise=NOISE / scale, sigma=0.02 / scale
         )
     assert np.median(scan.map_error(coils.maps.numpy())) < 0.2 * before
@@ -77,7 +77,7 @@ def test_image_and_sensitivities_explain_the_data(calibrated):
     estimate = 0.9 * image
     assert _residual(measured, coils, estimate) > 1.5
     for _ in range(3):
-        coils, change = step.take(coils, estimate, scale=1.0, noise=NOISE, sigma=0.5)
+        coils, change = step.solve(coils, estimate, scale=1.0, noise=NOISE, sigma=0.5)
         estimate = estimate + change
     assert _residual(measured, coils, estimate) < 1
 
@@ -85,14 +85,14 @@ def test_image_and_sensitivities_explain_the_data(calibrated):
 def test_an_image_of_zeros_stays_finite(calibrated):
     _, measured, coils, image = calibrated((96, 96))
     step = JointStep(measured.sampling, measured.data, coils.shape)
-    found, change = step.take(coils, 0 * image, scale=1.0, noise=NOISE, sigma=0.5)
+    found, change = step.solve(coils, 0 * image, scale=1.0, noise=NOISE, sigma=0.5)
     assert torch.isfinite(found.coefficients.abs()).all()
     assert torch.isfinite(change.abs()).all()
 
 
 def test_low_resolution_and_back():
     shape = (MATRIX + 20, MATRIX + 7)
-    middle = Middle.of(torch.ones(shape, dtype=torch.bool))
+    region = CalibrationRegion.of(torch.ones(shape, dtype=torch.bool))
     generator = torch.Generator().manual_seed(0)
     noise = torch.view_as_complex(torch.randn(MATRIX, MATRIX, 2, generator=generator))
-    torch.testing.assert_close(middle.lowered(middle.raised(noise, shape)), noise)
+    torch.testing.assert_close(region.downsample(region.raised(noise, shape)), noise)

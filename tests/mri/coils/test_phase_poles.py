@@ -10,7 +10,7 @@ from gadget.mri.coils import calibration
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_fit import fit_jointly
-from gadget.mri.coils.phase_poles import phase_windings, without_phase_poles
+from gadget.mri.coils.phase_poles import phase_windings, remove_phase_poles
 from gadget.mri.operators.measurement import Measurement
 
 POLE = (24, 15)
@@ -24,7 +24,7 @@ def _wound(coils: CoilModel, winding: int) -> CoilModel:
     from_pole_y = y[:, None] - (2 * (POLE[0] + 0.5) / coils.shape[0] - 1)
     from_pole_x = x[None, :] - (2 * (POLE[1] + 0.5) / coils.shape[1] - 1)
     factor = from_pole_x + 1j * winding * from_pole_y
-    wider = coils.raised(coils.coefficients.shape[-1] + 1)
+    wider = coils.with_order(coils.coefficients.shape[-1] + 1)
     to_y, to_x = (torch.linalg.pinv(basis) for basis in wider.bases())
     return replace(wider, coefficients=to_y @ (coils.polynomials() * factor) @ to_x.mT)
 
@@ -53,7 +53,7 @@ def test_a_phase_pole_is_found_where_it_is(measure, winding):
 def test_sensitivities_without_a_pole_stay_as_they_are(measure):
     measured = _measured(measure())
     coils, _ = calibrate(measured)
-    assert without_phase_poles(coils, measured) is coils
+    assert remove_phase_poles(coils, measured) is coils
 
 
 @WINDINGS
