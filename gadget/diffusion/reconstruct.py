@@ -129,7 +129,7 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
-        work = _Work([kspace.without_damage()], progress, deadline)
+        work = _Work([kspace.drop_nonfinite()], progress, deadline)
         wanted = self.settings.method
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
@@ -159,7 +159,7 @@ class Reconstructor:
         """
         deadline = self._watch.start()
         self.prepare()
-        whole = [kspace.without_damage() for kspace in kspaces]
+        whole = [kspace.drop_nonfinite() for kspace in kspaces]
         return self._by_method(self.settings.method, _Work(whole, progress, deadline))
 
     def _by_method(self, method: str, work: _Work) -> list[Reconstruction]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gadget.diffusion.samplers.problem import Problem
-from gadget.mri import planes
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.coil_model import compress
 from gadget.mri.conventional.cg_sense import cg_sense_image
@@ -21,6 +20,7 @@ from gadget.mri.kspace import KSpace
 from gadget.mri.noise.level import estimate_noise_std
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import varying_axes
+from gadget.mri.planes import Plane, PlaneIndex, split_planes
 
 COMPRESSION_ENERGY = 0.999
 """Share of the signal energy that virtual coils keep."""
@@ -56,7 +56,7 @@ class Volume:
         self._compression = compress(torch.from_numpy(kspace.data), COMPRESSION_ENERGY)
         self._device = device
         self._upright = upright
-        found = planes.split(kspace.data, kspace.weight)
+        found = split_planes(kspace.data, kspace.weight)
         self._planes = [
             pair
             for pair in zip(found, _calibration_planes(kspace), strict=False)
@@ -92,22 +92,22 @@ class Volume:
         for number, (plane, _) in enumerate(self._planes):
             if number not in self._conventional:
                 self._problem(number)
-            self.image[plane.where] = self._conventional[number]
+            self.image[plane.index] = self._conventional[number]
 
-    def put(self, where: planes.Place, samples: np.ndarray, spread: float) -> None:
+    def put(self, index: PlaneIndex, samples: np.ndarray, spread: float) -> None:
         """Take the solutions `[sample, row, column]` of a plane.
 
         `spread` is that of the posterior over that of the samples.
         """
-        self.image[where] = samples.mean(axis=0)
+        self.image[index] = samples.mean(axis=0)
         if self.std is not None:
-            self.std[where] = spread * np.std(np.abs(samples), axis=0, ddof=1)
+            self.std[index] = spread * np.std(np.abs(samples), axis=0, ddof=1)
 
     def _problem(self, number: int) -> PlaneProblem:
         plane, calibration = self._planes[number]
         # Fourier transforms of neighbours in memory are several times faster.
-        turned = not self._upright and varying_axes(torch.from_numpy(plane.weight > 0)) == (-2,)
-        if turned:
+        transposed = not self._upright and varying_axes(torch.from_numpy(plane.weight > 0)) == (-2,)
+        if transposed:
             plane = plane.transposed()
             calibration = calibration.transposed() if calibration is not None else None
         plane, unit = _near_one(plane)
@@ -122,11 +122,11 @@ class Volume:
         averages = float(plane.weight[plane.weight > 0].mean())
         noise = self._noise_std / (2 * averages) ** 0.5 / (unit * scale)
         problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
-        found = PlaneProblem(self, plane.where, turned, unit * scale, problem)
+        found = PlaneProblem(self, plane.index, transposed, unit * scale, problem)
         self._conventional[number] = found.in_volume(problem.start)
         return found
 
-    def _measured(self, plane: planes.Plane) -> Measurement:
+    def _measured(self, plane: Plane) -> Measurement:
         kspace = torch.tensordot(self._compression, torch.from_numpy(plane.data), dims=1)
         mask = torch.from_numpy(plane.weight > 0)
         return Measurement(kspace.to(self._device), mask.to(self._device))
@@ -137,8 +137,8 @@ class PlaneProblem:
     """The problem of one plane, in the prior's units."""
 
     volume: Volume
-    where: planes.Place
-    turned: bool
+    index: PlaneIndex
+    transposed: bool
     """Whether rows and columns are exchanged."""
     unit: float
     """What is 1 to the problem, in the scale of the buffer."""
@@ -146,24 +146,24 @@ class PlaneProblem:
 
     def accept(self, samples: Tensor, spread: float) -> None:
         """Give the volume the solutions `[sample, row, column]` in the prior's units."""
-        self.volume.put(self.where, self.in_volume(samples), spread)
+        self.volume.put(self.index, self.in_volume(samples), spread)
 
     def in_volume(self, images: Tensor) -> NDArray[np.complex64]:
         """Return images `[..., row, column]` in the prior's units as the volume has them."""
         found: NDArray[np.complex64] = (images * self.unit).cpu().numpy()
-        return found.swapaxes(-2, -1) if self.turned else found
+        return found.swapaxes(-2, -1) if self.transposed else found
 
 
-def _calibration_planes(kspace: KSpace) -> Iterator[planes.Plane | None]:
+def _calibration_planes(kspace: KSpace) -> Iterator[Plane | None]:
     reference = kspace.calibration
     if reference is None:
         while True:
             yield None
     # Cut along the same axis as the image, whatever their own pattern is.
-    yield from planes.split(reference.data, reference.weight, kspace.weight)
+    yield from split_planes(reference.data, reference.weight, kspace.weight)
 
 
-def _near_one(plane: planes.Plane) -> tuple[planes.Plane, float]:
+def _near_one(plane: Plane) -> tuple[Plane, float]:
     """Return a plane divided by its largest sample, and that sample's magnitude.
 
     Data as small as 1e-6 would vanish in the products of four of them that a coil fit makes.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mri.phantoms.head import head_slice
-from gadget.mri.phantoms.orange import fruit_slice
+from gadget.mri.phantoms.orange import orange_slice
 
 MATRIX = (256, 256)
 FIELD_OF_VIEW_MM = 220.0
@@ -17,7 +17,7 @@ EXTENT_MM = 80.0
 """Of the slices together; beyond that the objects end."""
 
 Draw = Callable[[tuple[int, int], float, float], NDArray[np.float32]]
-PHANTOMS: dict[str, Draw] = {"head": head_slice, "fruit": fruit_slice}
+PHANTOMS: dict[str, Draw] = {"head": head_slice, "fruit": orange_slice}
 
 
 def phantom_slices(

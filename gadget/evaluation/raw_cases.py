@@ -19,7 +19,7 @@ from gadget.mrd.header import parse_header
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.whiten import Prewhitener
 from gadget.mri.operators.fourier import ifftc
-from gadget.mri.planes import Plane, split
+from gadget.mri.planes import Plane, split_planes
 
 
 def raw_cases(path: Path, slices: int) -> Iterator[Case]:
@@ -63,7 +63,7 @@ def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:
         if number in found:
             continue
         found.add(number)
-        planes = list(split(buffer.kspace.data, buffer.kspace.weight))
+        planes = list(split_planes(buffer.kspace.data, buffer.kspace.weight))
         several = len(planes) > 1
         for index in middle(len(planes), slices) if several else [0]:
             shown = index if several else number

@@ -15,7 +15,7 @@ from gadget.mri.noise.whitening import (
     NoiseCovariance,
     bandwidth_scale,
     edge_covariance,
-    ends_in_noise,
+    edges_are_noise,
     whitening_matrix,
 )
 
@@ -127,7 +127,7 @@ def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
         for one in held
         if not header_of(one).flags & flags.NOT_IMAGE and np.isfinite(one.data).all()
     ]
-    covariance = edge_covariance([one for one in readouts if ends_in_noise(one)])
+    covariance = edge_covariance([one for one in readouts if edges_are_noise(one)])
     if covariance is None:
         log.warning(
             "There is no noise scan, and the edge of k-space holds too little data or more signal "

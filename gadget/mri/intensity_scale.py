@@ -12,7 +12,7 @@ FOREGROUND = 0.1
 
 
 def image_scale(magnitude: NDArray[np.floating[Any]]) -> float:
-    """Return the value of bright tissue: the 95th percentile of the object's pixels.
+    """Return the intensity of bright tissue: the 95th percentile of the object's pixels.
 
     Percentiles of the object alone do not depend on how much air surrounds it. An image of zeros,
     or of values that are no numbers, has the scale 1.

@@ -40,22 +40,22 @@ class KSpace:
                 f"got {self.data.dtype} and {self.weight.dtype}."
             )
 
-    def without_damage(self) -> KSpace:
-        """Return it with those points not measured where a coil has a value that is no number.
+    def drop_nonfinite(self) -> KSpace:
+        """Return it without the points where a coil has a NaN or infinite value.
 
         Raises
         ------
         DataError
             No point is left.
         """
-        calibration = self.calibration.without_damage() if self.calibration is not None else None
+        calibration = self.calibration.drop_nonfinite() if self.calibration is not None else None
         finite = np.isfinite(self.data).all(axis=0)
         if finite.all():
             return replace(self, calibration=calibration)
-        damaged = np.count_nonzero(self.mask & ~finite)
-        if damaged == np.count_nonzero(self.mask):
+        nonfinite = np.count_nonzero(self.mask & ~finite)
+        if nonfinite == np.count_nonzero(self.mask):
             raise DataError("All measured samples are NaN or infinite: there is no image of them.")
-        log.warning("%d points hold samples that are no numbers: they are not measured.", damaged)
+        log.warning("%d points hold samples that are no numbers: they are not measured.", nonfinite)
         data = np.where(finite, self.data, np.complex64(0))
         return KSpace(data, self.weight * finite, calibration)
 

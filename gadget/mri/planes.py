@@ -1,4 +1,4 @@
-"""Volumes as stacks of independent 2D problems."""
+"""Volumes split into independent 2D planes."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 
 from gadget.mri.operators.fourier import ifftc
 
-Place: TypeAlias = "tuple[slice | int, ...]"
-"""Index of a plane's image in the volume `[z, y, x]`."""
+PlaneIndex: TypeAlias = "tuple[slice | int, ...]"
+"""Index of a plane in the volume `[z, y, x]`."""
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One 2D problem: two axes still in k-space."""
+    """K-space of one plane."""
 
     data: NDArray[np.complex64]
     """K-space `[coil, row, column]`."""
     weight: NDArray[np.float32]
     """Averages per point `[row, column]`."""
-    where: Place
+    index: PlaneIndex
 
     def transposed(self) -> Plane:
-        """Return the plane with rows and columns exchanged, in memory too."""
+        """Return the plane with rows and columns exchanged, contiguous in memory."""
         data = np.ascontiguousarray(self.data.swapaxes(1, 2))
         return replace(self, data=data, weight=np.ascontiguousarray(self.weight.T))
 
 
-def split(
+def split_planes(
     data: NDArray[np.complex64],
     weight: NDArray[np.float32],
     pattern: NDArray[np.float32] | None = None,
@@ -47,7 +47,7 @@ def split(
     data, weight
         What is split.
     pattern
-        Weights of the scan that these planes have to fit to; `weight` itself, if not given.
+        Weights of the scan that decides how to split; `weight` itself, if not given.
     """
     pattern = weight if pattern is None else pattern
     partitions = data.shape[1]

@@ -1,4 +1,4 @@
-"""From the grid that was measured to the grid that was asked for."""
+"""Crop and interpolate images from the encoded space to the recon space."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gadget.mri.operators.fourier import fftc, ifftc
 
-FRACTION = 0.1
-"""Of a voxel: what cropping may leave of the field of view too much or too little."""
+TOLERANCE = 0.1
+"""Error of the field of view that cropping may leave [voxels]."""
 
 
 def to_recon_space(
@@ -24,8 +24,8 @@ def to_recon_space(
     The centre stays the centre (index ``n // 2``), also when the sizes differ by an odd number.
     Interpolation is zero-filling: nothing is added beyond the measured resolution. A field of view
     that is no whole number of measured voxels is interpolated, too: cropped to the next one, it
-    would be stretched, and what lies at its edges would be shown elsewhere. What is interpolated is
-    the whole that was measured: an object cut by cropping would ring, and on the other side, too.
+    would be stretched, and what lies at its edges would be shown elsewhere. The whole
+    measured image is interpolated, before it is cropped: a cropped object would ring.
 
     Parameters
     ----------
@@ -41,30 +41,30 @@ def to_recon_space(
         ratio = recon_field_of_view[axis] / field_of_view[axis] if field_of_view[axis] > 0 else 1.0
         wanted = measured * ratio if ratio > 0 else measured
         covered = max(1, round(wanted))
-        whole = abs(wanted - covered) <= FRACTION
-        if whole and recon_matrix[axis] == covered:
+        whole_voxels = abs(wanted - covered) <= TOLERANCE
+        if whole_voxels and recon_matrix[axis] == covered:
             image = centred_resize(image, -1 - axis, covered)
-        elif whole and covered == measured:
+        elif whole_voxels and covered == measured:
             scale = np.float32(np.sqrt(recon_matrix[axis] / covered))
             kspace = centred_resize(fftc(image, (-1 - axis,)), -1 - axis, recon_matrix[axis])
             image = ifftc(kspace, (-1 - axis,)) * scale
         else:
-            image = _resampled(image, -1 - axis, wanted, recon_matrix[axis])
+            image = _interpolate(image, -1 - axis, wanted, recon_matrix[axis])
     return image
 
 
-def _resampled(image: NDArray[Any], axis: int, covered: float, size: int) -> NDArray[Any]:
+def _interpolate(image: NDArray[Any], axis: int, covered: float, size: int) -> NDArray[Any]:
     """Show the central `covered` voxels of `axis` in `size` voxels."""
     measured, step = image.shape[axis], covered / size
-    at = (np.arange(size) - size // 2) * step
+    position = (np.arange(size) - size // 2) * step
     k = np.arange(measured) - measured // 2
-    waves = np.exp(2j * np.pi / measured * np.outer(at, k)) / np.sqrt(measured)
-    # Those that the result cannot show; of the highest, it shows one of two, as an FFT does.
-    waves[:, (k * step < -measured / 2) | (k * step >= measured / 2)] = 0
-    # Beyond the measured field of view, all would come again from the other side.
-    waves[(at < -(measured // 2) - 1) | (at > measured - measured // 2)] = 0
+    phasors = np.exp(2j * np.pi / measured * np.outer(position, k)) / np.sqrt(measured)
+    # Above the result's Nyquist frequency; of that one, it has one of two signs, as an FFT does.
+    phasors[:, (k * step < -measured / 2) | (k * step >= measured / 2)] = 0
+    # Beyond the measured field of view, the image would be repeated periodically.
+    phasors[(position < -(measured // 2) - 1) | (position > measured - measured // 2)] = 0
     kspace = fftc(image, (axis,))
-    result = np.tensordot(waves.astype(kspace.dtype), kspace, (1, axis))
+    result = np.tensordot(phasors.astype(kspace.dtype), kspace, (1, axis))
     return np.ascontiguousarray(np.moveaxis(result, 0, axis))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gadget.mri.operators.fourier import fftc, ifftc
-from gadget.mri.planes import split
+from gadget.mri.planes import split_planes
 
 
 def _volume(shape=(2, 4, 6, 5)) -> np.ndarray:
@@ -15,7 +15,7 @@ def _volume(shape=(2, 4, 6, 5)) -> np.ndarray:
 def _joined(planes, shape) -> np.ndarray:
     image = np.full(shape, np.nan, np.complex64)
     for plane in planes:
-        image[(slice(None), *plane.where)] = ifftc(plane.data)
+        image[(slice(None), *plane.index)] = ifftc(plane.data)
     return image
 
 
@@ -26,7 +26,7 @@ def test_planes_make_up_the_full_3d_transform(shape, alike):
     weight = np.ones(shape[1:], np.float32)
     if not alike:
         weight[0, 1] = 2
-    planes = list(split(kspace, weight))
+    planes = list(split_planes(kspace, weight))
     assert len(planes) == (shape[1] if alike else shape[3])
     assert all(plane.data.dtype == np.complex64 for plane in planes)
     np.testing.assert_allclose(_joined(planes, shape), ifftc(kspace, (1, 2, 3)), atol=1e-5)
@@ -35,8 +35,8 @@ def test_planes_make_up_the_full_3d_transform(shape, alike):
 def test_partitions_sampled_alike_keep_their_pattern():
     weight = np.zeros((4, 6, 5), np.float32)
     weight[:, ::2] = 3
-    planes = list(split(_volume() * (weight > 0), weight))
-    assert [plane.where for plane in planes] == [(0,), (1,), (2,), (3,)]
+    planes = list(split_planes(_volume() * (weight > 0), weight))
+    assert [plane.index for plane in planes] == [(0,), (1,), (2,), (3,)]
     for plane in planes:
         np.testing.assert_array_equal(plane.weight, weight[0])
         assert not plane.data[:, 1::2].any()
@@ -47,20 +47,20 @@ def test_other_volumes_become_planes_of_kz_and_ky():
     weight[::2, ::3] = 1
     weight[1, 1] = 2
     kspace = fftc(_volume(), (3,)) * (weight > 0)
-    planes = list(split(kspace, weight))
+    planes = list(split_planes(kspace, weight))
     assert len(planes) == 5
     for x, plane in enumerate(planes):
         assert plane.data.shape == (2, 4, 6)
         np.testing.assert_array_equal(plane.weight, weight[:, :, 0])
-        assert plane.where[2] == x
+        assert plane.index[2] == x
         np.testing.assert_allclose(plane.data, (_volume() * (weight > 0))[..., x], atol=1e-5)
 
 
 def test_a_2d_scan_is_one_plane_as_it_is():
     kspace = _volume((2, 1, 6, 5))
-    (plane,) = split(kspace, np.ones((1, 6, 5), np.float32))
+    (plane,) = split_planes(kspace, np.ones((1, 6, 5), np.float32))
     np.testing.assert_array_equal(plane.data, kspace[:, 0])
-    assert plane.where == (0,)
+    assert plane.index == (0,)
 
 
 def test_planes_follow_the_pattern_of_another_scan():
@@ -68,10 +68,10 @@ def test_planes_follow_the_pattern_of_another_scan():
     kspace, alike = _volume(), np.ones((4, 6, 5), np.float32)
     block = np.zeros_like(alike)
     block[1:3, 2:5] = 2
-    planes = list(split(kspace * (block > 0), block, alike))
-    assert [plane.where for plane in planes] == [(0,), (1,), (2,), (3,)]
+    planes = list(split_planes(kspace * (block > 0), block, alike))
+    assert [plane.index for plane in planes] == [(0,), (1,), (2,), (3,)]
     for plane in planes:
         np.testing.assert_array_equal(plane.weight, block[1])
     expected = ifftc(kspace * (block > 0), (1, 2, 3))
     np.testing.assert_allclose(_joined(planes, kspace.shape), expected, atol=1e-5)
-    assert len(list(split(kspace, alike, block))) == 5
+    assert len(list(split_planes(kspace, alike, block))) == 5

@@ -151,12 +151,12 @@ def place(truth: Image, rng: np.random.Generator) -> list[Spot]:
         places.append(candidates[rng.integers(len(candidates))])
         candidates = candidates[np.hypot(*(candidates - places[-1]).T) >= SPACING]
     kinds = cycle(product(CONTRASTS, DIAMETERS))
-    laid = [
+    inserted = [
         Spot(y, x, size, contrast)
         for (y, x), (contrast, size) in zip(places[::2], kinds, strict=False)
     ]
     empty = [Spot(y, x, size, 0.0) for y, x in places[1::2] for size in DIAMETERS]
-    return laid + empty
+    return inserted + empty
 
 
 def _record(pair: LesionPair, spot: Spot) -> LesionRecord:
@@ -196,9 +196,9 @@ def lesion_rows(records: Sequence[LesionRecord]) -> list[LesionRow]:
     for one in records:
         groups[one.method, one.acceleration, one.diameter, one.contrast].append(one)
     rows = []
-    for (method, acceleration, diameter, contrast), laid in groups.items():
+    for (method, acceleration, diameter, contrast), inserted in groups.items():
         empty = groups.get((method, acceleration, diameter, 0.0))
-        recovered = spread(laid, "recovered")
+        recovered = spread(inserted, "recovered")
         if recovered is None or not empty:
             continue
         threshold = SEEN * contrast
@@ -209,7 +209,7 @@ def lesion_rows(records: Sequence[LesionRecord]) -> list[LesionRow]:
                 diameter=diameter,
                 contrast=contrast,
                 recovered=recovered,
-                missed=float(np.mean([one.apparent < threshold for one in laid])),
+                missed=float(np.mean([one.apparent < threshold for one in inserted])),
                 invented=float(np.mean([abs(one.apparent) >= threshold for one in empty])),
             )
         )

@@ -1,4 +1,4 @@
-"""The level of receiver noise in measured k-space.
+"""Receiver noise level, estimated from measured k-space.
 
 The variance of complex noise is E|n|^2, as in `gadget.mri.noise.whitening`.
 """
@@ -13,15 +13,15 @@ from scipy.special import gammaincinv
 from gadget.mri.kspace import KSpace
 
 PERIPHERY = 0.6
-"""Points further out than this share of the way to the edge of k-space are its periphery."""
+"""Distance from the centre where the periphery of k-space begins, relative to its edge."""
 BLOCK = 16
 QUANTILE = 0.1
 OUTERMOST = 1024
 POINT_QUANTILE = 0.03
 """Of the outermost points, one by one: between strong ones, single points can be weak."""
 POINTS_PER_COIL = 8
-"""The eigenvalues of a covariance of fewer points are chance."""
-LEAST = 1 / 16
+"""Fewest points for the eigenvalues of a covariance."""
+MIN_EIGENVALUE = 1 / 16
 """Eigenvalues below this share of the power of the weakest points belong to coils that measured
 nothing, or that were not whitened."""
 
@@ -33,32 +33,32 @@ def estimate_noise_std(kspace: KSpace) -> float:
     that are measured completely, beside the object. The power of short blocks there is pooled over
     coils; a low quantile of the blocks, corrected for the quantile that pure noise has (a gamma
     distribution), is hardly raised by the blocks that hold signal. Scattered points have weak ones
-    among them where every block holds signal: the outermost are judged one by one, too. And some
-    combination of many coils sees hardly any signal, wherever there is some. 0 where nothing is
+    among them where every block holds signal: the outermost are judged one by one, too. And of
+    many coils, some combination sees hardly any signal anywhere. 0 where nothing is
     measured.
     """
     power = _mean_power(kspace.data) * kspace.weight
-    usable = kspace.mask & (power > 0)
-    if not usable.any():
+    measured = kspace.mask & (power > 0)
+    if not measured.any():
         return 0.0
     coils = len(kspace.data)
     radius = _radius(kspace.weight.shape)
-    outside = usable & (radius > min(PERIPHERY, float(np.quantile(radius[usable], 0.5))))
-    outside = outside if outside.any() else usable
-    levels = [_low_level(power[outside], coils)]
-    count = min(OUTERMOST, int(usable.sum()) // 2)
+    outside = measured & (radius > min(PERIPHERY, float(np.quantile(radius[measured], 0.5))))
+    outside = outside if outside.any() else measured
+    levels = [_noise_power(power[outside], coils)]
+    count = min(OUTERMOST, int(measured.sum()) // 2)
     if count >= 1 / POINT_QUANTILE:
-        outermost = np.argsort(-radius[usable], kind="stable")[:count]
-        levels.append(_low_level(power[usable][outermost], coils, 1, POINT_QUANTILE))
-    complete = usable.all(axis=-1)
+        outermost = np.argsort(-radius[measured], kind="stable")[:count]
+        levels.append(_noise_power(power[measured][outermost], coils, 1, POINT_QUANTILE))
+    complete = measured.all(axis=-1)
     if complete.any() and kspace.weight.shape[-1] >= 2 * BLOCK:
         lines = scipy.fft.ifft(kspace.data[:, complete], axis=-1, norm="ortho")
-        beside = _mean_power(lines) * kspace.weight[complete]
-        levels.append(_low_level(beside.ravel(), coils))
+        line_power = _mean_power(lines) * kspace.weight[complete]
+        levels.append(_noise_power(line_power.ravel(), coils))
     level = min(levels)
     if int(outside.sum()) >= POINTS_PER_COIL * coils:
-        powers = _combinations(kspace.data[:, outside] * np.sqrt(kspace.weight[outside]))
-        level = min([level, *powers[powers > LEAST * level]])
+        powers = _combination_powers(kspace.data[:, outside] * np.sqrt(kspace.weight[outside]))
+        level = min([level, *powers[powers > MIN_EIGENVALUE * level]])
     return float(np.sqrt(level))
 
 
@@ -68,10 +68,10 @@ def _mean_power(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
     return power
 
 
-def _low_level(
+def _noise_power(
     power: NDArray[np.float64], coils: int, size: int = BLOCK, quantile: float = QUANTILE
 ) -> float:
-    """Return the noise power that the weakest blocks of `power`, a mean over coils, point to."""
+    """Estimate the noise power from the weakest blocks of `power`, a mean over coils."""
     size = min(size, len(power))
     count = len(power) // size
     blocks = power[: count * size].reshape(count, size).mean(axis=1)
@@ -79,7 +79,7 @@ def _low_level(
     return float(np.quantile(blocks, quantile) / expected)
 
 
-def _combinations(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
+def _combination_powers(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
     """Return the power of the uncorrelated combinations of coils in samples `[coil, point]`.
 
     The smallest eigenvalue of a sample covariance is too small; these are corrected by what
@@ -92,7 +92,7 @@ def _combinations(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
 
 
 def _radius(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return how far out every point lies: 0 in the centre, 1 at the nearest edge."""
+    """Return the distance of every point from the centre: 0 there, 1 at the nearest edge."""
     radius = np.zeros(shape)
     for axis, size in enumerate(shape):
         if size > 1:

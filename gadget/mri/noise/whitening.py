@@ -1,4 +1,4 @@
-"""Whitening: the covariance of receiver noise between coils, and what makes it the identity.
+"""Prewhitening: the noise covariance of the coils, and the matrix that makes it the identity.
 
 The variance of complex noise is E|n|^2 throughout, the sum over real and imaginary part. (Gadgetron
 counts the variance of each part, so its whitened noise is stronger by the square root of two.)
@@ -15,25 +15,25 @@ from numpy.typing import NDArray
 log = logging.getLogger(__name__)
 
 SAMPLES_PER_COIL = 4
-"""A covariance of fewer samples a coil says more about chance than about the coils."""
+"""Fewest samples a coil for a covariance."""
 MAX_CONDITION = 1e6
 EDGE_SHARE = 8
-"""One in that many samples at each end of a readout counts as its edge."""
+"""The edges of a readout are one in so many samples at each end."""
 DIFFERENCES = 8
-"""How often the differences of neighbouring samples are taken: then 2 % of the power is left of
-what lies at the edge of half the field of view, less of what lies within, all of white noise."""
-DEPENDENT = 4
-"""Of so many differences in a row, one tells something new."""
-WEAKEST = 0.25
+"""Order of the finite differences of samples: a high-pass that leaves 2 % of the power of signal at
+the edge of half the field of view, less of signal within, and all of white noise."""
+CORRELATED = 4
+"""Differences are correlated: of so many in a row, one counts as independent."""
+NOISE_QUANTILE = 0.25
 """Quantile of the power of differences that is that of noise."""
-MOST_POWER = 2.0
-"""How much more power noise may have than that."""
+MAX_POWER = 2.0
+"""Largest power of noise, relative to that quantile."""
 MAX_EXCESS = 0.3
-"""How much more alike than those of white noise neighbours may be: receiver filters do that."""
+"""Allowed excess of the correlation of neighbours over white noise: receiver filters cause some."""
 
 
 class NoiseCovariance:
-    """Covariance between coils, summed up over noise readouts."""
+    """Noise covariance of the coils, accumulated over readouts."""
 
     def __init__(self, coils: int) -> None:
         self.samples = 0
@@ -65,11 +65,11 @@ def whitening_matrix(covariance: NoiseCovariance) -> NDArray[np.complex64]:
     """
     matrix = covariance.matrix()
     coils = covariance.coils
-    level = np.sqrt(np.diag(matrix).real)
+    std = np.sqrt(np.diag(matrix).real)
     # Scaled to unit variance first, so that coils of very different gain are not singular.
-    scale = np.divide(1, level, out=np.ones(coils), where=level > 0)
+    scale = np.divide(1, std, out=np.ones(coils), where=std > 0)
     correlation = matrix * np.outer(scale, scale)
-    silent = np.flatnonzero(level == 0)
+    silent = np.flatnonzero(std == 0)
     correlation[silent, silent] = 1
     if silent.size:
         log.warning("Coils %s measured no noise at all; they are left as they are.", silent)
@@ -87,7 +87,7 @@ def whitening_matrix(covariance: NoiseCovariance) -> NDArray[np.complex64]:
 def bandwidth_scale(
     noise_dwell_us: float, data_dwell_us: float, relative_bandwidth: float | None
 ) -> float:
-    """Return what a whitening matrix has to be multiplied with for data of another bandwidth.
+    """Return the factor for a whitening matrix that is used on data of another bandwidth.
 
     Noise variance grows with the bandwidth, the inverse of the dwell time [us]. A dwell time of 0
     or without end is unknown, and nothing is scaled.
@@ -100,49 +100,49 @@ def bandwidth_scale(
 
 
 def edge_covariance(readouts: list[NDArray[np.complex64]]) -> NoiseCovariance | None:
-    """Estimate the covariance from the ends of readouts `[coil, kx]`, where signal is weakest.
+    """Estimate the covariance from the edges of readouts `[coil, kx]`, where signal is weakest.
 
     Differences of neighbouring samples hold what lies far from the middle of the field of view,
-    which readout oversampling makes wider than the object: signal goes and noise stays. Ends with
-    much more power than the weakest hold signal nevertheless. Nothing is returned where that leaves
-    too little to estimate from.
+    which readout oversampling makes wider than the object: signal goes and noise stays. Edges
+    with much more power than the weakest hold signal nevertheless. None where too few samples are
+    left.
     """
-    ends = [end for readout in readouts for end in _ends(readout)]
-    power = np.array([np.mean(np.abs(end) ** 2) for end in ends])
+    edges = [edge for readout in readouts for edge in _edge_differences(readout)]
+    power = np.array([np.mean(np.abs(edge) ** 2) for edge in edges])
     if not power.any():
         return None
-    weakest = np.quantile(power[power > 0], WEAKEST)
-    covariance = NoiseCovariance(len(ends[0]))
-    for i in np.flatnonzero((power > 0) & (power <= MOST_POWER * weakest)):
-        covariance.add(ends[i])
-    enough = covariance.samples >= DEPENDENT * SAMPLES_PER_COIL * covariance.coils
+    weakest = np.quantile(power[power > 0], NOISE_QUANTILE)
+    covariance = NoiseCovariance(len(edges[0]))
+    for i in np.flatnonzero((power > 0) & (power <= MAX_POWER * weakest)):
+        covariance.add(edges[i])
+    enough = covariance.samples >= CORRELATED * SAMPLES_PER_COIL * covariance.coils
     return covariance if enough else None
 
 
-def ends_in_noise(readout: NDArray[np.complex64]) -> bool:
-    """Whether differences at the ends of a readout `[coil, kx]` hold noise rather than signal.
+def edges_are_noise(readout: NDArray[np.complex64]) -> bool:
+    """Whether differences at the edges of a readout `[coil, kx]` hold noise rather than signal.
 
     A covariance of signal would weight the coils by what they see, not by their noise. Neighbouring
     differences of white noise are opposite to each other, those of signal less so.
     """
-    ends = np.array(_ends(readout))
-    if ends.shape[-1] < 2:
+    edges = np.array(_edge_differences(readout))
+    if edges.shape[-1] < 2:
         return False
-    order = _order(readout)
-    neighbours = np.vdot(ends[..., :-1], ends[..., 1:]).real
-    power = np.linalg.norm(ends[..., :-1]) * np.linalg.norm(ends[..., 1:])
+    order = _difference_order(readout)
+    neighbours = np.vdot(edges[..., :-1], edges[..., 1:]).real
+    power = np.linalg.norm(edges[..., :-1]) * np.linalg.norm(edges[..., 1:])
     return bool(neighbours <= (MAX_EXCESS - order / (order + 1)) * power)
 
 
-def _ends(readout: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
-    """Return the differences at both ends of a readout, with the variance of its noise."""
+def _edge_differences(readout: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
+    """Return finite differences at both edges of a readout, scaled to keep the noise variance."""
     count = readout.shape[1] // EDGE_SHARE
-    order = _order(readout)
+    order = _difference_order(readout)
     gain = np.float32(math.comb(2 * order, order) ** -0.5)
-    ends = (readout[:, :count], readout[:, readout.shape[1] - count :]) if count else ()
-    return [gain * np.diff(end, order) for end in ends]
+    edges = (readout[:, :count], readout[:, readout.shape[1] - count :]) if count else ()
+    return [gain * np.diff(edge, order) for edge in edges]
 
 
-def _order(readout: NDArray[np.complex64]) -> int:
-    """Return how often differences can be taken with enough of them left."""
+def _difference_order(readout: NDArray[np.complex64]) -> int:
+    """Return the highest order of differences that leaves enough samples."""
     return min(DIFFERENCES, readout.shape[1] // EDGE_SHARE // 2)

@@ -99,9 +99,9 @@ def simulate_scan(image: NDArray[Any], coils: int, noise: float, rng: np.random.
     signal = image if np.iscomplexobj(image) else image * smooth_phase(shape, rng)
     clean = coil_maps(coils, shape) * signal
     covariance = noise_covariance(coils, rng) * noise**2
-    known = NoiseCovariance(coils)
-    known.add(correlated_noise(covariance, NOISE_SCAN, rng))
-    whitening = whitening_matrix(known)
+    measured_covariance = NoiseCovariance(coils)
+    measured_covariance.add(correlated_noise(covariance, NOISE_SCAN, rng))
+    whitening = whitening_matrix(measured_covariance)
     sample_noise = correlated_noise(covariance, image.size, rng).reshape(clean.shape)
     kspace = np.tensordot(whitening, fftc(clean) + sample_noise, 1)
     truth = np.sqrt((np.abs(np.tensordot(whitening, clean, 1)) ** 2).sum(0))

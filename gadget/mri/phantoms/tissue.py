@@ -1,4 +1,4 @@
-"""Tissues of phantoms, laid over each other with edges as wide as a pixel."""
+"""Tissues of phantoms, overlaid with edges as wide as a pixel."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field: TypeAlias = NDArray[np.float64]
-"""A value at every place of a slice."""
+"""A value at every position of a slice."""
 
 
-def laid(below: Field, depth: Field, value: Field | float, pixel: float) -> Field:
-    """Lay a tissue over the others where `depth` [mm] below its surface is positive."""
-    return below + inside(depth, pixel) * (value - below)
+def overlay(image: Field, depth: Field, value: Field | float, pixel: float) -> Field:
+    """Overlay a tissue on an image where `depth` [mm] below its surface is positive."""
+    return image + coverage(depth, pixel) * (value - image)
 
 
-def inside(depth: Field, pixel: float) -> Field:
-    """Return the share of a pixel that lies inside; its edge is `pixel` [mm]."""
+def coverage(depth: Field, pixel: float) -> Field:
+    """Return the share of each pixel that is inside a tissue; its edge is `pixel` [mm]."""
     return np.clip(depth / pixel + 0.5, 0, 1)

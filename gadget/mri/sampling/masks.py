@@ -1,4 +1,4 @@
-"""Sampling patterns: which points of k-space a scan measures."""
+"""Sampling masks: 1D and 2D, uniform, random, Gaussian, Poisson-disk."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 GAUSSIAN_WIDTH = 15 / 128
 """Standard deviation of the Gaussian patterns, in matrix sizes (code of Chung and Ye 2022)."""
-POISSON_EXACT, POISSON_NEAR = 0.1, 0.05
-"""How far the acceleration of a Poisson-disk pattern may be off: as is looked for, and the share of
-the acceleration that is taken where the search finds nothing so near."""
+POISSON_TOLERANCE, POISSON_MAX_ERROR = 0.1, 0.05
+"""Error of a Poisson-disk pattern's acceleration that ends the search, and the share of the
+acceleration that is accepted where the search finds nothing better."""
 SEARCH_STEPS = 40
 """Halvings of the slope of a Poisson-disk pattern's density after which masks are the same."""
 
@@ -34,7 +34,7 @@ def random_lines(
     ConfigError
         The centre alone holds more lines than the acceleration allows.
     """
-    return _drawn(_centre((lines,), centre_fraction), None, acceleration, rng)
+    return _draw_mask(_centre((lines,), centre_fraction), None, acceleration, rng)
 
 
 def uniform_lines(lines: int, acceleration: float, centre_fraction: float, offset: int = 0) -> Mask:
@@ -54,7 +54,7 @@ def gaussian_lines(
     ConfigError
         The centre alone holds more lines than the acceleration allows.
     """
-    return _drawn(_centre((lines,), centre_fraction), _gaussian((lines,)), acceleration, rng)
+    return _draw_mask(_centre((lines,), centre_fraction), _gaussian((lines,)), acceleration, rng)
 
 
 def gaussian_points(
@@ -67,7 +67,7 @@ def gaussian_points(
     ConfigError
         The centre alone holds more points than the acceleration allows.
     """
-    return _drawn(_centre(shape, centre_fraction), _gaussian(shape), acceleration, rng)
+    return _draw_mask(_centre(shape, centre_fraction), _gaussian(shape), acceleration, rng)
 
 
 def poisson_points(
@@ -94,11 +94,11 @@ def poisson_points(
     def search(tolerance: float | _Tolerance) -> Mask:
         return np.asarray(poisson(shape, acceleration, calibration, bool, seed=seed, tol=tolerance))
 
-    tolerance = _Tolerance(POISSON_EXACT)
+    tolerance = _Tolerance(POISSON_TOLERANCE)
     try:
         return search(tolerance)
     except ValueError as error:
-        if tolerance.nearest > POISSON_NEAR * acceleration:
+        if tolerance.nearest > POISSON_MAX_ERROR * acceleration:
             raise ConfigError(
                 f"There is no Poisson-disk pattern with an acceleration of {acceleration:g} and a "
                 f"centre of {centre_fraction:g} on {shape[0]} x {shape[1]} points: {error}."
@@ -132,15 +132,15 @@ class _Tolerance:
         return distance >= self._tolerance
 
 
-def _drawn(
+def _draw_mask(
     centre: Mask,
     density: NDArray[np.float64] | None,
     acceleration: float,
     rng: np.random.Generator,
 ) -> Mask:
-    """Add points to a centre until there are as many as the acceleration says.
+    """Draw points beside a sampled centre until the acceleration is reached.
 
-    Every free point is as likely as any other, or as the density says.
+    Uniformly, or with the given density.
     """
     measured = round(centre.size / acceleration)
     rest = measured - int(centre.sum())
@@ -153,11 +153,11 @@ def _drawn(
         )
     mask = centre.ravel().copy()
     free = np.flatnonzero(~mask)
-    chance = None
+    probability = None
     # Where nothing is left to draw there are no chances, either.
     if density is not None and rest:
-        chance = density.ravel()[free] / density.ravel()[free].sum()
-    mask[rng.choice(free, rest, replace=False, p=chance)] = True
+        probability = density.ravel()[free] / density.ravel()[free].sum()
+    mask[rng.choice(free, rest, replace=False, p=probability)] = True
     return mask.reshape(centre.shape)
 
 

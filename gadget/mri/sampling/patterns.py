@@ -1,4 +1,4 @@
-"""Sampling patterns by the names that commands give them."""
+"""Sampling patterns by their spelling on the command line."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Pattern:
     """A kind of sampling pattern; every scan draws its own mask of that kind."""
 
     name: str
-    """As it is spelt: ``random1d:4:0.08``, or the path of a mask."""
+    """``random1d:4:0.08``, or the path of a mask."""
     label: str
-    """In words."""
+    """For reports: ``1D random, R = 4, 8% centre``."""
     draw: Callable[[tuple[int, int], np.random.Generator], Mask]
     """Return a mask `[ky, kx]` for a matrix (ky, kx)."""
     matrix: tuple[int, int] | None = None
-    """A matrix (ky, kx) that a mask from a file fits; other patterns fit all."""
+    """Matrix (ky, kx) of a mask from a file; None: any."""
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -50,7 +50,7 @@ def parse_pattern(text: str) -> Pattern:
         return _from_file(Path(text))
     kind, *numbers = text.split(":")
     try:
-        words, draw = KINDS[kind]
+        label, draw = KINDS[kind]
         acceleration, centre = (float(number) for number in (*numbers, "0")[:2])
         possible = len(numbers) <= 2 and 1 <= acceleration < math.inf and 0 <= centre <= 1
     except (KeyError, ValueError):
@@ -61,17 +61,17 @@ def parse_pattern(text: str) -> Pattern:
             f"random1d:4:0.08, with KIND one of {', '.join(KINDS)}, an acceleration of at least 1 "
             "and a centre between 0 and 1; or an .npy file."
         )
-    axes = COUNTED.get(kind)
+    axes = EXACT_COUNT.get(kind)
     # Decimals are rounded: 0.2 squared is a little more than 1/25.
     if axes and centre**axes * acceleration > 1 + 1e-9:
         raise ConfigError(
             f"The centre of '{text}' alone holds more points than an acceleration of "
             f"{acceleration:g} leaves; lower the acceleration or the centre."
         )
-    middle = f"{100 * centre:g}% centre" if centre else "no centre"
+    centre_label = f"{100 * centre:g}% centre" if centre else "no centre"
     return Pattern(
         text,
-        f"{words}, R = {acceleration:g}, {middle}",
+        f"{label}, R = {acceleration:g}, {centre_label}",
         lambda shape, rng: draw(shape, acceleration, centre, rng),
     )
 
@@ -104,7 +104,7 @@ def _from_file(path: Path) -> Pattern:
 def _along_ky(
     draw: Callable[[int, float, float, np.random.Generator], Mask],
 ) -> Callable[[tuple[int, int], float, float, np.random.Generator], Mask]:
-    """Make a pattern of lines one of points."""
+    """Repeat a pattern of lines along kx."""
     return lambda shape, acceleration, centre, rng: np.repeat(
         draw(shape[0], acceleration, centre, rng)[:, None], shape[1], axis=1
     )
@@ -122,6 +122,6 @@ KINDS = {
     "gaussian2d": ("2D Gaussian", gaussian_points),
     "poisson2d": ("Poisson disk", poisson_points),
 }
-"""Name of each kind, in words, and how it is drawn."""
-COUNTED = {"random1d": 1, "gaussian1d": 1, "gaussian2d": 2}
-"""Kinds whose points are exactly as many as the acceleration says, and axes of their centre."""
+"""Label and drawing function of each kind."""
+EXACT_COUNT = {"random1d": 1, "gaussian1d": 1, "gaussian2d": 2}
+"""Kinds that measure exactly 1 / acceleration of the points, with the axes of their centre."""

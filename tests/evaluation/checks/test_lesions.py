@@ -46,8 +46,8 @@ class Knowing:
 def rows_of(head, change):
     spots = place(head.truth, head.random(0, "lesions"))
     shape = head.truth.shape
-    laid = sum(spot.contrast * spot.shape(shape) for spot in spots)
-    method = Knowing(head.truth * (1 + laid), head.truth, change)
+    inserted = sum(spot.contrast * spot.shape(shape) for spot in spots)
+    method = Knowing(head.truth * (1 + inserted), head.truth, change)
     records = [one for _, found in lesion_pairs(head, [method], 0) for one in found]
     return lesion_rows(records)
 
@@ -55,11 +55,11 @@ def rows_of(head, change):
 def test_places_are_apart_in_the_object_and_of_every_kind(head):
     spots = place(head.truth, np.random.default_rng(0))
     kinds = [(spot.contrast, spot.diameter) for spot in spots]
-    laid = [kind for kind in kinds if kind[0]]
-    assert set(laid) == {(contrast, size) for contrast in CONTRASTS for size in DIAMETERS}
+    inserted = [kind for kind in kinds if kind[0]]
+    assert set(inserted) == {(contrast, size) for contrast in CONTRASTS for size in DIAMETERS}
     empty = {(spot.y, spot.x) for spot in spots if not spot.contrast}
-    assert len(laid) - 1 <= len(empty) <= len(laid)
-    assert len(kinds) - len(laid) == len(empty) * len(DIAMETERS)
+    assert len(inserted) - 1 <= len(empty) <= len(inserted)
+    assert len(kinds) - len(inserted) == len(empty) * len(DIAMETERS)
     for number, one in enumerate(spots):
         for other in spots[:number]:
             distance = np.hypot(one.y - other.y, one.x - other.x)
@@ -133,10 +133,10 @@ def test_both_scans_have_the_same_lines_and_noise(head):
 
 
 def test_kinds_that_found_no_place_are_left_out():
-    laid = LesionRecord("a", 0, 4, "m", 1, 1, 3, 0.4, 0.9, 0.3)
-    assert lesion_rows([laid]) == []
+    inserted = LesionRecord("a", 0, 4, "m", 1, 1, 3, 0.4, 0.9, 0.3)
+    assert lesion_rows([inserted]) == []
     empty = LesionRecord("a", 0, 4, "m", 9, 9, 3, 0.0, None, -0.21)
-    (row,) = lesion_rows([laid, empty])
+    (row,) = lesion_rows([inserted, empty])
     assert (row.recovered.mean, row.missed, row.invented) == (0.9, 0, 1)
 
 
