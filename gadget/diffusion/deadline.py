@@ -1,4 +1,4 @@
-"""As many sampler steps as fit into the time that an image may take."""
+"""Deadlines: the number of sampler steps that fit into the time for an image."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import time
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
-from gadget.diffusion.progress import Progress, silent
+from gadget.diffusion.progress import Progress, no_progress
 from gadget.errors import DeadlineError
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], float]
-Run: TypeAlias = Callable[[int, Progress], object]
-"""Takes so many steps of the sampler, and tells of each."""
+RunSteps: TypeAlias = Callable[[int, Progress], object]
+"""Runs a number of sampler steps and reports the progress."""
 
-FEWEST_STEPS = 6
-"""With fewer steps the conventional image is the better one."""
+MIN_STEPS = 6
+"""With fewer steps the conventional image is better."""
 TRIAL_STEPS = 2
-"""Steps of the run that measures the time of one where it is not known yet."""
-MOST_TRIALS = 2
-"""The first trial on a device may take seconds for what is never done again."""
+"""Steps of a trial run, which measures the time of a step."""
+MAX_TRIALS = 2
+"""The first trial on a device may include seconds of one-time initialisation."""
 RESERVE = 0.9
-"""Share of the time left that is planned with: not every step takes the same."""
+"""Share of the time left that is used: the time of a step varies."""
 
 
-class Stopwatch:
-    """Knows how long a step of the sampler takes, from one image to the next.
+class StepTimer:
+    """Measured times of a sampler step, kept from one image to the next.
 
     Parameters
     ----------
     seconds
-        Time that an image may take [s]; None: any.
+        Time limit for an image [s]; None: no limit.
     clock
         Returns the time [s].
     """
@@ -43,13 +43,15 @@ class Stopwatch:
         self._per_step: dict[Hashable, float] = {}
 
     def start(self) -> Deadline:
-        """Return the deadline of an image that is begun now."""
+        """Return the deadline of an image that starts now."""
         return Deadline(self, self.clock())
 
-    def measure(self, kind: Hashable, run: Run, steps: int, report: Progress = silent) -> None:
-        """Time `run(steps, report)`; images of one `kind` take the same time a step.
+    def measure(
+        self, key: Hashable, run: RunSteps, steps: int, report: Progress = no_progress
+    ) -> None:
+        """Time `run(steps, report)`; steps of the same `key` take the same time.
 
-        A run that is broken off counts as far as it came: it may be the slow steps that end it.
+        An aborted run counts with the steps that it finished: slow steps may be why it ended.
         """
         started = self.clock()
         finished = 0.0
@@ -63,79 +65,81 @@ class Stopwatch:
             run(steps, count)
         finally:
             if finished:
-                self._per_step[kind] = (self.clock() - started) / finished
+                self._per_step[key] = (self.clock() - started) / finished
 
-    def knows(self, kind: Hashable) -> bool:
-        """Whether the time of a step was measured."""
-        return kind in self._per_step
+    def has_measured(self, key: Hashable) -> bool:
+        """Whether the time of a step is known."""
+        return key in self._per_step
 
-    def per_step(self, kind: Hashable) -> float:
+    def per_step(self, key: Hashable) -> float:
         """Return the time of a step [s]."""
-        return self._per_step[kind]
+        return self._per_step[key]
 
-    def forget(self, kind: Hashable) -> None:
-        """Let the time of a step be measured again."""
-        self._per_step.pop(kind, None)
+    def forget(self, key: Hashable) -> None:
+        """Drop the measured time of a step."""
+        self._per_step.pop(key, None)
 
 
 class Deadline:
     """When one image must be ready."""
 
-    def __init__(self, watch: Stopwatch, started: float) -> None:
-        self._watch = watch
+    def __init__(self, timer: StepTimer, started: float) -> None:
+        self._timer = timer
         self._started = started
 
     @property
     def elapsed(self) -> float:
         """Time since the image was begun [s]."""
-        return self._watch.clock() - self._started
+        return self._timer.clock() - self._started
 
-    def plan(self, wanted: int, kind: Hashable, run: Run, share: float, spare: float) -> int:
-        """Return how many steps there is time for.
+    def plan(
+        self, wanted: int, key: Hashable, run: RunSteps, share: float, reserved_s: float
+    ) -> int:
+        """Return the number of steps that there is time for.
 
         Parameters
         ----------
         wanted
             Steps without a deadline.
-        kind, run
-            As in `Stopwatch.measure`.
+        key, run
+            As in `StepTimer.measure`.
         share
             Share of the time left that these steps may take: 1 / planes still to do.
-        spare
-            Time to leave for a conventional image instead [s].
+        reserved_s
+            Time to keep for conventional images, should the sampler be late [s].
 
         Raises
         ------
         DeadlineError
-            There is time for fewer than `FEWEST_STEPS`.
+            There is time for fewer than `MIN_STEPS`.
         """
-        if self._watch.seconds is None:
+        if self._timer.seconds is None:
             return wanted
         self.check()  # before time is spent on a trial
-        fewest = min(FEWEST_STEPS, wanted)
+        min_steps = min(MIN_STEPS, wanted)
         trials = 0
         while True:
-            if not self._watch.knows(kind):
-                self._watch.measure(kind, run, TRIAL_STEPS)
+            if not self._timer.has_measured(key):
+                self._timer.measure(key, run, TRIAL_STEPS)
                 trials += 1
-            per_step = self._watch.per_step(kind)
-            left = self._watch.seconds - spare - self.elapsed
+            per_step = self._timer.per_step(key)
+            left = self._timer.seconds - reserved_s - self.elapsed
             steps = min(wanted, int(RESERVE * share * left / max(per_step, 1e-9)))
-            if steps >= fewest:
+            if steps >= min_steps:
                 break
-            # It was a busy moment, perhaps, or the first run of all, which prepares the others.
-            self._watch.forget(kind)
-            if trials == MOST_TRIALS or left < TRIAL_STEPS * per_step:
+            # The machine was busy, or this was the first run, which includes initialisation.
+            self._timer.forget(key)
+            if trials == MAX_TRIALS or left < TRIAL_STEPS * per_step:
                 raise DeadlineError(
-                    f"{max(left, 0):.1f} s are left of the {self._watch.seconds:g} s that "
+                    f"{max(left, 0):.1f} s are left of the {self._timer.seconds:g} s that "
                     f"deadline_s allows, and a step takes {per_step:.2f} s: expected time for at "
-                    f"least {FEWEST_STEPS} steps in each plane"
+                    f"least {MIN_STEPS} steps in each plane"
                 )
         if steps < wanted:
-            log.info("%d of %d steps fit into %g s", steps, wanted, self._watch.seconds)
+            log.info("%d of %d steps fit into %g s", steps, wanted, self._timer.seconds)
         return steps
 
     def check(self) -> None:
         """Raise `DeadlineError` if the time is over."""
-        if self._watch.seconds is not None and self.elapsed > self._watch.seconds:
-            raise DeadlineError(f"the {self._watch.seconds:g} s that deadline_s allows are over")
+        if self._timer.seconds is not None and self.elapsed > self._timer.seconds:
+            raise DeadlineError(f"the {self._timer.seconds:g} s that deadline_s allows are over")

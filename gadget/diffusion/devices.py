@@ -1,4 +1,4 @@
-"""Where to compute, and with what numbers."""
+"""Compute devices and their numerical precision."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def select_device(name: str) -> torch.device:
     return device
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
+def supports_bfloat16(device: torch.device) -> bool:
     """Tell whether `device` has instructions for bfloat16, which then are twice as fast."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -47,13 +47,13 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 @contextmanager
-def memory_needed(sentence: str) -> Iterator[None]:
-    """Say what to do when the memory of a device, the CPU's included, is too small.
+def explain_out_of_memory(message: str) -> Iterator[None]:
+    """Turn an out-of-memory error, of the CPU too, into a `DeviceError` that says what to do.
 
     Raises
     ------
     DeviceError
-        It is; the message is `sentence`.
+        The memory is too small; with `message`.
     """
     try:
         yield
@@ -62,14 +62,14 @@ def memory_needed(sentence: str) -> Iterator[None]:
         full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not full and "DefaultCPUAllocator" not in str(error):
             raise
-        raise DeviceError(sentence) from error
+        raise DeviceError(message) from error
 
 
 class ExactFloat32:
-    """Convolutions in single precision as they are, and not in TF32 as PyTorch does on its own.
+    """Context in which convolutions are true single precision, not TF32 as PyTorch's default.
 
     TF32 rounds what is multiplied to 11 bits. PyTorch has one setting for all threads: the first
-    one in changes it, and the last one out leaves it as the program had it.
+    one that enters changes it, and the last one that leaves restores it.
     """
 
     def __init__(self) -> None:
@@ -78,22 +78,22 @@ class ExactFloat32:
         self._before: object = None
 
     def __enter__(self) -> None:
-        place, name, exact = _setting_of_convolutions()
+        module, name, exact = _convolution_precision()
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._before = getattr(place, name)
-                setattr(place, name, exact)
+                self._before = getattr(module, name)
+                setattr(module, name, exact)
 
     def __exit__(self, *error: object) -> None:
-        place, name, _ = _setting_of_convolutions()
+        module, name, _ = _convolution_precision()
         with self._lock:
             self._inside -= 1
             if not self._inside:
-                setattr(place, name, self._before)
+                setattr(module, name, self._before)
 
 
-def _setting_of_convolutions() -> tuple[object, str, object]:
+def _convolution_precision() -> tuple[object, str, object]:
     """Return where PyTorch keeps the setting, its name, and its value for exact results."""
     cudnn = torch.backends.cudnn
     if hasattr(cudnn, "conv"):  # since PyTorch 2.9, where the older name is for the older program

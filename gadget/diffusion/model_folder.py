@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from gadget.diffusion.devices import memory_needed, multiplies_bfloat16
+from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
@@ -108,11 +108,13 @@ def read_config(folder: Path) -> ModelConfig:
     except OSError as error:
         raise WeightsError(f"The model config {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise WeightsError(f"{path} is not a usable model config: {problems(error)}.") from error
+        raise WeightsError(
+            f"{path} is not a usable model config: {validation_problems(error)}."
+        ) from error
 
 
-def problems(error: ValidationError) -> str:
-    """Return in one line which values of a configuration are wrong."""
+def validation_problems(error: ValidationError) -> str:
+    """Return the errors of a configuration in one line."""
     return "; ".join(
         f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}"
         + (f" (got {e['input']!r})" if e["loc"] and e["type"] != "missing" else "")
@@ -138,7 +140,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
     folder = find_model(name)
     config = read_config(folder)
     is_unet = isinstance(config.network, UNetConfig)
-    with memory_needed(
+    with explain_out_of_memory(
         f"The memory of {device} is too full for the model {config.name}: make room on it, or "
         "choose another device."
     ):
@@ -154,10 +156,10 @@ def load_prior(name: str, device: torch.device) -> Prior:
         sigma_max=config.sigma_max,
         channels=2 if is_unet else 1,
         size_multiple=config.network.size_multiple,
-        # As `score-gadget train` shows images; published networks have seen upright ones.
+        # `score-gadget train` augments by orientation; published networks saw upright images.
         any_orientation=is_unet,
         # U-Nets are trained that way; a published network must agree with its authors' code.
-        half_precision=is_unet and multiplies_bfloat16(device),
+        half_precision=is_unet and supports_bfloat16(device),
     )
 
 
@@ -219,7 +221,7 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
             expected = _denoiser(config).state_dict()
     except ValueError as error:
         raise WeightsError(f"{folder / CONFIG} describes no possible network: {error}.") from error
-    wrong = misfits(weights, expected)
+    wrong = state_dict_mismatch(weights, expected)
     if wrong:
         raise WeightsError(f"{path} does not fit its config.json: {wrong}.")
     if not all(bool(value.isfinite().all()) for value in weights.values()):
@@ -235,8 +237,8 @@ def _denoiser(config: ModelConfig) -> PreconditionedDenoiser | ScoreDenoiser:
     return ScoreDenoiser(NCSNpp(config.network), config.input_scale)
 
 
-def misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
-    """Return in a few words which weights do not fit a network's; nothing if all do."""
+def state_dict_mismatch(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """Return how weights differ from a network's state dict in names and shapes; "" if they fit."""
     wrong = [
         *(f"{name} is missing" for name in expected if name not in weights),
         *(f"{name} has no place in the network" for name in weights if name not in expected),

@@ -20,19 +20,19 @@ from gadget.mri.operators.cuda_graphs import GraphedFunction
 
 log = logging.getLogger(__name__)
 
-MANY = 2**31
-"""Images that are evaluated at once, unless the device's memory turns out to be too small."""
+UNLIMITED = 2**31
+"""Batch size until the device's memory turns out to be too small."""
 
 
 class Prior(Protocol):
-    """What a sampler asks of a prior. Images are scaled so that their bright parts are near 1."""
+    """Interface of a prior. Images are scaled so that bright tissue is near 1."""
 
     name: str
     sha256: str
     sigma_min: float
     sigma_max: float
     any_orientation: bool
-    """Whether turned and mirrored images are as good as upright ones."""
+    """Whether the prior was trained on rotated and mirrored images, too."""
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +78,7 @@ class ScoreDenoiser(nn.Module):
     network
         Maps `[batch, 1, y, x]` and sigma `[batch]` to the score.
     input_scale
-        Brightness, in the network's own units, of what is 1 to a sampler.
+        Intensity in the network's images that is 1 in a sampler's.
     """
 
     def __init__(self, network: nn.Module, input_scale: float) -> None:
@@ -88,9 +88,9 @@ class ScoreDenoiser(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Denoise `[batch, 1, y, x]` with `sigma` `[batch]`."""
-        own = sigma * self.input_scale
-        score = self.network(x * self.input_scale, own).float()
-        return x + own[:, None, None, None] ** 2 * score / self.input_scale
+        network_sigma = sigma * self.input_scale
+        score = self.network(x * self.input_scale, network_sigma).float()
+        return x + network_sigma[:, None, None, None] ** 2 * score / self.input_scale
 
 
 class NetworkPrior:
@@ -106,7 +106,7 @@ class NetworkPrior:
     size_multiple
         What both image sizes are padded to a multiple of.
     any_orientation
-        Whether the network was trained on turned and mirrored images.
+        Whether the network was trained on rotated and mirrored images, too.
     half_precision
         Convolve in bfloat16: twice as fast where the device has instructions for it.
     """
@@ -135,8 +135,8 @@ class NetworkPrior:
         self._channels = channels
         self._multiple = size_multiple
         self._half_precision = half_precision
-        self._batch = MANY
-        self._evaluated = GraphedFunction(self._evaluate)
+        self._batch = UNLIMITED
+        self._graphed_evaluate = GraphedFunction(self._evaluate)
 
     @property
     def device(self) -> torch.device:
@@ -152,7 +152,7 @@ class NetworkPrior:
                 parts = zip(
                     torch.split(x, self._batch), torch.split(levels, self._batch), strict=True
                 )
-                return torch.cat([self._evaluated(part, level) for part, level in parts])
+                return torch.cat([self._graphed_evaluate(part, level) for part, level in parts])
             except torch.OutOfMemoryError:
                 largest = min(self._batch, len(x))
                 if largest == 1:

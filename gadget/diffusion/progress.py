@@ -1,4 +1,4 @@
-"""How far a sampler is."""
+"""Progress callbacks of samplers."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Progress: TypeAlias = Callable[[int, int], None]
 """Called with the number of finished steps and of all steps."""
 
 
-def silent(done: int, steps: int) -> None:
-    """Tell nobody."""
+def no_progress(done: int, steps: int) -> None:
+    """Ignore the progress."""

@@ -1,11 +1,11 @@
-"""The model card of an imported checkpoint: where it is from, and what it does not tell."""
+"""The model card of an imported checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from gadget.diffusion.model_folder import ModelConfig
-from gadget.diffusion.published_checkpoint import Published
+from gadget.diffusion.published_checkpoint import PublishedNetwork
 
 ASSUMED = (
     "sde = vesde, nonlinearity = swish, skip_rescale = True, fir_kernel = [1, 3, 3, 1], "
@@ -14,7 +14,7 @@ ASSUMED = (
 """Options of the authors that leave no trace in the weights, with the values of their `configs`."""
 
 
-def model_card(config: ModelConfig, published: Published, checkpoint: Path) -> str:
+def model_card(config: ModelConfig, published: PublishedNetwork, checkpoint: Path) -> str:
     """Return the text of a model card."""
     network = published.network
     levels = "".join(f"at level {level}, " for level in network.attention)

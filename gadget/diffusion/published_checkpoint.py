@@ -1,4 +1,4 @@
-"""Published checkpoints of other groups to model folders.
+"""Read published score-MRI checkpoints.
 
 A score-MRI checkpoint (`checkpoint_95.pth`) holds `model`, the raw weights, mostly with the prefix
 `module.`, and `ema`, the averaged weights as a list in the order of the trainable parameters. The
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from gadget.diffusion.networks.ncsnpp import NCSNppConfig
-from gadget.diffusion.published_ncsnpp import FREQUENCIES, architecture, renamed
+from gadget.diffusion.published_ncsnpp import FREQUENCIES, infer_config, rename_weights
 from gadget.errors import WeightsError
 
 log = logging.getLogger(__name__)
@@ -30,22 +30,22 @@ SUPPORTED = (
     "Supported are score-MRI checkpoints of NCSN++ for real images (`model` with weights called "
     f"'module.{MODULES}N...', `ema` with shadow_params)."
 )
-OTHERS = {
+UNSUPPORTED = {
     r"(^|\.)(input_blocks|time_embed)\.": "a network of guided-diffusion, improved-diffusion or "
     "DDS (ADM). Such a file tells neither the noise schedule nor the number of attention heads, so "
     "that nothing exact can be made of it",
     r"(^|\.)(map_layer0|map_noise|enc\.\d+x\d+_)": "a network of EDM",
     r"(^|\.)(down_blocks|mid_block)\.": "a network of diffusers",
 }
-"""Layouts that are known and not supported, by the names of their weights."""
+"""Known layouts that are not supported, by patterns of their weights' names."""
 
 
-class Published(NamedTuple):
-    """A published network in our terms."""
+class PublishedNetwork(NamedTuple):
+    """A published network, converted to an `NCSNpp`."""
 
     network: NCSNppConfig
     weights: dict[str, Tensor]
-    """By the names that `NCSNpp` has for them."""
+    """With the parameter names of `NCSNpp`."""
     steps: int
     """Training steps."""
     sigma_min: float
@@ -53,7 +53,7 @@ class Published(NamedTuple):
     """Trained noise levels, in units of the network's input."""
 
 
-def read_score_mri(path: Path) -> Published:
+def read_score_mri(path: Path) -> PublishedNetwork:
     """Return the network of a score-MRI checkpoint with its averaged weights.
 
     Raises
@@ -63,24 +63,24 @@ def read_score_mri(path: Path) -> Published:
     """
     checkpoint = _load(path)
     model = checkpoint.get("model", checkpoint)
-    raw = _numbered(model) if isinstance(model, Mapping) else {}
+    raw = _numbered_weights(model) if isinstance(model, Mapping) else {}
     if not raw:
-        raise WeightsError(f"{path} is {_layout(checkpoint)}. {SUPPORTED}")
+        raise WeightsError(f"{path} is {_describe_layout(checkpoint)}. {SUPPORTED}")
     if FREQUENCIES not in raw:
         raise WeightsError(
             f"{path} lacks the fixed frequencies 'module.{MODULES}{FREQUENCIES}', which are random "
             f"numbers that nobody can guess. {SUPPORTED}"
         )
-    averaged = raw | _averages(checkpoint.get("ema"), raw, path)
-    odd = [name for name, value in averaged.items() if not _is_plain(value)]
-    if odd:
+    averaged = raw | _ema_weights(checkpoint.get("ema"), raw, path)
+    invalid = [name for name, value in averaged.items() if not _is_plain(value)]
+    if invalid:
         raise WeightsError(
-            f"The weights {odd[0]} in {path} are no real floating-point numbers that lie side by "
-            f"side in memory. {SUPPORTED}"
+            f"The weights {invalid[0]} in {path} are no real floating-point numbers that lie side "
+            f"by side in memory. {SUPPORTED}"
         )
     try:
-        network = architecture(averaged)
-        weights = renamed(averaged, network)
+        network = infer_config(averaged)
+        weights = rename_weights(averaged, network)
     except ValueError as error:
         raise WeightsError(f"{path} is no known NCSN++: {error}. {SUPPORTED}") from error
     if not all(bool(value.isfinite().all()) for value in weights.values()):
@@ -90,7 +90,7 @@ def read_score_mri(path: Path) -> Published:
         )
     steps = checkpoint.get("step")
     steps = steps if isinstance(steps, int) and steps >= 0 else 0
-    return Published(network, weights, steps, *_noise_levels(model, path))
+    return PublishedNetwork(network, weights, steps, *_noise_levels(model, path))
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ def _load(path: Path) -> Mapping[str, Any]:
     return checkpoint if isinstance(checkpoint, Mapping) else {}
 
 
-def _numbered(model: Mapping[Any, Any]) -> dict[str, Tensor]:
+def _numbered_weights(model: Mapping[Any, Any]) -> dict[str, Tensor]:
     """Return the weights of the numbered modules, by number and name."""
     return {
         name.rpartition(MODULES)[2]: value
@@ -125,21 +125,21 @@ def _is_plain(value: Tensor) -> bool:
     return value.is_floating_point() and value.layout == torch.strided and not value.is_meta
 
 
-def _layout(checkpoint: Mapping[str, Any]) -> str:
+def _describe_layout(checkpoint: Mapping[str, Any]) -> str:
     names = [
         str(name)
         for part in (checkpoint, *checkpoint.values())
         if isinstance(part, Mapping)
         for name in part
     ]
-    for pattern, meaning in OTHERS.items():
+    for pattern, meaning in UNSUPPORTED.items():
         if any(re.search(pattern, name) for name in names):
             return meaning
     return "no checkpoint of a known layout"
 
 
-def _averages(ema: object, raw: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """Return the averaged weights by the names of the raw ones."""
+def _ema_weights(ema: object, raw: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Return the averaged (EMA) weights with the names of the raw ones."""
     if ema is None:
         log.warning("%s holds no averaged weights; the raw ones are worse.", path)
         return {}

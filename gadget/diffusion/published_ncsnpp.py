@@ -1,4 +1,4 @@
-"""The published NCSN++ in our terms: its configuration, and our names for its weights.
+"""Convert the published NCSN++: infer its configuration, and rename its weights.
 
 Its modules are numbered in the order of their use; what they are is read off their weights' names.
 """
@@ -12,16 +12,16 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from gadget.diffusion.model_folder import misfits, problems
+from gadget.diffusion.model_folder import state_dict_mismatch, validation_problems
 from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
 
 FREQUENCIES = "0.W"
 KINDS = {"NIN_0": "attention", "Conv2d_0": "pyramid", "Conv_0": "residual"}
-"""Kind of a module, by a part that no other kind has."""
+"""Kind of a module, by a submodule that only this kind has."""
 
 
-def architecture(weights: dict[str, Tensor]) -> NCSNppConfig:
-    """Read the configuration off the order and the shapes of the numbered modules.
+def infer_config(weights: dict[str, Tensor]) -> NCSNppConfig:
+    """Infer the configuration from the order and the shapes of the numbered modules.
 
     Raises
     ------
@@ -58,11 +58,11 @@ def architecture(weights: dict[str, Tensor]) -> NCSNppConfig:
     except KeyError as error:
         raise ValueError(f"it has no weights {error}") from error
     except ValidationError as error:
-        raise ValueError(problems(error)) from error
+        raise ValueError(validation_problems(error)) from error
 
 
-def renamed(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tensor]:
-    """Return the weights by the names that `NCSNpp` has for them.
+def rename_weights(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tensor]:
+    """Rename weights to the parameter names of `NCSNpp`.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def renamed(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tenso
             found[f"{own}.{ours}"] = value
     if left:
         raise ValueError(f"its weights {next(iter(left))} have no place")
-    wrong = misfits(found, network.state_dict())
+    wrong = state_dict_mismatch(found, network.state_dict())
     if wrong:
         raise ValueError(wrong)
     return found

@@ -1,4 +1,4 @@
-"""From a k-space buffer to an image: the one way that every node and command takes.
+"""Reconstruct an image from a k-space buffer: the entry point of all nodes and commands.
 
 What needs torch is imported in functions: importing it takes a second, and a plain Fourier
 transform does without.
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.diffusion.deadline import Clock, Deadline, Stopwatch
-from gadget.diffusion.progress import Progress, silent
+from gadget.diffusion.deadline import Clock, Deadline, StepTimer
+from gadget.diffusion.progress import Progress, no_progress
 from gadget.diffusion.settings import SAMPLERS, SamplerSettings
 from gadget.errors import DeadlineError, DeviceError, ReconError, StreamError, WeightsError
 from gadget.mri.kspace import KSpace
@@ -33,28 +33,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """An image and how it came about."""
+    """An image and how it was reconstructed."""
 
     image: NDArray[np.complex64]
     """Combined complex image `[z, y, x]` on the k-space grid, in the scale of the data."""
     std: NDArray[np.float32] | None
     """Posterior standard deviation of the magnitude `[z, y, x]`; absent for a single sample."""
     method: str
-    """What made the image; another method than was asked for after a failure."""
+    """Method that was used; another one than asked for after a failure."""
     fallback: str | None = None
-    """Why it is another method."""
+    """Why another method was used."""
     details: Details = field(default_factory=dict)
     """Steps, evaluations, seed, acceleration, model, seconds: for the image's metadata."""
 
     @property
     def summary(self) -> str:
         """One line for a log."""
-        told = {"method": self.method, **self.details, "fallback": self.fallback}
-        return ", ".join(f"{k} {v}" for k, v in told.items() if v is not None)
+        entries = {"method": self.method, **self.details, "fallback": self.fallback}
+        return ", ".join(f"{k} {v}" for k, v in entries.items() if v is not None)
 
 
 class Reconstructor:
-    """Reconstruct buffers one after the other with one set of settings.
+    """Reconstruct k-space buffers with one set of settings.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Reconstructor:
         clock: Clock = time.monotonic,
     ) -> None:
         self.settings = settings
-        self._watch = Stopwatch(settings.deadline_s, clock)
+        self._timer = StepTimer(settings.deadline_s, clock)
         if prior is not None:
             self.prior = prior
 
@@ -92,7 +92,7 @@ class Reconstructor:
         return load_prior(self.settings.model, self.device)
 
     def prepare(self) -> None:
-        """Import and load what the settings need; `reconstruct` does it, if nobody did before.
+        """Import and load what the settings need; otherwise the first `reconstruct` does.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class Reconstructor:
 
         return planes_in_batch(self.settings, self.device, kspace.weight.shape)
 
-    def reconstruct(self, kspace: KSpace, progress: Progress = silent) -> Reconstruction:
+    def reconstruct(self, kspace: KSpace, progress: Progress = no_progress) -> Reconstruction:
         """Reconstruct one buffer.
 
         A sampler that fails or would be late costs quality, never the image: CG-SENSE takes its
@@ -127,14 +127,14 @@ class Reconstructor:
         DeviceError, WeightsError
             The settings name a device or a model that is not there.
         """
-        deadline = self._watch.start()
+        deadline = self._timer.start()
         self.prepare()
-        work = _Work([kspace.drop_nonfinite()], progress, deadline)
+        batch = _Batch([kspace.drop_nonfinite()], progress, deadline)
         wanted = self.settings.method
         reasons: list[str] = []
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:
-                (result,) = self._by_method(method, work)
+                (result,) = self._run_method(method, batch)
             except (DeviceError, WeightsError, StreamError):
                 raise
             except Exception as error:
@@ -145,36 +145,38 @@ class Reconstructor:
                     error,
                     exc_info=not isinstance(error, DeadlineError),
                 )
-                reasons.append(f"{method}: {_sentence(error)}")
+                reasons.append(f"{method}: {_first_line(error)}")
                 continue
             return replace(result, fallback="; ".join(reasons) or None)
         raise ReconError(f"No method could reconstruct the buffer ({'; '.join(reasons)}).")
 
     def reconstruct_batch(
-        self, kspaces: Sequence[KSpace], progress: Progress = silent
+        self, kspaces: Sequence[KSpace], progress: Progress = no_progress
     ) -> list[Reconstruction]:
         """Reconstruct several buffers in one batch.
 
-        Raises whatever goes wrong with one of them: `reconstruct` each for itself then.
+        Raises any error of one of them; then `reconstruct` each on its own.
         """
-        deadline = self._watch.start()
+        deadline = self._timer.start()
         self.prepare()
-        whole = [kspace.drop_nonfinite() for kspace in kspaces]
-        return self._by_method(self.settings.method, _Work(whole, progress, deadline))
+        finite = [kspace.drop_nonfinite() for kspace in kspaces]
+        return self._run_method(self.settings.method, _Batch(finite, progress, deadline))
 
-    def _by_method(self, method: str, work: _Work) -> list[Reconstruction]:
+    def _run_method(self, method: str, batch: _Batch) -> list[Reconstruction]:
         if method == "fft":
             return [
-                _reconstruction(kspace, _fourier(kspace), None, method, {}, work.deadline)
-                for kspace in work.kspaces
+                _reconstruction(kspace, _fourier(kspace), None, method, {}, batch.deadline)
+                for kspace in batch.kspaces
             ]
-        volumes = self._volumes(method, work)
+        volumes = self._volumes(method, batch)
         return [
-            _reconstruction(kspace, volume.image, volume.std, method, volume.details, work.deadline)
-            for kspace, volume in zip(work.kspaces, volumes, strict=True)
+            _reconstruction(
+                kspace, volume.image, volume.std, method, volume.details, batch.deadline
+            )
+            for kspace, volume in zip(batch.kspaces, volumes, strict=True)
         ]
 
-    def _volumes(self, method: str, work: _Work) -> list[Volume]:
+    def _volumes(self, method: str, batch: _Batch) -> list[Volume]:
         """Reconstruct on the device, or on the CPU if one buffer is too large for its memory."""
         import torch
 
@@ -183,35 +185,36 @@ class Reconstructor:
         cpu = torch.device("cpu")
         prior = self.prior if method in SAMPLERS else None
         try:
-            return self._on_device(self.device, prior, method, work)
+            return self._on_device(self.device, prior, method, batch)
         except torch.OutOfMemoryError as error:
-            if self.device == cpu or len(work.kspaces) > 1:
+            if self.device == cpu or len(batch.kspaces) > 1:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
         prior = None if prior is None else load_prior(self.settings.model, cpu)
-        volumes = self._on_device(cpu, prior, method, work)
+        volumes = self._on_device(cpu, prior, method, batch)
         for volume in volumes:
             volume.details["device"] = f"cpu, {self.device} was out of memory"
         return volumes
 
     def _on_device(
-        self, device: torch.device, prior: Prior | None, method: str, work: _Work
+        self, device: torch.device, prior: Prior | None, method: str, batch: _Batch
     ) -> list[Volume]:
         from gadget.diffusion.solver import Solver
         from gadget.diffusion.volume import Volume
 
-        if device not in work.volumes:
-            upright = prior is not None and not prior.any_orientation
-            work.volumes[device] = [
-                Volume(kspace, device, self.settings.noise_std, upright) for kspace in work.kspaces
+        if device not in batch.volumes:
+            keep_orientation = prior is not None and not prior.any_orientation
+            batch.volumes[device] = [
+                Volume(kspace, device, self.settings.noise_std, keep_orientation)
+                for kspace in batch.kspaces
             ]
-        volumes = work.volumes[device]
+        volumes = batch.volumes[device]
         if prior is None:
             for volume in volumes:
                 volume.solve_conventionally()
         else:
-            Solver(self.settings, prior, self._watch, work.deadline).run(volumes, work.progress)
+            Solver(self.settings, prior, self._timer, batch.deadline).run(volumes, batch.progress)
         for volume in volumes:
             volume.details["seed"] = self.settings.seed
             if not np.isfinite(volume.image).all():
@@ -220,14 +223,14 @@ class Reconstructor:
 
 
 @dataclass
-class _Work:
-    """Buffers on their way to images, by one method or, where that fails, by the next."""
+class _Batch:
+    """Buffers that are reconstructed together, by one method or, where that fails, by the next."""
 
     kspaces: list[KSpace]
     progress: Progress
     deadline: Deadline
     volumes: dict[torch.device, list[Volume]] = field(default_factory=dict)
-    """The buffers as they were prepared for a device: once for all methods."""
+    """The buffers prepared for a device, shared by all methods."""
 
 
 def _reconstruction(
@@ -238,11 +241,11 @@ def _reconstruction(
     details: Details,
     deadline: Deadline,
 ) -> Reconstruction:
-    facts: Details = {
+    extra: Details = {
         "acceleration": round(kspace.acceleration, 3),
         "seconds": round(deadline.elapsed, 3),
     }
-    return Reconstruction(image, std, method, details=details | facts)
+    return Reconstruction(image, std, method, details=details | extra)
 
 
 def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
@@ -255,5 +258,5 @@ def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
     return np.fft.fftshift(np.sqrt(power)).astype(np.complex64)
 
 
-def _sentence(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).split("\n", 1)[0] or type(error).__name__

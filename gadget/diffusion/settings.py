@@ -14,7 +14,7 @@ SAMPLERS = ("fast", "paper")
 
 
 class SamplerSettings(BaseModel):
-    """How an image is reconstructed from its k-space."""
+    """Settings of a reconstruction."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

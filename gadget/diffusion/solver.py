@@ -1,4 +1,4 @@
-"""Planes of buffers, several at a time, through the sampler."""
+"""Run the sampler on the planes of buffers, several planes in a batch."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterator
 
 import torch
 
-from gadget.diffusion.deadline import Deadline, Stopwatch
+from gadget.diffusion.deadline import Deadline, StepTimer
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import Progress
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
-from gadget.diffusion.samplers.problem import Problem, Sample
+from gadget.diffusion.samplers.problem import Problem, SamplerResult
 from gadget.diffusion.settings import SamplerSettings
 from gadget.diffusion.volume import PlaneProblem, Volume
 from gadget.errors import ReconError
 
-SPREAD = {"fast": 4.0, "paper": 1.0}
-"""Posterior spread over the spread of a method's samples: those of `fast` lie too near their mean,
-because each noise level starts from an estimate and not from a sample. Measured on training
-images."""
-MOST_GAIN = 20.0
-"""An image that is so many times brighter than the conventional one, and than the receiver's noise,
-is no image of the data."""
+STD_CORRECTION = {"fast": 4.0, "paper": 1.0}
+"""Factor from the standard deviation of a method's samples to that of the posterior: samples of
+`fast` are too close to their mean, because each noise level starts from an estimate and not from a
+sample. Measured on training images."""
+MAX_GAIN = 20.0
+"""Largest intensity of an image relative to the conventional one, and to the receiver's noise:
+beyond it the sampler has diverged."""
 PIXELS_ON_CPU = 2**16
 """Pixels that go through the prior in one batch: smaller planes leave cores idle, larger batches
 are no faster."""
@@ -40,40 +40,40 @@ def planes_in_batch(settings: SamplerSettings, device: torch.device, shape: tupl
 
 
 class Solver:
-    """The sampler that the settings name, on buffers.
+    """Runs the sampler of the settings on buffers.
 
     Parameters
     ----------
     settings
         How to reconstruct.
     prior
-        What is known beforehand.
-    watch, deadline
-        Time of a step, and when the images must be ready.
+        The denoiser.
+    timer, deadline
+        Times of a sampler step, and the time limit.
     """
 
     def __init__(
-        self, settings: SamplerSettings, prior: Prior, watch: Stopwatch, deadline: Deadline
+        self, settings: SamplerSettings, prior: Prior, timer: StepTimer, deadline: Deadline
     ) -> None:
         self.settings = settings
         self.prior = prior
-        self.watch = watch
+        self.timer = timer
         self.deadline = deadline
 
     def run(self, volumes: list[Volume], progress: Progress) -> None:
-        """Solve every plane of volumes, which are on the prior's device."""
+        """Sample every plane of volumes, which are on the prior's device."""
         for volume in volumes:
-            volume.begin(self.settings.samples)
+            volume.reset(self.settings.samples)
         count = sum(map(len, volumes))
         finished = 0
-        begun = self.deadline.elapsed
+        started = self.deadline.elapsed
         for group in self._groups(volumes):
             after = count - finished - len(group)
-            # The conventional image of each plane to come, should the sampler's be late.
-            spare = (self.deadline.elapsed - begun) / len(group) * after
-            self._sample_group(group, finished, count, spare, progress)
+            # Time for the conventional image of each plane to come, should the sampler be late.
+            reserved_s = (self.deadline.elapsed - started) / len(group) * after
+            self._sample_group(group, finished, count, reserved_s, progress)
             finished += len(group)
-            begun = self.deadline.elapsed
+            started = self.deadline.elapsed
 
     def _groups(self, volumes: list[Volume]) -> Iterator[list[PlaneProblem]]:
         """Yield the planes in their order, those of one shape several at a time."""
@@ -96,10 +96,10 @@ class Solver:
         group: list[PlaneProblem],
         finished: int,
         count: int,
-        spare: float,
+        reserved_s: float,
         progress: Progress,
     ) -> None:
-        """Solve planes, in as many steps as there is time for."""
+        """Sample planes, in as many steps as there is time for."""
         settings = self.settings
         problems = [plane.problem for plane in group]
 
@@ -107,14 +107,14 @@ class Solver:
             self.deadline.check()
             progress(finished * steps + len(group) * done, count * steps)
 
-        results: list[Sample] = []
+        results: list[SamplerResult] = []
 
         def run(steps: int, report: Progress) -> None:
             results[:] = self._samples(problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
         centre_sampled = all(problem.coils.centre_sampled for problem in problems)
-        kind = (
+        key = (
             self.prior.device,
             coils,
             centre_sampled,
@@ -124,17 +124,17 @@ class Solver:
         )
         share = len(group) / (count - finished)
         steps = self.deadline.plan(
-            settings.step_count(centre_sampled=centre_sampled), kind, run, share, spare
+            settings.step_count(centre_sampled=centre_sampled), key, run, share, reserved_s
         )
-        self.watch.measure(kind, run, steps, report)
+        self.timer.measure(key, run, steps, report)
         for plane, sample in zip(group, results, strict=True):
             problem = plane.problem
-            expected = max(float(problem.start.abs().max()), problem.noise_std)
-            if float(sample.images.abs().max()) > MOST_GAIN * expected:
+            expected = max(float(problem.initial_image.abs().max()), problem.noise_std)
+            if float(sample.images.abs().max()) > MAX_GAIN * expected:
                 raise ReconError(
-                    f"the sampler went astray: values above {MOST_GAIN:g} times SENSE's"
+                    f"the sampler went astray: values above {MAX_GAIN:g} times SENSE's"
                 )
-            plane.accept(sample.images, SPREAD[settings.method])
+            plane.store(sample.images, STD_CORRECTION[settings.method])
             plane.volume.details |= {
                 "steps": steps,
                 "evaluations": sample.evaluations,
@@ -143,7 +143,9 @@ class Solver:
                 "model_sha256": self.prior.sha256,
             }
 
-    def _samples(self, problems: list[Problem], steps: int, report: Progress) -> list[Sample]:
+    def _samples(
+        self, problems: list[Problem], steps: int, report: Progress
+    ) -> list[SamplerResult]:
         settings, prior = self.settings, self.prior
         if settings.method == "fast":
             return sample_fast(

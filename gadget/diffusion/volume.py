@@ -1,4 +1,4 @@
-"""From a buffer to the problems of its planes, and from their solutions to its image."""
+"""A k-space buffer as 2D problems, plane by plane, and the image assembled from their solutions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Details: TypeAlias = dict[str, str | int | float]
 
 
 class Volume:
-    """One buffer on its way to an image.
+    """One k-space buffer and the image that is reconstructed from it.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class Volume:
         Where to compute.
     noise_std
         Of the complex noise in a sample; estimated if not given.
-    upright
-        Whether planes keep their orientation, which is not always the fastest.
+    keep_orientation
+        Whether planes keep their orientation; else they are transposed where that is faster.
     """
 
     def __init__(
@@ -48,31 +48,31 @@ class Volume:
         kspace: KSpace,
         device: torch.device,
         noise_std: float | None,
-        upright: bool,
+        keep_orientation: bool,
     ) -> None:
         self._shape = kspace.data.shape[1:]
         self._noise_std = noise_std or estimate_noise_std(kspace)
         # One compression for the whole buffer: neighbouring planes stay consistent.
         self._compression = compress(torch.from_numpy(kspace.data), COMPRESSION_ENERGY)
         self._device = device
-        self._upright = upright
-        found = split_planes(kspace.data, kspace.weight)
+        self._keep_orientation = keep_orientation
+        planes = split_planes(kspace.data, kspace.weight)
         self._planes = [
             pair
-            for pair in zip(found, _calibration_planes(kspace), strict=False)
+            for pair in zip(planes, _calibration_planes(kspace), strict=False)
             if pair[0].data.any()
         ]
-        self._conventional: dict[int, NDArray[np.complex64]] = {}
-        self.begin(samples=1)
+        self._initial_images: dict[int, NDArray[np.complex64]] = {}
+        self.reset(samples=1)
 
     def __len__(self) -> int:
         """Return the number of planes with data; the image of the others is 0."""
         return len(self._planes)
 
-    def begin(self, samples: int) -> None:
-        """Forget the solutions; every plane will have so many."""
+    def reset(self, samples: int) -> None:
+        """Clear the image; every plane will have so many samples."""
         self.image = np.zeros(self._shape, np.complex64)
-        """`[z, y, x]`, as far as the planes are solved."""
+        """`[z, y, x]`, 0 in planes that are not solved yet."""
         self.std = np.zeros(self._shape, np.float32) if samples > 1 else None
         """Standard deviation of the magnitude over several samples `[z, y, x]`."""
         self.details: Details = {
@@ -87,43 +87,44 @@ class Volume:
             yield self._problem(number)
 
     def solve_conventionally(self) -> None:
-        """Let the image be the conventional one, which planes that had a problem have already."""
-        self.begin(samples=1)
+        """Set the image to the conventional one, which is reused where a plane has it already."""
+        self.reset(samples=1)
         for number, (plane, _) in enumerate(self._planes):
-            if number not in self._conventional:
+            if number not in self._initial_images:
                 self._problem(number)
-            self.image[plane.index] = self._conventional[number]
+            self.image[plane.index] = self._initial_images[number]
 
-    def put(self, index: PlaneIndex, samples: np.ndarray, spread: float) -> None:
-        """Take the solutions `[sample, row, column]` of a plane.
+    def set_plane(self, index: PlaneIndex, samples: np.ndarray, std_factor: float) -> None:
+        """Store mean and standard deviation of the samples `[sample, row, column]` of a plane.
 
-        `spread` is that of the posterior over that of the samples.
+        `std_factor` corrects the standard deviation of samples to that of the posterior.
         """
         self.image[index] = samples.mean(axis=0)
         if self.std is not None:
-            self.std[index] = spread * np.std(np.abs(samples), axis=0, ddof=1)
+            self.std[index] = std_factor * np.std(np.abs(samples), axis=0, ddof=1)
 
     def _problem(self, number: int) -> PlaneProblem:
         plane, calibration = self._planes[number]
         # Fourier transforms of neighbours in memory are several times faster.
-        transposed = not self._upright and varying_axes(torch.from_numpy(plane.weight > 0)) == (-2,)
+        axes = varying_axes(torch.from_numpy(plane.weight > 0))
+        transposed = axes == (-2,) and not self._keep_orientation
         if transposed:
             plane = plane.transposed()
             calibration = calibration.transposed() if calibration is not None else None
-        plane, unit = _near_one(plane)
+        plane, data_scale = _normalised(plane)
         measured = self._measured(plane)
         if calibration is not None and calibration.data.any():
-            calibration, _ = _near_one(calibration)
+            calibration, _ = _normalised(calibration)
             coils, _ = calibrate(self._measured(calibration))
             image = cg_sense_image(measured.sampling, coils.maps, measured.data)
         else:
             coils, image = calibrate(measured)
         scale = image_scale(image.abs().cpu().numpy())
         averages = float(plane.weight[plane.weight > 0].mean())
-        noise = self._noise_std / (2 * averages) ** 0.5 / (unit * scale)
+        noise = self._noise_std / (2 * averages) ** 0.5 / (data_scale * scale)
         problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
-        found = PlaneProblem(self, plane.index, transposed, unit * scale, problem)
-        self._conventional[number] = found.in_volume(problem.start)
+        found = PlaneProblem(self, plane.index, transposed, data_scale * scale, problem)
+        self._initial_images[number] = found.to_volume(problem.initial_image)
         return found
 
     def _measured(self, plane: Plane) -> Measurement:
@@ -140,17 +141,17 @@ class PlaneProblem:
     index: PlaneIndex
     transposed: bool
     """Whether rows and columns are exchanged."""
-    unit: float
-    """What is 1 to the problem, in the scale of the buffer."""
+    scale: float
+    """Intensity of the buffer that is 1 in the problem."""
     problem: Problem
 
-    def accept(self, samples: Tensor, spread: float) -> None:
-        """Give the volume the solutions `[sample, row, column]` in the prior's units."""
-        self.volume.put(self.index, self.in_volume(samples), spread)
+    def store(self, samples: Tensor, std_factor: float) -> None:
+        """Store samples `[sample, row, column]` in the prior's units in the volume."""
+        self.volume.set_plane(self.index, self.to_volume(samples), std_factor)
 
-    def in_volume(self, images: Tensor) -> NDArray[np.complex64]:
-        """Return images `[..., row, column]` in the prior's units as the volume has them."""
-        found: NDArray[np.complex64] = (images * self.unit).cpu().numpy()
+    def to_volume(self, images: Tensor) -> NDArray[np.complex64]:
+        """Convert images `[..., row, column]` in the prior's units to the volume's."""
+        found: NDArray[np.complex64] = (images * self.scale).cpu().numpy()
         return found.swapaxes(-2, -1) if self.transposed else found
 
 
@@ -159,14 +160,14 @@ def _calibration_planes(kspace: KSpace) -> Iterator[Plane | None]:
     if reference is None:
         while True:
             yield None
-    # Cut along the same axis as the image, whatever their own pattern is.
+    # Split along the same axis as the image, whatever their own pattern is.
     yield from split_planes(reference.data, reference.weight, kspace.weight)
 
 
-def _near_one(plane: Plane) -> tuple[Plane, float]:
+def _normalised(plane: Plane) -> tuple[Plane, float]:
     """Return a plane divided by its largest sample, and that sample's magnitude.
 
     Data as small as 1e-6 would vanish in the products of four of them that a coil fit makes.
     """
-    unit = float(np.abs(plane.data).max())
-    return replace(plane, data=plane.data / np.float32(unit)), unit
+    scale = float(np.abs(plane.data).max())
+    return replace(plane, data=plane.data / np.float32(scale)), scale

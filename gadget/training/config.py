@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gadget.diffusion.model_folder import problems
+from gadget.diffusion.model_folder import validation_problems
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.errors import ConfigError
 
@@ -95,5 +95,5 @@ def read_training_config(path: Path) -> TrainingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The training recipe {path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        wrong = problems(error)
+        wrong = validation_problems(error)
         raise ConfigError(f"The training recipe {path} is not usable: {wrong}.") from error

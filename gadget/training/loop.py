@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gadget.diffusion.devices import memory_needed
+from gadget.diffusion.devices import explain_out_of_memory
 from gadget.errors import ConfigError, DataError
 from gadget.training.checkpoints import Checkpoints
 from gadget.training.examples import Examples, batches, workers_beside
@@ -141,7 +141,7 @@ class _Run:
         trainer, config, ranks = self._trainer, self._trainer.config, self._trainer.ranks
         examples = Examples(config, volumes, config.seed + RETREAT_SEEDS * trainer.retreats)
         workers = workers_beside(trainer.device, ranks)
-        memory = memory_needed(
+        memory = explain_out_of_memory(
             f"{config.batch} patches of {config.patch} x {config.patch} are too much for the "
             f"memory of {trainer.device} with this network: lower `batch` or `widths`, or share "
             "the batch among GPUs with torchrun."

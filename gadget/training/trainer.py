@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.func import functional_call
 
-from gadget.diffusion.devices import memory_needed
-from gadget.diffusion.model_folder import find_model, misfits, read_config, read_weights
+from gadget.diffusion.devices import explain_out_of_memory
+from gadget.diffusion.model_folder import find_model, read_config, read_weights, state_dict_mismatch
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError
@@ -63,7 +63,7 @@ class Trainer:
             # The same recipe gives the same weights, for a few percent of the time.
             torch.backends.cudnn.deterministic = True
         torch.manual_seed(config.seed)
-        with memory_needed(
+        with explain_out_of_memory(
             f"The memory of {device} is too small for the network of the recipe (widths "
             f"{list(config.network.widths)}, {config.network.blocks} blocks each): lower `widths`."
         ):
@@ -167,7 +167,9 @@ class Trainer:
                 "that the recipe asks for; ask for more, or train into another folder."
             )
         expected = self.denoiser.state_dict()
-        wrong = misfits(state["weights"], expected) or misfits(state["average"], expected)
+        wrong = state_dict_mismatch(state["weights"], expected) or state_dict_mismatch(
+            state["average"], expected
+        )
         if wrong:
             raise ConfigError(
                 f"The checkpoint was made by another version of score-gadget: {wrong}. Go on with "

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gadget.diffusion.deadline import FEWEST_STEPS, TRIAL_STEPS, Stopwatch
+from gadget.diffusion.deadline import MIN_STEPS, TRIAL_STEPS, StepTimer
 from gadget.errors import DeadlineError
 
 
@@ -38,7 +38,7 @@ def run(clock):
 
 
 def test_without_a_deadline_nothing_is_timed_or_planned(clock, run):
-    deadline = Stopwatch(None, clock).start()
+    deadline = StepTimer(None, clock).start()
     clock.now += 1e6
     assert deadline.plan(30, "fast", run, share=1, spare=0) == 30
     deadline.check()
@@ -55,41 +55,41 @@ def test_without_a_deadline_nothing_is_timed_or_planned(clock, run):
     ],
 )
 def test_steps_fill_the_time_that_is_left(clock, run, seconds, share, spare, expected):
-    deadline = Stopwatch(seconds, clock).start()
+    deadline = StepTimer(seconds, clock).start()
     assert deadline.plan(30, "fast", run, share, spare) == expected
     assert run.asked == [TRIAL_STEPS]
 
 
 def test_the_time_of_a_step_is_measured_once_for_images_of_a_kind(clock, run):
-    watch = Stopwatch(11, clock)
-    watch.measure("fast", run, 10)
-    assert watch.start().plan(30, "fast", run, 1, 0) == 19
+    timer = StepTimer(11, clock)
+    timer.measure("fast", run, 10)
+    assert timer.start().plan(30, "fast", run, 1, 0) == 19
     assert run.asked == [10]
-    watch.start().plan(30, "another", run, 1, 0)
+    timer.start().plan(30, "another", run, 1, 0)
     assert run.asked == [10, TRIAL_STEPS]
 
 
 def test_time_that_was_lost_before_counts(clock, run):
-    watch = Stopwatch(11, clock)
-    watch.measure("fast", run, 10)
-    deadline = watch.start()
+    timer = StepTimer(11, clock)
+    timer.measure("fast", run, 10)
+    deadline = timer.start()
     clock.now += 4
     assert deadline.plan(30, "fast", run, 1, 0) == 12
 
 
 def test_too_little_time_is_an_error_that_tells_the_times(clock, run):
-    deadline = Stopwatch(FEWEST_STEPS * 0.5, clock).start()
+    deadline = StepTimer(MIN_STEPS * 0.5, clock).start()
     with pytest.raises(DeadlineError, match=r"1\.0 s are left of the 3 s .* step takes 0\.50 s"):
         deadline.plan(30, "fast", run, 1, 0)
 
 
 def test_few_steps_are_enough_where_few_are_wanted(clock, run):
-    deadline = Stopwatch(3, clock).start()
+    deadline = StepTimer(3, clock).start()
     assert deadline.plan(3, "fast", run, 1, 0) == 3
 
 
 def test_a_deadline_that_passes_is_noticed(clock):
-    deadline = Stopwatch(2, clock).start()
+    deadline = StepTimer(2, clock).start()
     clock.now += 1.9
     deadline.check()
     clock.now += 0.2
@@ -98,7 +98,7 @@ def test_a_deadline_that_passes_is_noticed(clock):
 
 
 def test_no_step_is_tried_when_the_time_is_over(clock, run):
-    deadline = Stopwatch(2, clock).start()
+    deadline = StepTimer(2, clock).start()
     clock.now += 2.1
     with pytest.raises(DeadlineError, match="2 s that deadline_s allows are over"):
         deadline.plan(30, "fast", run, 1, 0)
@@ -111,24 +111,24 @@ def test_the_first_run_of_all_does_not_decide(clock, run):
         run(steps, report)
 
     run.seconds = 0.05
-    deadline = Stopwatch(5, clock).start()
+    deadline = StepTimer(5, clock).start()
     assert deadline.plan(30, "fast", slow_at_first, 1, 0) == 30
     assert run.asked == [TRIAL_STEPS] * 2
 
 
 def test_a_busy_moment_is_forgotten(clock, run):
-    watch = Stopwatch(5, clock)
+    timer = StepTimer(5, clock)
     run.seconds = 1.0
-    watch.measure("fast", run, 10)
+    timer.measure("fast", run, 10)
     run.seconds = 0.1
-    assert watch.start().plan(30, "fast", run, 1, 0) == 30
+    assert timer.start().plan(30, "fast", run, 1, 0) == 30
 
 
 def test_a_run_that_is_broken_off_tells_how_slow_its_steps_were(clock, run):
-    watch = Stopwatch(5, clock)
-    watch.measure("fast", run, 10)
+    timer = StepTimer(5, clock)
+    timer.measure("fast", run, 10)
     run.seconds = 1.0
-    deadline = watch.start()
+    deadline = timer.start()
     with pytest.raises(DeadlineError):
-        watch.measure("fast", run, 30, lambda done, total: deadline.check())
-    assert watch.per_step("fast") == 1.0
+        timer.measure("fast", run, 30, lambda done, total: deadline.check())
+    assert timer.per_step("fast") == 1.0

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from gadget.diffusion.devices import exact_float32, multiplies_bfloat16, select_device
+from gadget.diffusion.devices import exact_float32, select_device, supports_bfloat16
 from gadget.errors import DeviceError
 
 
@@ -22,10 +22,10 @@ def test_a_device_that_is_not_here_is_an_error(name):
 
 def test_only_devices_with_instructions_for_it_use_bfloat16(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
-    assert not multiplies_bfloat16(torch.device("cpu"))
+    assert not supports_bfloat16(torch.device("cpu"))
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
-    assert multiplies_bfloat16(torch.device("cpu"))
-    assert not multiplies_bfloat16(torch.device("meta"))
+    assert supports_bfloat16(torch.device("cpu"))
+    assert not supports_bfloat16(torch.device("meta"))
 
 
 def _tf32() -> bool:

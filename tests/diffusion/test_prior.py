@@ -114,7 +114,7 @@ def test_half_precision_is_as_good_as_single_precision(sigma, phantom, monkeypat
     noisy = clean + sigma * _complex(1, 64, 64)
     images = []
     for fast in (False, True):
-        monkeypatch.setattr(model_folder, "multiplies_bfloat16", lambda device, fast=fast: fast)
+        monkeypatch.setattr(model_folder, "supports_bfloat16", lambda device, fast=fast: fast)
         images.append(load_prior("brain-small", torch.device("cpu")).denoise(noisy, sigma))
     single, half = images
     assert half.dtype == torch.complex64

@@ -1,22 +1,22 @@
-"""What is brighter than any image that a prior was trained on."""
+"""Split off intensities above the prior's training range."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-BRIGHTEST = 2.0
-"""Magnitude that images of the scale 1 rarely exceed."""
-NOISE_ABOVE = 3.0
-"""What noise may add to it, in units of the noise level."""
+MAX_MAGNITUDE = 2.0
+"""Largest magnitude of a training image with scale 1, apart from rare pixels."""
+NOISE_MARGIN = 3.0
+"""Allowance for noise above it, in units of the noise level."""
 
 
 def split_highlights(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Return noisy images as a prior may see them, and what they exceed that by.
+    """Return noisy images clipped to the prior's training range, and the excess.
 
-    A vessel or a marker of few pixels, many times brighter than tissue, does not enter the scale of
-    intensity, and a network has no idea of it: it makes it darker. The excess is far above the
-    noise, so there is nothing to denoise in it.
+    A vessel or a marker of few pixels, many times brighter than tissue, does not enter the
+    intensity scale and is outside a network's training range, which would darken it. The excess is
+    far above the noise and needs no denoising.
 
     Parameters
     ----------
@@ -25,6 +25,6 @@ def split_highlights(x: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
     sigma
         Noise level `[sample]`.
     """
-    limit = (BRIGHTEST + NOISE_ABOVE * sigma)[:, None, None]
-    seen = x * (limit / x.abs().clamp(min=torch.finfo(torch.float32).tiny)).clamp(max=1)
-    return seen, x - seen
+    limit = (MAX_MAGNITUDE + NOISE_MARGIN * sigma)[:, None, None]
+    clipped = x * (limit / x.abs().clamp(min=torch.finfo(torch.float32).tiny)).clamp(max=1)
+    return clipped, x - clipped

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import Progress
-from gadget.diffusion.samplers.problem import Problem, Sample, complex_noise
+from gadget.diffusion.samplers.problem import Problem, SamplerResult, complex_noise
 from gadget.diffusion.schedule import geometric_schedule
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.operators.sense import SenseOperator, combine
@@ -32,13 +32,13 @@ def sample_paper(
     samples: int,
     seed: int,
     report: Progress,
-) -> Sample:
+) -> SamplerResult:
     """Draw images with the predictor-corrector scheme, all coils in one batch.
 
     Parameters
     ----------
     prior, problem
-        What is known beforehand, and what was measured.
+        The denoiser, and the measurement.
     steps
         Noise levels N.
     corrector_steps
@@ -59,21 +59,21 @@ def sample_paper(
         for i in range(steps):
             weight = lam[0] + (lam[1] - lam[0]) * i / max(1, steps - 1)
             chain.predict(i)
-            chain.make_consistent(i, weight)
+            chain.data_consistency(i, weight)
             for _ in range(corrector_steps):
                 chain.correct(i, snr)
-                chain.make_consistent(i, weight)
+                chain.data_consistency(i, weight)
             if joint_every and (i + 1) % joint_every == 0:
-                chain.join(i, weight)
+                chain.joint_step(i, weight)
             report(sample * steps + i + 1, samples * steps)
         images.append(chain.combined())
-    return Sample(
+    return SamplerResult(
         torch.stack(images), evaluations=steps * (1 + corrector_steps) * len(problem.data)
     )
 
 
 class _Chain:
-    """Coil images `[coil, y, x]` on their way from noise to data."""
+    """State of the sampler: coil images `[coil, y, x]`, and the coil sensitivities."""
 
     def __init__(
         self, prior: Prior, problem: Problem, steps: int, generator: torch.Generator
@@ -89,8 +89,8 @@ class _Chain:
     def predict(self, i: int) -> None:
         """Reverse-diffusion predictor (Song et al. 2021, Algorithm 2)."""
         sigma = self.sigmas[i]
-        following = self.sigmas[i + 1] if i + 1 < len(self.sigmas) else 0.0
-        gap = sigma**2 - following**2
+        next_sigma = self.sigmas[i + 1] if i + 1 < len(self.sigmas) else 0.0
+        gap = sigma**2 - next_sigma**2
         self.mean = self.x + gap * self._score(sigma)
         self.x = self.mean + gap**0.5 * self._noise()
 
@@ -102,26 +102,27 @@ class _Chain:
         self.mean = self.x + size * score
         self.x = self.mean + (2 * size).sqrt() * noise
 
-    def make_consistent(self, i: int, lam: float) -> None:
-        """Pull the measured points of each coil image to the data (Algorithm 4, line 5)."""
-        gain = lam * self._trust(i)
-        self.x = self._towards_data(self.x, gain)
-        self.mean = self._towards_data(self.mean, gain)
+    def data_consistency(self, i: int, lam: float) -> None:
+        """Data consistency of each coil image (Algorithm 4, line 5)."""
+        gain = lam * self._data_weight(i)
+        self.x = self._data_step(self.x, gain)
+        self.mean = self._data_step(self.mean, gain)
 
-    def join(self, i: int, lam: float) -> None:
-        """Make one step on the combined image with fresh coil sensitivities (Algorithm 5)."""
+    def joint_step(self, i: int, lam: float) -> None:
+        """Data consistency of the combined image, with refitted coil sensitivities (Algorithm
+        5)."""
         problem = self.problem
         combined = combine(self.mean, self.coils.maps)
         self.coils = self.coils.refitted(combined, problem.sampling, problem.data)
         maps = self.coils.maps
         operator = SenseOperator(problem.sampling, maps)
-        gain = lam * self._trust(i)
+        gain = lam * self._data_weight(i)
 
-        def joined(coil_images: Tensor) -> Tensor:
+        def joint_update(coil_images: Tensor) -> Tensor:
             image = combine(coil_images, maps)
             return maps * (image + gain * operator.adjoint(problem.data - operator.forward(image)))
 
-        self.x, self.mean = joined(self.x), joined(self.mean)
+        self.x, self.mean = joint_update(self.x), joint_update(self.mean)
 
     def combined(self) -> Tensor:
         """The combined image `[y, x]` without the noise of the last step.
@@ -133,14 +134,14 @@ class _Chain:
         magnitude = torch.linalg.vector_norm(self.mean, dim=0)
         return torch.polar(magnitude, phase)
 
-    def _towards_data(self, x: Tensor, gain: float) -> Tensor:
+    def _data_step(self, x: Tensor, gain: float) -> Tensor:
         sampling = self.problem.sampling
         shifted = torch.fft.ifftshift(x, (-2, -1))
         residual = self.problem.data - sampling.forward(shifted)
         return x + gain * torch.fft.fftshift(sampling.adjoint(residual), (-2, -1))
 
-    def _trust(self, i: int) -> float:
-        """How far the data count beside an image of noise level sigma: 1 far above their noise."""
+    def _data_weight(self, i: int) -> float:
+        """Weight of the data at noise level sigma, which is 1 far above the receiver's noise."""
         return self.sigmas[i] ** 2 / (self.sigmas[i] ** 2 + self.problem.noise_std**2)
 
     def _score(self, sigma: float) -> Tensor:

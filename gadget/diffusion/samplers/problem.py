@@ -1,4 +1,4 @@
-"""What every sampler is given, and what it reports while it works."""
+"""The problem that samplers solve, and their result."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Problem:
     """Measured data `[coil, ky, kx]`, in the range of `sampling`."""
     sampling: SamplingOperator
     coils: CoilModel
-    """First estimate of the coil sensitivities."""
-    start: Tensor
-    """The conventional image `[y, x]` that belongs to it."""
+    """Initial estimate of the coil sensitivities."""
+    initial_image: Tensor
+    """The conventional image `[y, x]` with these sensitivities."""
     noise_std: float
     """Standard deviation of the receiver noise in the real and in the imaginary part."""
 
@@ -32,8 +32,8 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What a sampler returns."""
+class SamplerResult:
+    """Result of a sampler."""
 
     images: Tensor
     """Combined complex images `[sample, y, x]`, in the prior's units."""

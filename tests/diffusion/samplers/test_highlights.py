@@ -20,18 +20,18 @@ SPOT = (slice(40, 42), slice(50, 52))
 
 def test_ordinary_images_have_no_highlights():
     x = torch.polar(torch.linspace(0, 2, 24), torch.linspace(-3, 3, 24)).reshape(1, 4, 6)
-    seen, highlights = split_highlights(x, torch.tensor([0.0]))
-    torch.testing.assert_close(seen, x)
+    clipped, highlights = split_highlights(x, torch.tensor([0.0]))
+    torch.testing.assert_close(clipped, x)
     assert float(highlights.abs().max()) < 1e-6
 
 
 def test_a_prior_sees_bright_pixels_limited_and_nothing_is_lost():
     x = torch.zeros(2, 3, 3, dtype=torch.complex64)
     x[:, 1, 1] = -30j
-    seen, highlights = split_highlights(x, torch.tensor([0.0, 1.0]))
-    assert seen[:, 1, 1].imag.tolist() == pytest.approx([-2, -5])
-    torch.testing.assert_close(seen + highlights, x)
-    assert int((seen != 0).sum()) == 2
+    clipped, highlights = split_highlights(x, torch.tensor([0.0, 1.0]))
+    assert clipped[:, 1, 1].imag.tolist() == pytest.approx([-2, -5])
+    torch.testing.assert_close(clipped + highlights, x)
+    assert int((clipped != 0).sum()) == 2
 
 
 @pytest.mark.parametrize("body", [0, 1], ids=["alone", "in a head"])

@@ -75,7 +75,7 @@ def test_fast_samples_lie_around_the_exact_posterior_mean(gaussian, case):
     case = gaussian(**case)
     images = _fast(case, samples=32).images.numpy()
     assert images.shape == (32, *case.problem.shape)
-    conventional = case.distance(case.problem.start)
+    conventional = case.distance(case.problem.initial_image)
     assert case.distance(images.mean(axis=0)) < min(case.spread, 0.55 * conventional)
     assert max(case.distance(image) for image in images) < min(2 * case.spread, 0.8 * conventional)
     # Samples near the mean: their spread tells the order of magnitude, from below.
@@ -88,7 +88,7 @@ def test_paper_samples_lie_around_the_exact_posterior_mean(gaussian, seed):
     case = gaussian(coils=1, shape=(16, 16), seed=seed)
     images = _paper(case, samples=8).images.numpy()
     assert images.shape == (8, 16, 16)
-    conventional = case.distance(case.problem.start)
+    conventional = case.distance(case.problem.initial_image)
     assert case.distance(images.mean(axis=0)) < min(1.1 * case.spread, 0.5 * conventional)
     assert max(case.distance(image) for image in images) < 2 * case.spread
     assert 0.7 < _spread(images) / np.linalg.norm(case.std) < 1.6
@@ -202,7 +202,7 @@ def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
     wrong = replace(
         case.problem,
         data=factor * case.problem.data,
-        start=factor * case.problem.start,
+        initial_image=factor * case.problem.initial_image,
         noise_std=factor * case.problem.noise_std,
     )
     right = case.distance(_fast(case).images[0].numpy())
@@ -231,8 +231,10 @@ def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
     case = gaussian()
     _fast(case, steps=8)
     levels = case.prior.levels[:-1]
-    error = expected_error(case.problem.sampling, case.problem.coils.maps, case.problem.start)
-    assert levels[0] == pytest.approx(min(max(fast.START * error, 0.2), 1.5))
+    error = expected_error(
+        case.problem.sampling, case.problem.coils.maps, case.problem.initial_image
+    )
+    assert levels[0] == pytest.approx(min(max(fast.START_FACTOR * error, 0.2), 1.5))
     assert all(a > b for a, b in pairwise(levels))
     assert levels[-1] == pytest.approx(case.problem.noise_std)
     case = gaussian()

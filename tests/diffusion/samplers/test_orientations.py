@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from gadget.diffusion.samplers.turns import denoise_turned
+from gadget.diffusion.samplers.orientations import denoise_in_orientation
 
 
 class Marking:
@@ -23,7 +23,7 @@ class Marking:
 def test_eight_orientations_are_shown_and_turned_back():
     x = torch.zeros(1, 4, 6, dtype=torch.complex64)
     prior = Marking(any_orientation=True)
-    results = [denoise_turned(prior, x, 0.1, number) for number in range(16)]
+    results = [denoise_in_orientation(prior, x, 0.1, number) for number in range(16)]
     assert all(result.shape == x.shape for result in results)
     assert prior.shapes == {(1, 4, 6), (1, 6, 4)}
     assert len({tuple(result.real.flatten().tolist()) for result in results[:8]}) == 8
@@ -44,5 +44,5 @@ def test_a_prior_of_upright_images_sees_upright_ones():
     x = torch.zeros(1, 4, 6, dtype=torch.complex64)
     prior = Marking(any_orientation=False)
     for number in range(8):
-        assert denoise_turned(prior, x, 0.1, number)[0, 0, 0] == 1
+        assert denoise_in_orientation(prior, x, 0.1, number)[0, 0, 0] == 1
     assert prior.shapes == {(1, 4, 6)}
