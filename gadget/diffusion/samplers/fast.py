@@ -163,8 +163,7 @@ class _Chain:
         self._solve(denoised, ratio**-2, iterations)
 
     def final_data_consistency(self, denoised: Tensor, sigma: float) -> None:
-        """Set the images to the prior's last estimate, consistent with the data within their
-        noise."""
+        """Set the images to the prior's last estimate, within the noise of the data."""
         weight = FINAL_WEIGHT * (FINAL_SIGMA * self.noise / sigma) ** 2
         self._solve(denoised, weight, CONSISTENCY_ITERATIONS[0])
 

@@ -109,8 +109,7 @@ class _Chain:
         self.mean = self._data_step(self.mean, gain)
 
     def joint_step(self, i: int, lam: float) -> None:
-        """Data consistency of the combined image, with refitted coil sensitivities (Algorithm
-        5)."""
+        """Data consistency of the combined image, with refitted coils (Algorithm 5)."""
         problem = self.problem
         combined = combine(self.mean, self.coils.maps)
         self.coils = self.coils.refitted(combined, problem.sampling, problem.data)
