@@ -24,12 +24,12 @@ def compare(
     """
     with needed("Comparing needs", "demo"):
         from gadget.evaluation import comparison as comparisons
-        from gadget.evaluation.figure import save_figure
+        from gadget.evaluation.comparison_figure import save_figure
 
     found = comparisons.compare(images, raw)
     say("slice   zero-filled PSNR  SSIM    reconstruction PSNR  SSIM")
-    for number in (*range(len(found.places)), None):
-        name = "all" if number is None else str(found.places[number].slice)
+    for number in (*range(len(found.indices)), None):
+        name = "all" if number is None else str(found.indices[number].slice)
         simple = found.quality(found.zero_filled, number)
         ours = found.quality(found.reconstruction, number)
         say(

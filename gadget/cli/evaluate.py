@@ -115,17 +115,17 @@ def evaluate(
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
     with needed("Evaluating needs", "evaluate"):
         from gadget.evaluation.cases import Receiver
-        from gadget.evaluation.facts import facts, lead, progress
-        from gadget.evaluation.methods.choice import Choice, default_methods
-        from gadget.evaluation.plan import Plan, carry_out
+        from gadget.evaluation.methods.factory import MethodFactory, default_methods
+        from gadget.evaluation.plan import Plan, run_plan
+        from gadget.evaluation.provenance import lead, progress, provenance
         from gadget.evaluation.report.images import write_images
         from gadget.evaluation.report.page import write_report
         from gadget.evaluation.sources import find_inputs
         from gadget.evaluation.table import table
         from gadget.mri.sampling.patterns import parse_pattern
 
-    choice = Choice(model, device, samples, seed)
-    methods = choice.methods(method or default_methods())
+    factory = MethodFactory(model, device, samples, seed)
+    methods = factory.methods(method or default_methods())
     plan = Plan(
         files=find_inputs(inputs or []),
         slices=slices,
@@ -133,12 +133,12 @@ def evaluate(
         patterns=[parse_pattern(text) for text in pattern or PATTERNS],
         methods=methods,
         checks=_checks(check or []),
-        checked=methods if method else choice.methods(CHECKED),
+        checked_methods=methods if method else factory.methods(CHECKED),
     )
     make_folder(output)
     started = time.monotonic()
     with _following(plan.steps) as step:
-        findings = carry_out(plan, output, step)
+        findings = run_plan(plan, output, step)
     if findings.stopped and findings.empty:
         complain("Stopped before anything was finished; there is no report.")
         raise findings.stopped
@@ -152,7 +152,7 @@ def evaluate(
         findings,
         lead=lead(plan, findings),
         command=shlex.join(["score-gadget", *sys.argv[1:]]),
-        facts=facts(plan, choice.prior, samples, time.monotonic() - started),
+        provenance=provenance(plan, factory.prior, samples, time.monotonic() - started),
     )
     write_images(output / "images.h5", filter(None, (findings.main, findings.anatomy)))
     say(f"report: {page}")

@@ -1,4 +1,4 @@
-"""Fully sampled slices: what is undersampled on purpose, and what should come out."""
+"""Fully sampled slices with their ground truth, for retrospective undersampling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Magnitude = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Receiver:
-    """The simulated scanner that images without raw data are scanned with."""
+    """Simulated receiver for images without raw data."""
 
     coils: int = 8
     noise: float = 0.01
@@ -35,7 +35,7 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Case:
-    """One completely measured slice."""
+    """One fully sampled slice."""
 
     name: str
     """Of its file, or of the phantom."""
@@ -44,12 +44,12 @@ class Case:
     kspace: NDArray[np.complex64]
     """Whitened k-space `[coil, ky, kx]`: noise of unit variance, E|n|^2 = 1."""
     measured: NDArray[np.bool_]
-    """Points `[ky, kx]` that the complete scan has; borders may be zero-filled."""
+    """Measured points `[ky, kx]` of the full scan; borders may be zero-filled."""
     truth: Magnitude
-    """Root sum of squares `[y, x]`, within the field of view that is shown."""
+    """Root sum of squares `[y, x]` within the window."""
     window: tuple[slice, slice]
-    """That field of view on the grid of k-space, rows and columns."""
-    turns: int = 0
+    """Field of view that is compared, rows and columns on the grid of k-space."""
+    quarter_turns: int = 0
     """Quarter turns that put the image upright."""
 
     @property
@@ -57,20 +57,20 @@ class Case:
         """Name and slice."""
         return f"{self.name}, slice {self.number}"
 
-    def random(self, seed: int, purpose: str) -> np.random.Generator:
-        """Return random numbers that depend on this slice and the purpose, not on other slices."""
-        return _random(seed, f"{self.name} {self.number} {purpose}")
+    def rng(self, seed: int, purpose: str) -> np.random.Generator:
+        """Return a random generator for this slice and purpose, independent of other slices."""
+        return _rng(seed, f"{self.name} {self.number} {purpose}")
 
     def undersampled(self, pattern: Pattern, seed: int) -> KSpace:
-        """Return what a scan with this pattern would have measured."""
+        """Return the retrospectively undersampled k-space."""
         shape = (self.measured.shape[0], self.measured.shape[1])
-        mask = self.measured & pattern.draw(shape, self.random(seed, pattern.name))
+        mask = self.measured & pattern.draw(shape, self.rng(seed, pattern.name))
         if not mask.any():
             raise DataError(f"The pattern {pattern.label} measures nothing of {self.title}.")
         return KSpace((self.kspace * mask)[:, None], mask[None].astype(np.float32))
 
-    def shown(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the part of an image `[..., y, x]` that is compared with the truth."""
+    def crop(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Crop an image `[..., y, x]` to the window that is compared with the truth."""
         rows, columns = self.window
         return image[..., rows, columns]
 
@@ -83,12 +83,12 @@ class Case:
         return replace(
             self,
             kspace=(self.kspace + added).astype(np.complex64),
-            truth=self.truth * (1 + self.shown(change)),
+            truth=self.truth * (1 + self.crop(change)),
         )
 
 
 def simulated_case(
-    name: str, number: int, image: NDArray[Any], receiver: Receiver, turns: int = 0
+    name: str, number: int, image: NDArray[Any], receiver: Receiver, quarter_turns: int = 0
 ) -> Case:
     """Scan an image `[y, x]`, a magnitude or complex, with simulated coils.
 
@@ -97,8 +97,8 @@ def simulated_case(
     DataError
         The image is empty or not finite.
     """
-    refuse_empty(name, number, image)
-    rng = _random(receiver.seed, f"{name} {number}")
+    check_not_empty(name, number, image)
+    rng = _rng(receiver.seed, f"{name} {number}")
     scale = image_scale(np.abs(image))
     scan = simulate_scan(image / scale, receiver.coils, receiver.noise, rng)
     return Case(
@@ -108,12 +108,12 @@ def simulated_case(
         measured=np.ones(image.shape, bool),
         truth=scan.truth,
         window=(slice(None), slice(None)),
-        turns=turns,
+        quarter_turns=quarter_turns,
     )
 
 
-def refuse_empty(name: str, number: int, image: NDArray[Any]) -> None:
-    """Check that a slice shows anything at all.
+def check_not_empty(name: str, number: int, image: NDArray[Any]) -> None:
+    """Check that a slice is not empty.
 
     Raises
     ------
@@ -124,8 +124,8 @@ def refuse_empty(name: str, number: int, image: NDArray[Any]) -> None:
         raise DataError(f"Slice {number} of '{name}' is empty or holds values that are not finite.")
 
 
-def usable(file: str, slices: Iterable[Callable[[], Case]]) -> Iterator[Case]:
-    """Yield the slices of a file that can be used; the others are named in the log at the end.
+def usable_cases(file: str, slices: Iterable[Callable[[], Case]]) -> Iterator[Case]:
+    """Yield the usable slices of a file; the others are logged at the end.
 
     Raises
     ------
@@ -148,13 +148,13 @@ def usable(file: str, slices: Iterable[Callable[[], Case]]) -> Iterator[Case]:
         log.error("Left out of '%s': %s", file, reason)
 
 
-def middle(length: int, count: int) -> list[int]:
+def central_slices(length: int, count: int) -> list[int]:
     """Return `count` numbers of slices, spread over the middle half of `length`, or more of it."""
     count = min(count, length)
     span = max(length / 2, count)
-    places = (np.arange(count) + 0.5) / count * span + (length - span) / 2
-    return [int(place) for place in places]
+    positions = (np.arange(count) + 0.5) / count * span + (length - span) / 2
+    return [int(position) for position in positions]
 
 
-def _random(seed: int, text: str) -> np.random.Generator:
+def _rng(seed: int, text: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(text.encode())])

@@ -1,4 +1,4 @@
-"""Results as they come: all of the numbers, and the pictures of the first slices."""
+"""Accumulated results: records of all slices, images of the first ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gadget.evaluation.experiment import Failure, Result
-from gadget.evaluation.honesty import Reliability, reliability
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.records import Record
 from gadget.evaluation.summary import Summary, summarise
+from gadget.evaluation.uncertainty import Reliability, reliability
 from gadget.mri.sampling.patterns import Pattern
 
 SHOWN = 3
@@ -19,7 +19,7 @@ SHOWN = 3
 
 @dataclass
 class Collection:
-    """What an evaluation has found so far."""
+    """Results of an evaluation so far."""
 
     patterns: Sequence[Pattern]
     methods: Sequence[Method]

@@ -1,4 +1,4 @@
-"""Reconstructed images beside the truth and beside what no method at all would give."""
+"""Compare reconstructed and zero-filled images with the ground truth."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from gadget.mri.operators.fourier import ifftc
 from gadget.mri.resample import to_recon_space
 
 
-class Place(NamedTuple):
-    """Which image of a scan."""
+class ImageIndex(NamedTuple):
+    """Counters of an image within a scan."""
 
     slice: int
     contrast: int
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     set: int
 
 
-Images = dict[Place, NDArray[np.float32]]
+Images = dict[ImageIndex, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Quality:
 class Comparison:
     """Magnitudes `[slice, y, x]`, each scaled to the truth by one factor."""
 
-    places: tuple[Place, ...]
+    indices: tuple[ImageIndex, ...]
     truth: NDArray[np.float32]
     zero_filled: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
@@ -80,24 +80,24 @@ def compare(images: Path, raw: Path) -> Comparison:
     """
     truth = _magnitudes(read_images(raw, TRUTH_GROUP))
     found = _magnitudes(read_images(images))
-    simple = zero_filled(raw)
-    places = tuple(sorted(truth))
-    reference = np.stack([truth[place] for place in places])
+    zero_filled_images = zero_filled(raw)
+    indices = tuple(sorted(truth))
+    reference = np.stack([truth[index] for index in indices])
     return Comparison(
-        places,
+        indices,
         reference,
-        _matched(simple, places, reference, raw),
-        _matched(found, places, reference, images),
+        _matched(zero_filled_images, indices, reference, raw),
+        _matched(found, indices, reference, images),
     )
 
 
 def zero_filled(raw: Path) -> Images:
     """Reconstruct raw data by inverse Fourier transform and root sum of squares alone."""
     with RawFile(raw) as file:
-        return {_place(one.reference.idx): _combined(one) for one in buffers(file)}
+        return {_index(one.reference.idx): _rss_image(one) for one in buffers(file)}
 
 
-def _combined(buffer: Buffer) -> NDArray[np.float32]:
+def _rss_image(buffer: Buffer) -> NDArray[np.float32]:
     coil_images = ifftc(buffer.kspace.data, (1, 2, 3))
     recon = buffer.encoding.recon
     resized = to_recon_space(
@@ -109,7 +109,7 @@ def _combined(buffer: Buffer) -> NDArray[np.float32]:
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     """Return the first partition of every image but of standard deviations."""
     return {
-        _place(image.getHead()): _magnitude(image)
+        _index(image.getHead()): _magnitude(image)
         for image in images
         if not is_deviation(image.meta)
     }
@@ -122,21 +122,21 @@ def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
     return np.abs(pixels if scale is None else scale.real(pixels)).astype(np.float32)
 
 
-def _place(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> Place:
-    return Place(*(int(getattr(header, name)) for name in Place._fields))
+def _index(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> ImageIndex:
+    return ImageIndex(*(int(getattr(header, name)) for name in ImageIndex._fields))
 
 
 def _matched(
-    images: Images, places: tuple[Place, ...], truth: NDArray[np.float32], path: Path
+    images: Images, indices: tuple[ImageIndex, ...], truth: NDArray[np.float32], path: Path
 ) -> NDArray[np.float32]:
-    missing = [place for place in places if place not in images]
+    missing = [index for index in indices if index not in images]
     if missing:
         raise DataError(f"'{path}' holds no image of slice {missing[0].slice}; there is a truth.")
-    wrong = [images[place].shape for place in places if images[place].shape != truth.shape[1:]]
+    wrong = [images[index].shape for index in indices if images[index].shape != truth.shape[1:]]
     if wrong:
         raise DataError(
             f"An image in '{path}' has {wrong[0][0]} x {wrong[0][1]} pixels, the truth "
             f"{truth.shape[1]} x {truth.shape[2]}. Are these files of the same scan?"
         )
-    stack = np.stack([images[place] for place in places])
+    stack = np.stack([images[index] for index in indices])
     return np.asarray(stack * np.float32(matched_scale(truth, stack)))

@@ -1,4 +1,4 @@
-"""Every method on every undersampled slice."""
+"""Run every method on every undersampled slice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError, DeviceError, WeightsError
 from gadget.evaluation.cases import Case, Magnitude
-from gadget.evaluation.honesty import Honesty, honesty
 from gadget.evaluation.methods.method import Estimate, Method
 from gadget.evaluation.metrics import Scores, scores
+from gadget.evaluation.uncertainty import UncertaintyScores, uncertainty_scores
 from gadget.mri.kspace import KSpace
 from gadget.mri.sampling.patterns import Pattern
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Result:
-    """What one method made of one undersampled slice."""
+    """Result of one method on one undersampled slice."""
 
     case: Case
     pattern: Pattern
@@ -31,16 +31,16 @@ class Result:
     """Measured points `[ky, kx]`."""
     estimate: Estimate
     image: NDArray[np.float32]
-    """Magnitude `[y, x]` where the truth is shown."""
+    """Magnitude `[y, x]`, cropped like the truth."""
     std: NDArray[np.float32] | None
-    """Predicted standard deviation `[y, x]` there."""
+    """Predicted standard deviation `[y, x]`, cropped alike."""
     scores: Scores
-    honesty: Honesty | None
+    uncertainty_scores: UncertaintyScores | None
     """Of the predicted standard deviation."""
 
 
 CANNOT_RUN = (ConfigError, DeviceError, WeightsError)
-"""What is wrong with a method at every slice."""
+"""Errors that a method would have at every slice."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
         The method cannot run here at all.
     """
     try:
-        return _finite(method, next(method.reconstruct(kspace)).image)
+        return _check_finite(method, next(method.reconstruct(kspace)).image)
     except CANNOT_RUN:
         raise
     except Exception as error:  # noqa: BLE001 - methods fail as they like
-        _tell(method, title, error)
+        _log_failure(method, title, error)
         return None
 
 
@@ -102,37 +102,37 @@ def _best(case: Case, pattern: Pattern, method: Method, kspace: KSpace) -> Resul
     try:
         for estimate in method.reconstruct(kspace):
             try:
-                results.append(_judged(case, pattern, method, kspace, estimate))
+                results.append(_score(case, pattern, method, kspace, estimate))
             except DataError as error:
                 setting = f", setting {estimate.setting}" if estimate.setting else ""
-                reason = _tell(method, f"{where}{setting}", error)
+                reason = _log_failure(method, f"{where}{setting}", error)
     except CANNOT_RUN:
         raise
     except Exception as error:  # noqa: BLE001 - methods fail as they like
-        reason = _tell(method, where, error)
+        reason = _log_failure(method, where, error)
     if not results:
         return Failure(case, pattern, method, reason)
     return max(results, key=lambda result: result.scores.psnr)
 
 
-def _tell(method: Method, where: str, error: Exception) -> str:
+def _log_failure(method: Method, where: str, error: Exception) -> str:
     """Log an error; return it for the record."""
     log.warning("No image by %s on %s: %s", method.label, where, error)
     log.debug("The traceback of that:", exc_info=error)
     return f"{type(error).__name__}: {error}"
 
 
-def _finite(method: Method, image: Magnitude) -> Magnitude:
+def _check_finite(method: Method, image: Magnitude) -> Magnitude:
     if not np.isfinite(image).all():
         raise DataError(f"{method.label} gave values that are not finite.")
     return image
 
 
-def _judged(
+def _score(
     case: Case, pattern: Pattern, method: Method, kspace: KSpace, estimate: Estimate
 ) -> Result:
-    image = _finite(method, case.shown(estimate.image))
-    std = case.shown(estimate.std) if estimate.std is not None else None
+    image = _check_finite(method, case.crop(estimate.image))
+    std = case.crop(estimate.std) if estimate.std is not None else None
     return Result(
         case=case,
         pattern=pattern,
@@ -142,5 +142,5 @@ def _judged(
         image=image,
         std=std,
         scores=scores(case.truth, image),
-        honesty=honesty(case.truth, image, std) if std is not None else None,
+        uncertainty_scores=uncertainty_scores(case.truth, image, std) if std is not None else None,
     )

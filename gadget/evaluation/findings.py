@@ -1,4 +1,4 @@
-"""What an evaluation leaves for its report."""
+"""Results of an evaluation, for its report."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gadget.evaluation.methods.method import Method
 
 @dataclass
 class Findings:
-    """All that an evaluation found."""
+    """All results of an evaluation."""
 
     main: Collection | None = None
     """On the inputs."""
     anatomy: Collection | None = None
-    """On an object unlike what the prior knows."""
-    checked: Sequence[Method] = ()
+    """On an object that is out of distribution for the prior."""
+    checked_methods: Sequence[Method] = ()
     """Methods that are checked with lesions and with noise."""
     lesions: list[LesionRecord] = field(default_factory=list)
     lesion_pairs: list[LesionPair] = field(default_factory=list)
     """Of the first slice."""
     noise: list[NoiseResult] = field(default_factory=list)
     done: int = 0
-    """Pieces of work that are finished."""
+    """Finished steps."""
     stopped: BaseException | None = None
     """What ended the evaluation early: Ctrl-C or a signal."""
 

@@ -1,4 +1,4 @@
-"""Objects that need no data: one like what a prior for heads knows, one unlike it."""
+"""Phantoms: a head, in distribution for the prior, and an orange, out of distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end."""
+"""Plan and run an evaluation."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 Check = Literal["anatomy", "lesions", "noise"]
 CHECKS: tuple[Check, ...] = get_args(Check)
-FAMILIAR, UNFAMILIAR = PHANTOM + "head", PHANTOM + "fruit"
+IN_DISTRIBUTION, OUT_OF_DISTRIBUTION = PHANTOM + "head", PHANTOM + "fruit"
 
 Step = Callable[[str], None]
-"""Called with the name of every piece of work when it is done."""
+"""Called with the name of every finished step."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be evaluated."""
+    """Inputs, methods and checks of an evaluation."""
 
     files: Sequence[str]
     """Inputs, as `find_inputs` returns them; none: only checks, on phantoms."""
@@ -44,7 +44,7 @@ class Plan:
     patterns: Sequence[Pattern]
     methods: Sequence[Method]
     checks: Sequence[Check]
-    checked: Sequence[Method]
+    checked_methods: Sequence[Method]
     """Methods that are checked with lesions and with noise."""
 
     @property
@@ -59,17 +59,17 @@ class Plan:
         table = len(self.patterns) * len(self.methods)
         checks = {
             "anatomy": table,
-            "lesions": max(cases, 1) * len(ACCELERATIONS) * len(self.checked),
-            "noise": len(CONTENTS) * len(self.patterns) * len(self.checked),
+            "lesions": max(cases, 1) * len(ACCELERATIONS) * len(self.checked_methods),
+            "noise": len(CONTENTS) * len(self.patterns) * len(self.checked_methods),
         }
         return cases * table + sum(checks[check] for check in self.checks)
 
 
-def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
-    """Do all that is planned; CSV files with a line for each result grow in `folder` on the way.
+def run_plan(plan: Plan, folder: Path, step: Step) -> Findings:
+    """Run an evaluation; every result is written at once to CSV files in `folder`.
 
     A file or a slice that cannot be used is named in the log and left out. After Ctrl-C or a signal
-    that ends the process, what is found by then is returned.
+    that ends the process, the results so far are returned.
 
     Raises
     ------
@@ -78,20 +78,20 @@ def carry_out(plan: Plan, folder: Path, step: Step) -> Findings:
     DataError
         Not one file can be used, not one image was reconstructed, or no check gave a result.
     """
-    findings = Findings(checked=plan.checked)
+    findings = Findings(checked_methods=plan.checked_methods)
 
     def count(now: str) -> None:
         findings.done += 1
         step(now)
 
     try:
-        _find(plan, findings, folder, count)
+        _run(plan, findings, folder, count)
     except (KeyboardInterrupt, SystemExit) as error:
         findings.stopped = error
     return findings
 
 
-def _find(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
+def _run(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
     if plan.files:
         findings.main = Collection(plan.patterns, plan.methods)
         _compare(plan, findings.main, _cases(plan), folder / "cases.csv", step)
@@ -99,7 +99,7 @@ def _find(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
             raise DataError("Not one image was reconstructed; the log says why.")
     if "anatomy" in plan.checks:
         findings.anatomy = Collection(plan.patterns, plan.methods)
-        oranges = load_cases(UNFAMILIAR, 1, plan.receiver, plan.matrix)
+        oranges = load_cases(OUT_OF_DISTRIBUTION, 1, plan.receiver, plan.matrix)
         _compare(plan, findings.anatomy, oranges, folder / "anatomy.csv", step)
     if "lesions" in plan.checks:
         _check_lesions(plan, findings, folder / "lesions.csv", step)
@@ -120,10 +120,12 @@ def _compare(
 
 
 def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
-    cases = _cases(plan) if plan.files else load_cases(FAMILIAR, 1, plan.receiver, plan.matrix)
+    cases = (
+        _cases(plan) if plan.files else load_cases(IN_DISTRIBUTION, 1, plan.receiver, plan.matrix)
+    )
     with csv_file(path, LesionRecord) as write:
         for number, case in enumerate(cases):
-            for pair, records in lesion_pairs(case, plan.checked, plan.receiver.seed):
+            for pair, records in lesion_pairs(case, plan.checked_methods, plan.receiver.seed):
                 for record in records:
                     write(record)
                 if number == 0:
@@ -135,7 +137,7 @@ def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> No
 def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
     coils, seed = plan.receiver.coils, plan.receiver.seed
     with csv_file(path, NoiseRecord) as write:
-        for result in noise_results(plan.patterns, plan.checked, coils, MATRIX, seed):
+        for result in noise_results(plan.patterns, plan.checked_methods, coils, MATRIX, seed):
             write(result.record)
             findings.noise.append(result)
             step(f"{result.record.content} alone: {result.pattern.label}, {result.method.label}")
@@ -144,14 +146,14 @@ def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None
 def _cases(plan: Plan) -> Iterator[Case]:
     """Yield the slices of every file that can be used."""
     found, reason = False, ""
-    alike = Counter(Path(file).name for file in plan.files)
+    name_counts = Counter(Path(file).name for file in plan.files)
     for file in plan.files:
         used = False
         try:
             for case in load_cases(file, plan.slices, plan.receiver, plan.matrix):
                 found = used = True
                 # Folders of people often hold files of the same names.
-                yield case if alike[Path(file).name] == 1 else replace(case, name=file)
+                yield case if name_counts[Path(file).name] == 1 else replace(case, name=file)
         except DataError as error:
             reason = str(error) if file in str(error) else f"{file}: {error}"
             log.error("Left out%s: %s", " in part" if used else "", reason)

@@ -1,4 +1,4 @@
-"""What the authors of the method published, to stand beside what is found for the same pattern."""
+"""Published results of the method's authors, for comparison."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completely measured slices of raw data."""
+"""Fully sampled slices of raw data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.evaluation.cases import Case, middle, refuse_empty, usable
+from gadget.evaluation.cases import Case, central_slices, check_not_empty, usable_cases
 from gadget.mrd import flags
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.gather import Gatherer
@@ -34,7 +34,7 @@ def raw_cases(path: Path, slices: int) -> Iterator[Case]:
         already.
     """
     with RawFile(path) as file:
-        yield from usable(str(path), _slices(file, slices))
+        yield from usable_cases(str(path), _slices(file, slices))
 
 
 def buffers(
@@ -55,8 +55,8 @@ def buffers(
 
 def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:
     """Yield what makes the cases: of 2D slices, or of some partitions of volumes."""
-    numbers = _numbers(file)
-    wanted = {numbers[index] for index in middle(len(numbers), slices)}
+    numbers = _slice_numbers(file)
+    wanted = {numbers[index] for index in central_slices(len(numbers), slices)}
     found: set[int] = set()
     for buffer in buffers(file, lambda one: one.idx.slice in wanted):
         number = int(buffer.reference.idx.slice)
@@ -65,23 +65,23 @@ def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:
         found.add(number)
         planes = list(split_planes(buffer.kspace.data, buffer.kspace.weight))
         several = len(planes) > 1
-        for index in middle(len(planes), slices) if several else [0]:
+        for index in central_slices(len(planes), slices) if several else [0]:
             shown = index if several else number
             yield partial(_case, file.path, shown, buffer, planes[index])
 
 
-def _numbers(file: RawFile) -> list[int]:
+def _slice_numbers(file: RawFile) -> list[int]:
     """Return the numbers of the slices that were measured; headers may count more of them."""
     found: set[int] = set()
-    for heads, *_ in file.readouts():
-        images = heads["flags"] & flags.NOT_IMAGE == 0
-        found.update(heads["idx"]["slice"][images].tolist())
+    for headers, *_ in file.readouts():
+        images = headers["flags"] & flags.NOT_IMAGE == 0
+        found.update(headers["idx"]["slice"][images].tolist())
     return sorted(found)
 
 
 def _case(path: Path, number: int, buffer: Buffer, plane: Plane) -> Case:
     measured = plane.weight > 0
-    if not _complete(measured):
+    if not _fully_sampled(measured):
         raise DataError(
             f"'{path}' is undersampled: slice {number} misses lines between its first and its "
             "last one. Only complete scans show what should have come out."
@@ -89,7 +89,7 @@ def _case(path: Path, number: int, buffer: Buffer, plane: Plane) -> Case:
     images = ifftc(plane.data)
     window = _window(buffer, measured.shape)
     truth = np.sqrt((np.abs(images[:, window[0], window[1]]) ** 2).sum(0))
-    refuse_empty(path.name, number, truth)
+    check_not_empty(path.name, number, truth)
     return Case(
         name=path.name,
         number=number,
@@ -100,7 +100,7 @@ def _case(path: Path, number: int, buffer: Buffer, plane: Plane) -> Case:
     )
 
 
-def _complete(measured: NDArray[np.bool_]) -> bool:
+def _fully_sampled(measured: NDArray[np.bool_]) -> bool:
     """Whether every point within the measured rectangle was measured."""
     rows, columns = (np.flatnonzero(measured.any(axis=axis)) for axis in (1, 0))
     return bool(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())

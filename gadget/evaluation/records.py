@@ -1,4 +1,4 @@
-"""The numbers of an evaluation: a line for each slice and method, and what they come to."""
+"""Records of an evaluation: a CSV line for each slice and method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Line = TypeVar("Line", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class Record:
-    """What one method reached on one undersampled slice: a line of the CSV file."""
+    """Scores of one method on one undersampled slice: a line of the CSV file."""
 
     file: str
     slice: int
@@ -43,7 +43,7 @@ class Record:
 
     @classmethod
     def of(cls, result: Result | Failure) -> Record:
-        """Write down a result."""
+        """Return the record of a result."""
         case, pattern, method = result.case, result.pattern.name, result.method.name
         if isinstance(result, Failure):
             return cls(case.name, case.number, pattern, method, note=result.reason)
@@ -57,13 +57,13 @@ class Record:
             **asdict(result.scores),
             seconds=result.estimate.seconds,
             evaluations=result.estimate.evaluations,
-            **(asdict(result.honesty) if result.honesty else {}),
+            **(asdict(result.uncertainty_scores) if result.uncertainty_scores else {}),
             note=result.estimate.note,
         )
 
 
 @contextmanager
-def csv_file(path: Path, kind: type[Line]) -> Iterator[Callable[[Line], None]]:
+def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], None]]:
     """Open a CSV file for dataclasses of one kind; every line is written at once.
 
     Raises
@@ -76,7 +76,7 @@ def csv_file(path: Path, kind: type[Line]) -> Iterator[Callable[[Line], None]]:
     except OSError as error:
         raise ConfigError(f"'{path}' cannot be written: {error.strerror}.") from error
     with file:
-        writer = csv.DictWriter(file, [one.name for one in fields(kind)])
+        writer = csv.DictWriter(file, [one.name for one in fields(record_type)])
         writer.writeheader()
 
         def write(row: Line) -> None:

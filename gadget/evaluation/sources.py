@@ -1,4 +1,4 @@
-"""Where completely measured slices come from: raw data, images, phantoms."""
+"""Load fully sampled slices from raw data, images and phantoms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError, reason
-from gadget.evaluation.cases import Case, Receiver, middle, simulated_case, usable
+from gadget.evaluation.cases import Case, Receiver, central_slices, simulated_case, usable_cases
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
 from gadget.extras import needed
@@ -19,8 +19,8 @@ from gadget.mrd.raw.raw_file import RAW_SUFFIXES
 from gadget.training.readers import magnitude
 from gadget.training.stack import slice_axis
 
-IMAGES = (".nii", ".nii.gz", ".npy")
-SUFFIXES = IMAGES + RAW_SUFFIXES
+IMAGE_SUFFIXES = (".nii", ".nii.gz", ".npy")
+SUFFIXES = IMAGE_SUFFIXES + RAW_SUFFIXES
 PHANTOM = "phantom:"
 RADIOLOGICAL = ("L", "A", "S")
 """Axes that let a quarter turn show heads upright, their right on the viewer's left."""
@@ -88,13 +88,18 @@ def load_cases(
         return
     is_nifti = not path.name.endswith(".npy")
     volume = _read_nifti(path) if is_nifti else _read_numpy(path)
-    yield from usable(
+    yield from usable_cases(
         text,
         (
             partial(
-                simulated_case, path.name, number, volume[number], receiver, turns=int(is_nifti)
+                simulated_case,
+                path.name,
+                number,
+                volume[number],
+                receiver,
+                quarter_turns=int(is_nifti),
             )
-            for number in middle(len(volume), slices)
+            for number in central_slices(len(volume), slices)
         ),
     )
 
@@ -106,17 +111,19 @@ def _read_nifti(path: Path) -> NDArray[np.float32]:
     orientations: Any = nibabel.orientations
     try:
         image: Any = nibabel.load(path)
-        here = orientations.io_orientation(image.affine)
-        there = orientations.axcodes2ornt(RADIOLOGICAL)
-        turned = image.as_reoriented(orientations.ornt_transform(here, there))
-        volume = magnitude(np.asarray(turned.dataobj))
+        source = orientations.io_orientation(image.affine)
+        target = orientations.axcodes2ornt(RADIOLOGICAL)
+        reoriented = image.as_reoriented(orientations.ornt_transform(source, target))
+        volume = magnitude(np.asarray(reoriented.dataobj))
     except Exception as error:  # damaged files raise whatever they like
         raise DataError(f"'{path}' is no readable NIfTI file: {reason(error)}.") from error
     if volume.ndim != 3:
         raise DataError(f"'{path}' must hold one 3D volume, got shape {list(volume.shape)}.")
-    zooms = np.asarray(turned.header.get_zooms()[:3])
-    across = 2 if zooms.max() < 1.01 * zooms.min() else slice_axis(volume.shape, zooms.tolist())
-    return np.moveaxis(volume, across, 0)
+    zooms = np.asarray(reoriented.header.get_zooms()[:3])
+    slice_axis_index = (
+        2 if zooms.max() < 1.01 * zooms.min() else slice_axis(volume.shape, zooms.tolist())
+    )
+    return np.moveaxis(volume, slice_axis_index, 0)
 
 
 def _read_numpy(path: Path) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What the numbers of an evaluation come to: mean and spread over slices."""
+"""Summary statistics of an evaluation: mean and standard deviation over slices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gadget.mri.sampling.patterns import Pattern
 
 
 @dataclass(frozen=True)
-class Spread:
+class MeanStd:
     """Mean and standard deviation over slices."""
 
     mean: float
@@ -36,10 +36,10 @@ class Quantity:
     """Field of a record."""
     heading: str
     digits: int
-    spread: bool
-    """Whether to give the spread over slices, too."""
+    show_std: bool
+    """Whether to show the standard deviation over slices, too."""
     best: Callable[[Sequence[float]], float] | None = None
-    """Which mean is the best one; None where none is."""
+    """Picks the best mean; None where no value is better than another."""
 
 
 QUALITY = (
@@ -50,7 +50,7 @@ QUALITY = (
     Quantity("seconds", "time [s]", 1, False),
     Quantity("evaluations", "evaluations", 0, False),
 )
-HONESTY = (
+UNCERTAINTY = (
     Quantity("within_one_sigma", "error < 1 SD", 2, False),
     Quantity("within_two_sigma", "error < 2 SD", 2, False),
     Quantity("sigma_correlation", "r(error, SD)", 2, False),
@@ -59,7 +59,7 @@ HONESTY = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table in words."""
+    """One formatted number of a table."""
 
     text: str
     best: bool = False
@@ -67,7 +67,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """What one method came to."""
+    """Results of one method."""
 
     label: str
     cells: tuple[Cell, ...]
@@ -75,17 +75,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """What all methods came to with one pattern."""
+    """Results of all methods with one pattern."""
 
     title: str
     pattern: str
-    """Its name."""
+    """Name of the pattern."""
     rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The table of an evaluation: mean and spread over slices."""
+    """The table of an evaluation."""
 
     headings: tuple[str, ...]
     sections: tuple[Section, ...]
@@ -95,15 +95,15 @@ def summarise(
     records: Sequence[Record], patterns: Sequence[Pattern], methods: Sequence[Method]
 ) -> Summary:
     """Sum up records, a section for each pattern, a row for each method."""
-    honest = any(record.within_one_sigma is not None for record in records)
-    quantities = QUALITY + HONESTY if honest else QUALITY
+    has_uncertainty = any(record.within_one_sigma is not None for record in records)
+    quantities = QUALITY + UNCERTAINTY if has_uncertainty else QUALITY
     sections = []
     for pattern in patterns:
         here = [record for record in records if record.pattern == pattern.name]
         groups = {m.label: [r for r in here if r.method == m.name] for m in methods}
         columns = [_column(groups.values(), quantity) for quantity in quantities]
         rows = [
-            Row(_counted(label, group), cells)
+            Row(_label_with_count(label, group), cells)
             for (label, group), cells in zip(
                 groups.items(), zip(*columns, strict=True), strict=True
             )
@@ -115,35 +115,37 @@ def summarise(
     return Summary(tuple(one.heading for one in quantities), tuple(sections))
 
 
-def spread(records: Iterable[object], name: str) -> Spread | None:
+def mean_std(records: Iterable[object], name: str) -> MeanStd | None:
     """Return mean and deviation of a field, None where no record has it."""
     values = [getattr(record, name) for record in records]
     known = np.array([v for v in values if v is not None and np.isfinite(v)], np.float64)
     if not known.size:
         return None
-    return Spread(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None)
+    return MeanStd(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None)
 
 
 def _column(groups: Collection[Sequence[Record]], quantity: Quantity) -> list[Cell]:
-    spreads = [spread(group, quantity.name) for group in groups]
-    # Who gave up on the hard slices is not the best for that.
-    most = max(map(_good, groups), default=0)
+    values = [mean_std(group, quantity.name) for group in groups]
+    # A method that failed on hard slices must not be best for that.
+    most = max(map(_successes, groups), default=0)
     means = [
-        one.mean for one, group in zip(spreads, groups, strict=True) if one and _good(group) == most
+        one.mean
+        for one, group in zip(values, groups, strict=True)
+        if one and _successes(group) == most
     ]
-    compared = sum(one is not None for one in spreads) > 1
+    compared = sum(one is not None for one in values) > 1
     best = quantity.best(means) if quantity.best and compared and means else None
     return [
-        Cell(one.text(quantity.digits, quantity.spread), one.mean == best) if one else Cell("")
-        for one in spreads
+        Cell(one.text(quantity.digits, quantity.show_std), one.mean == best) if one else Cell("")
+        for one in values
     ]
 
 
-def _good(group: Sequence[Record]) -> int:
+def _successes(group: Sequence[Record]) -> int:
     return sum(record.psnr is not None for record in group)
 
 
-def _counted(label: str, group: Sequence[Record]) -> str:
-    """Say it where a method failed on some slices."""
-    good = _good(group)
+def _label_with_count(label: str, group: Sequence[Record]) -> str:
+    """Add the number of slices to a label where a method failed on some."""
+    good = _successes(group)
     return label if good == len(group) else f"{label} ({good} of {len(group)} slices)"

@@ -7,7 +7,7 @@ import time
 import torch
 
 from gadget.diffusion.prior import Prior
-from gadget.evaluation.methods.own import CountingPrior
+from gadget.evaluation.methods.with_score_gadget import CountingPrior
 
 
 class TimedPrior(CountingPrior):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError
-from gadget.evaluation.cases import Receiver, middle, simulated_case
+from gadget.evaluation.cases import Receiver, central_slices, simulated_case
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.sampling.patterns import parse_pattern
 
@@ -90,4 +90,4 @@ def test_slices_without_an_image(value):
     ],
 )
 def test_slices_of_the_middle(length, count, expected):
-    assert middle(length, count) == expected
+    assert central_slices(length, count) == expected

@@ -8,7 +8,7 @@ pytest.importorskip("skimage")
 
 from gadget.errors import ConfigError, DataError
 from gadget.evaluation.comparison import compare
-from gadget.evaluation.figure import save_figure
+from gadget.evaluation.comparison_figure import save_figure
 from gadget.mrd.image_file import ImageWriter, read_images
 from gadget.mrd.meta import to_meta
 from gadget.mrd.pixels import PixelConverter
@@ -31,7 +31,7 @@ def scan(tmp_path):
 def test_the_truth_is_perfect_and_zero_filling_is_not(scan):
     raw, out = scan
     found = compare(out, raw)
-    assert [place.slice for place in found.places] == [0, 1]
+    assert [index.slice for index in found.indices] == [0, 1]
     np.testing.assert_allclose(found.reconstruction, found.truth, rtol=1e-5)
     best, simple = found.quality(found.reconstruction), found.quality(found.zero_filled)
     assert best.psnr > 80

@@ -22,7 +22,7 @@ def test_every_method_gets_every_pattern_and_the_same_data(case, fixed):
     for result in found:
         assert result.scores == scores(case.truth, result.image)
         assert result.std is None
-        assert result.honesty is None
+        assert result.uncertainty_scores is None
 
 
 def test_the_best_of_several_settings_counts(case, fixed):
@@ -36,7 +36,7 @@ def test_predicted_errors_are_judged(case, fixed):
     method = fixed("sure", lambda x: x, std=lambda x: np.full_like(x, 1e6))
     (result,) = run(case, PATTERNS[1:], [method], seed=0)
     assert (result.std == 1e6).all()
-    assert result.honesty.within_one_sigma == 1
+    assert result.uncertainty_scores.within_one_sigma == 1
 
 
 def test_a_setting_that_diverges_costs_no_other(case, fixed, caplog):

@@ -11,7 +11,7 @@ from gadget.errors import DataError
 from gadget.evaluation import plan as plans
 from gadget.evaluation.cases import Receiver
 from gadget.evaluation.checks.lesions import ACCELERATIONS
-from gadget.evaluation.plan import Plan, carry_out
+from gadget.evaluation.plan import Plan, run_plan
 from gadget.mri.sampling.patterns import parse_pattern
 
 
@@ -40,7 +40,7 @@ def lines(path):
 
 def test_every_file_that_can_be_used(planned, inputs, tmp_path, caplog):
     steps = []
-    findings = carry_out(planned(inputs), tmp_path, steps.append)
+    findings = run_plan(planned(inputs), tmp_path, steps.append)
     assert len(steps) == 2 * 2 * 2
     assert steps[0] == "one.npy, slice 0: 1D random, R = 4, 10% centre, plain"
     assert [line["file"] for line in lines(tmp_path / "cases.csv")] == ["one.npy"] * 4 + [
@@ -59,7 +59,7 @@ def test_files_of_the_same_name_are_told_apart(planned, phantom, tmp_path):
     for number, file in enumerate(files):
         Path(file).parent.mkdir()
         np.save(file, phantom((96, 90)) + number)
-    findings = carry_out(planned(files), tmp_path, lambda now: None)
+    findings = run_plan(planned(files), tmp_path, lambda now: None)
     assert {line["file"] for line in lines(tmp_path / "cases.csv")} == set(files)
     assert findings.main.slices == 2
     assert [len(one) for one in findings.main.shown.values()] == [4, 4]
@@ -67,14 +67,14 @@ def test_files_of_the_same_name_are_told_apart(planned, phantom, tmp_path):
 
 def test_nothing_that_can_be_used(planned, inputs, tmp_path):
     with pytest.raises(DataError, match=r"Not one input can be evaluated\. .*broken\.npy"):
-        carry_out(planned(inputs[1:2]), tmp_path, lambda now: None)
+        run_plan(planned(inputs[1:2]), tmp_path, lambda now: None)
 
 
 def test_files_that_are_left_out_are_named(planned, inputs, tmp_path, caplog):
     dark = tmp_path / "person" / "dark.npy"
     dark.parent.mkdir()
     np.save(dark, np.zeros((2, 96, 90)))
-    carry_out(planned([inputs[0], str(dark)]), tmp_path, lambda now: None)
+    run_plan(planned([inputs[0], str(dark)]), tmp_path, lambda now: None)
     assert f"Left out: {dark}: Slice 1 of 'dark.npy' is empty" in caplog.text
 
 
@@ -82,7 +82,7 @@ def test_checks_on_inputs(planned, inputs, tmp_path, monkeypatch):
     monkeypatch.setattr(plans, "MATRIX", (32, 32))
     steps = []
     plan = planned(inputs[:1], ("anatomy", "lesions", "noise"))
-    findings = carry_out(plan, tmp_path, steps.append)
+    findings = run_plan(plan, tmp_path, steps.append)
     assert len(steps) == plan.steps
     anatomy = lines(tmp_path / "anatomy.csv")
     assert [line["file"] for line in anatomy] == ["phantom:fruit"] * 4
@@ -108,10 +108,10 @@ def test_a_method_that_finds_no_lesions_in_the_first_file_has_its_lines(
     first = 2 * len(ACCELERATIONS)
     late, mute = Late("late-one", lambda x: x), fixed("mute-one", lambda x: x * np.nan)
     plan = planned([inputs[0], inputs[2]], ("lesions",))
-    plan = replace(plan, checked=[*plan.checked, late, mute])
-    findings = carry_out(plan, tmp_path, lambda now: None)
+    plan = replace(plan, checked_methods=[*plan.checked_methods, late, mute])
+    findings = run_plan(plan, tmp_path, lambda now: None)
     assert {pair.method.name for pair in findings.lesion_pairs} == {"plain"}
-    write_report(tmp_path / "report.html", findings, lead="", command="", facts=[])
+    write_report(tmp_path / "report.html", findings, lead="", command="", provenance=[])
     page = (tmp_path / "report.html").read_text()
     assert "<td>late one</td>" in page
     assert "mute one" not in page
@@ -123,7 +123,7 @@ def test_phantoms_have_the_size_of_a_mask(planned, inputs, tmp_path):
     np.save(tmp_path / "mask.npy", mask)
     pattern = parse_pattern(str(tmp_path / "mask.npy"))
     plan = replace(planned(inputs[:1], ("anatomy", "noise")), patterns=[pattern])
-    findings = carry_out(plan, tmp_path, lambda now: None)
+    findings = run_plan(plan, tmp_path, lambda now: None)
     assert [line["note"] for line in lines(tmp_path / "anatomy.csv")] == ["", ""]
     assert {one.image.shape for one in findings.noise} == {(96, 90)}
 
@@ -133,19 +133,19 @@ def test_a_mask_that_fits_no_input(planned, inputs, tmp_path):
     pattern = parse_pattern(str(tmp_path / "mask.npy"))
     plan = replace(planned(inputs[:1]), patterns=[pattern])
     with pytest.raises(DataError, match="Not one image was reconstructed"):
-        carry_out(plan, tmp_path, lambda now: None)
+        run_plan(plan, tmp_path, lambda now: None)
 
 
 def test_a_check_that_comes_to_nothing(planned, tmp_path, caplog):
     plan = replace(planned([], ("noise",)), patterns=[parse_pattern("random1d:1000")])
     with pytest.raises(DataError, match="Not one check came to a result; the log says why"):
-        carry_out(plan, tmp_path, lambda now: None)
+        run_plan(plan, tmp_path, lambda now: None)
     assert "No noise with 1D random, R = 1000" in caplog.text
 
 
 def test_checks_need_no_input(planned, tmp_path):
     plan = planned([], ("lesions",))
-    findings = carry_out(plan, tmp_path, lambda now: None)
+    findings = run_plan(plan, tmp_path, lambda now: None)
     assert findings.main is None
     assert {record.file for record in findings.lesions} == {"phantom:head"}
     assert not (tmp_path / "cases.csv").exists()
@@ -154,7 +154,7 @@ def test_checks_need_no_input(planned, tmp_path):
 @pytest.mark.parametrize("pieces", [1, 2, 3, 5, 9, 13, 14])
 def test_wherever_it_is_stopped_there_is_a_page(planned, inputs, tmp_path, monkeypatch, pieces):
     pytest.importorskip("jinja2")
-    from gadget.evaluation.facts import lead
+    from gadget.evaluation.provenance import lead
     from gadget.evaluation.report.page import write_report
 
     monkeypatch.setattr(plans, "MATRIX", (32, 32))
@@ -166,12 +166,12 @@ def test_wherever_it_is_stopped_there_is_a_page(planned, inputs, tmp_path, monke
         if len(steps) == pieces:
             raise KeyboardInterrupt
 
-    findings = carry_out(plan, tmp_path, step)
+    findings = run_plan(plan, tmp_path, step)
     assert isinstance(findings.stopped, KeyboardInterrupt)
     assert not findings.empty
     words = lead(plan, findings)
     assert words.endswith(f"Stopped early: {pieces} of {plan.steps} results are finished.")
-    write_report(tmp_path / "report.html", findings, lead=words, command="", facts=[])
+    write_report(tmp_path / "report.html", findings, lead=words, command="", provenance=[])
     assert ("An orange, simulated" in (tmp_path / "report.html").read_text()) == (pieces > 4)
 
 
@@ -180,6 +180,6 @@ def test_stopped_before_anything_is_finished(planned, inputs, tmp_path, monkeypa
         raise SystemExit(143)
 
     monkeypatch.setattr(plans, "run", interrupt)
-    findings = carry_out(planned(inputs[:1]), tmp_path, lambda now: None)
+    findings = run_plan(planned(inputs[:1]), tmp_path, lambda now: None)
     assert findings.empty
     assert isinstance(findings.stopped, SystemExit)

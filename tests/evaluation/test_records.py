@@ -12,7 +12,7 @@ from gadget.errors import ConfigError
 from gadget.evaluation.collection import SHOWN, Collection
 from gadget.evaluation.experiment import Failure, run
 from gadget.evaluation.records import Record, csv_file
-from gadget.evaluation.summary import Spread, spread, summarise
+from gadget.evaluation.summary import MeanStd, mean_std, summarise
 from gadget.evaluation.table import table
 from gadget.mri.sampling.patterns import parse_pattern
 
@@ -44,12 +44,12 @@ def test_a_record_says_who_and_how_good(case, methods):
 
 def test_mean_and_deviation_over_slices(methods):
     records = [record(methods[0], psnr=value) for value in (30.0, 32.0, None, np.nan)]
-    assert spread(records, "psnr") == Spread(31.0, pytest.approx(np.sqrt(2)))
-    assert spread(records[:1], "psnr") == Spread(30.0, None)
-    assert spread(records, "evaluations") is None
-    assert spread(records, "psnr").text(2) == "31.00 ± 1.41"
-    assert spread(records, "psnr").text(1, with_deviation=False) == "31.0"
-    assert spread(records[:1], "psnr").text(1) == "30.0"
+    assert mean_std(records, "psnr") == MeanStd(31.0, pytest.approx(np.sqrt(2)))
+    assert mean_std(records[:1], "psnr") == MeanStd(30.0, None)
+    assert mean_std(records, "evaluations") is None
+    assert mean_std(records, "psnr").text(2) == "31.00 ± 1.41"
+    assert mean_std(records, "psnr").text(1, with_deviation=False) == "31.0"
+    assert mean_std(records[:1], "psnr").text(1) == "30.0"
 
 
 def test_the_best_of_every_column_stands_out(methods):

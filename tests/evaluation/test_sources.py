@@ -50,7 +50,7 @@ def test_volumes_are_cut_across_the_coarsest_axis_and_turned_upright(tmp_path, p
     nibabel.save(nibabel.Nifti1Image(stored.astype(np.float32), affine), path)
     (case,) = load_cases(str(path), 1, RECEIVER)
     assert (case.name, case.number) == ("head.nii.gz", 3)
-    upright = np.rot90(case.truth, case.turns)
+    upright = np.rot90(case.truth, case.quarter_turns)
     # The image that was stored shows posterior down and left to the right: radiological.
     np.testing.assert_allclose(normal(upright), normal(head), atol=0.02)
 
@@ -67,7 +67,7 @@ def test_numpy_images_magnitude_or_complex(tmp_path, phantom):
     np.save(tmp_path / "one.npy", head)
     np.save(tmp_path / "several.npy", np.stack([head, head * 1j, -head, head]))
     (one,) = load_cases(str(tmp_path / "one.npy"), 2, RECEIVER)
-    assert (one.number, one.turns, one.truth.shape) == (0, 0, (24, 20))
+    assert (one.number, one.quarter_turns, one.truth.shape) == (0, 0, (24, 20))
     several = list(load_cases(str(tmp_path / "several.npy"), 2, RECEIVER))
     assert [case.number for case in several] == [1, 2]
     for case in several:

@@ -1,8 +1,8 @@
-"""Whether small lesions keep their contrast under acceleration, and whether new ones appear.
+"""Lesion check: contrast recovered, missed and invented lesions under acceleration.
 
-Lesions are laid into a completely measured slice. Every acceleration is reconstructed twice, with
-and without them, from the same lines and the same noise: the difference is what the method made of
-the lesions alone. In places where nothing was laid, the error without lesions shows what a reader
+Lesions are inserted into a fully sampled slice. Every acceleration is reconstructed twice, with
+and without them, from the same lines and the same noise: the difference is the
+method's response to the lesions alone. At sites without a lesion, the error shows what a reader
 would take for one.
 """
 
@@ -19,9 +19,9 @@ from scipy.ndimage import distance_transform_edt
 
 from gadget.evaluation.cases import Case
 from gadget.evaluation.experiment import first_image
-from gadget.evaluation.honesty import foreground
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.summary import Spread, spread
+from gadget.evaluation.summary import MeanStd, mean_std
+from gadget.evaluation.uncertainty import foreground
 from gadget.mri.sampling.patterns import Pattern, parse_pattern
 
 DIAMETERS = (3, 5, 9)
@@ -35,23 +35,23 @@ RING = (1.5, 4.5)
 """Background of a lesion: so far from its edge, from and to [pixels]."""
 SPACING = 20
 """Between the middles of two lesions [pixels]."""
-MOST = 96
-"""Places with and without a lesion in a slice, if there is room."""
-SEEN = 0.5
-"""Share of a lesion's contrast from which on a reader sees it."""
+MAX_SITES = 96
+"""Most sites with and without a lesion in a slice."""
+VISIBLE_SHARE = 0.5
+"""Share of a lesion's contrast above which it counts as visible."""
 
 Image = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Spot:
-    """A place in an image `[y, x]` where a lesion is laid, or looked for."""
+class LesionSite:
+    """A site in an image `[y, x]` with an inserted lesion, or an empty one as a control."""
 
     y: int
     x: int
     diameter: int
     contrast: float
-    """0 where nothing is laid."""
+    """0 at an empty site."""
 
     def shape(self, size: tuple[int, int]) -> NDArray[np.float32]:
         """Return the lesion's share of every pixel."""
@@ -78,7 +78,7 @@ class Spot:
 
 @dataclass(frozen=True)
 class LesionRecord:
-    """What one method made of one place: a line of the CSV file."""
+    """Result of one method at one site: a line of the CSV file."""
 
     file: str
     slice: int
@@ -88,7 +88,7 @@ class LesionRecord:
     x: int
     diameter: int
     contrast: float
-    """0 where nothing was laid."""
+    """0 at an empty site."""
     recovered: float | None
     """Share of the inserted contrast in the difference of both reconstructions."""
     apparent: float
@@ -97,7 +97,7 @@ class LesionRecord:
 
 @dataclass(frozen=True)
 class LesionPair:
-    """Two reconstructions by one method, with and without lesions, where the truth is shown."""
+    """Two reconstructions by one method, with and without lesions, cropped like the truth."""
 
     case: Case
     """Without lesions."""
@@ -110,98 +110,98 @@ class LesionPair:
 
 
 def lesion_patterns() -> list[Pattern]:
-    """Return the patterns of the check: 1D random, faster and faster."""
+    """Return the patterns of the check: 1D random, of rising acceleration."""
     return [parse_pattern(f"random1d:{r}:{CENTRE / r:.3g}") for r in ACCELERATIONS]
 
 
 def lesion_pairs(
     case: Case, methods: Sequence[Method], seed: int
 ) -> Iterator[tuple[LesionPair, list[LesionRecord]]]:
-    """Yield both reconstructions for each acceleration and method, and what came of each place."""
-    spots = place(case.truth, case.random(seed, "lesions"))
+    """Yield both reconstructions for each acceleration and method, and a record for each site."""
+    sites = choose_sites(case.truth, case.rng(seed, "lesions"))
     shown = (case.truth.shape[0], case.truth.shape[1])
     change = np.zeros(case.measured.shape, np.float32)
-    case.shown(change)[...] = sum(
-        (spot.contrast * spot.shape(shown) for spot in spots),
+    case.crop(change)[...] = sum(
+        (site.contrast * site.shape(shown) for site in sites),
         start=np.zeros(shown, np.float32),
     )
-    ill = case.brightened(change)
+    with_lesions = case.brightened(change)
     for pattern, acceleration in zip(lesion_patterns(), ACCELERATIONS, strict=True):
         for method in methods:
             found = [
                 first_image(one.title, method, one.undersampled(pattern, seed))
-                for one in (ill, case)
+                for one in (with_lesions, case)
             ]
-            image, without = (case.shown(one) if one is not None else None for one in found)
+            image, without = (case.crop(one) if one is not None else None for one in found)
             if image is None or without is None:
                 continue
-            pair = LesionPair(case, acceleration, method, ill.truth, image, without)
-            yield pair, [_record(pair, spot) for spot in spots]
+            pair = LesionPair(case, acceleration, method, with_lesions.truth, image, without)
+            yield pair, [_record(pair, site) for site in sites]
 
 
-def place(truth: Image, rng: np.random.Generator) -> list[Spot]:
-    """Choose places well inside the object: a lesion in every other one, of each kind in turn.
+def choose_sites(truth: Image, rng: np.random.Generator) -> list[LesionSite]:
+    """Choose sites well inside the object: a lesion in every other one, of each kind in turn.
 
-    The places between stay empty, and lesions of every size are looked for there.
+    The sites between stay empty, and lesions of every size are evaluated there.
     """
     room = np.asarray(distance_transform_edt(foreground(truth)))
     candidates = np.argwhere(room > max(DIAMETERS) / 2 + RING[1])
-    places: list[NDArray[np.int64]] = []
-    while len(candidates) and len(places) < MOST:
-        places.append(candidates[rng.integers(len(candidates))])
-        candidates = candidates[np.hypot(*(candidates - places[-1]).T) >= SPACING]
+    positions: list[NDArray[np.int64]] = []
+    while len(candidates) and len(positions) < MAX_SITES:
+        positions.append(candidates[rng.integers(len(candidates))])
+        candidates = candidates[np.hypot(*(candidates - positions[-1]).T) >= SPACING]
     kinds = cycle(product(CONTRASTS, DIAMETERS))
     inserted = [
-        Spot(y, x, size, contrast)
-        for (y, x), (contrast, size) in zip(places[::2], kinds, strict=False)
+        LesionSite(y, x, size, contrast)
+        for (y, x), (contrast, size) in zip(positions[::2], kinds, strict=False)
     ]
-    empty = [Spot(y, x, size, 0.0) for y, x in places[1::2] for size in DIAMETERS]
+    empty = [LesionSite(y, x, size, 0.0) for y, x in positions[1::2] for size in DIAMETERS]
     return inserted + empty
 
 
-def _record(pair: LesionPair, spot: Spot) -> LesionRecord:
+def _record(pair: LesionPair, site: LesionSite) -> LesionRecord:
     tissue = pair.case.truth
     recovered = None
-    if spot.contrast:
-        recovered = spot.contrast_in(pair.image - pair.image_without, tissue) / spot.contrast
+    if site.contrast:
+        recovered = site.contrast_in(pair.image - pair.image_without, tissue) / site.contrast
     return LesionRecord(
         file=pair.case.name,
         slice=pair.case.number,
         acceleration=pair.acceleration,
         method=pair.method.name,
-        **{name: getattr(spot, name) for name in ("y", "x", "diameter", "contrast")},
+        **{name: getattr(site, name) for name in ("y", "x", "diameter", "contrast")},
         recovered=recovered,
-        apparent=spot.contrast_in(pair.image - tissue, tissue),
+        apparent=site.contrast_in(pair.image - tissue, tissue),
     )
 
 
 @dataclass(frozen=True)
 class LesionRow:
-    """What one method made of one kind of lesion at one acceleration."""
+    """Result of one method for one kind of lesion at one acceleration."""
 
     method: str
     acceleration: float
     diameter: int
     contrast: float
-    recovered: Spread
+    recovered: MeanStd
     missed: float
     """Share of lesions that show less than half their contrast."""
     invented: float
-    """Share of empty places that look at least half as bright, or dark, as such a lesion."""
+    """Share of empty sites that look at least half as bright, or dark, as such a lesion."""
 
 
 def lesion_rows(records: Sequence[LesionRecord]) -> list[LesionRow]:
-    """Sum up a check."""
+    """Aggregate the records of a check."""
     groups: dict[tuple[str, float, int, float], list[LesionRecord]] = defaultdict(list)
     for one in records:
         groups[one.method, one.acceleration, one.diameter, one.contrast].append(one)
     rows = []
     for (method, acceleration, diameter, contrast), inserted in groups.items():
         empty = groups.get((method, acceleration, diameter, 0.0))
-        recovered = spread(inserted, "recovered")
+        recovered = mean_std(inserted, "recovered")
         if recovered is None or not empty:
             continue
-        threshold = SEEN * contrast
+        threshold = VISIBLE_SHARE * contrast
         rows.append(
             LesionRow(
                 method=method,

@@ -1,4 +1,4 @@
-"""Whether noise and interference become anatomy.
+"""Noise check: whether noise and interference are reconstructed as anatomy.
 
 K-space without any object is reconstructed: receiver noise alone, a spike (one sample that is far
 too loud, as a bad contact gives), and a tone (interference of one frequency, which draws a line
@@ -29,14 +29,14 @@ SPIKE, TONE = 3000.0, 300.0
 FREQUENCY = 0.18
 """Of the tone, in units of the readout's bandwidth."""
 BLOCK = 16
-"""Edge of the blocks that evenness is looked at in [pixels]."""
+"""Edge of the blocks that unevenness is measured in [pixels]."""
 
 KSpaceData = NDArray[np.complex64]
 
 
 @dataclass(frozen=True)
 class NoiseRecord:
-    """What one method made of k-space without an object: a line of the CSV file."""
+    """Result of one method on k-space without an object: a line of the CSV file."""
 
     content: str
     pattern: str
@@ -51,7 +51,7 @@ class NoiseRecord:
 
 @dataclass(frozen=True)
 class NoiseResult:
-    """A record and its picture."""
+    """A record and its image."""
 
     record: NoiseRecord
     pattern: Pattern
@@ -66,7 +66,7 @@ def noise_results(
     size: tuple[int, int],
     seed: int,
 ) -> Iterator[NoiseResult]:
-    """Yield what each method makes of noise, spike and tone with each pattern.
+    """Yield the results of each method on noise, spike and tone with each pattern.
 
     Masks from files have the size that they have, others `size`. A pattern that cannot be had of
     that size is left out, which the log says.
@@ -101,7 +101,7 @@ def noise_results(
                 yield NoiseResult(record, pattern, method, image)
 
 
-def _nothing(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
+def _noise_only(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
     return np.zeros((coils, *mask.shape), np.complex64)
 
 
@@ -119,13 +119,13 @@ def _spike(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSp
 def _tone(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
     """Add one frequency to every readout, with whatever phase it has when the readout begins."""
     height, width = mask.shape
-    begins, turns = rng.random(height), FREQUENCY * np.arange(width)
-    wave = TONE / np.sqrt(width) * np.exp(2j * np.pi * np.add.outer(begins, turns))
+    start_phases, turns = rng.random(height), FREQUENCY * np.arange(width)
+    wave = TONE / np.sqrt(width) * np.exp(2j * np.pi * np.add.outer(start_phases, turns))
     return (_gains(coils, rng)[:, None, None] * wave).astype(np.complex64)
 
 
 def _gains(coils: int, rng: np.random.Generator) -> NDArray[np.complex128]:
-    """Return how loud each coil hears it: unit energy in all."""
+    """Return the gain of each coil, of unit energy in total."""
     gains = rng.uniform(0.5, 1, coils) * np.exp(2j * np.pi * rng.random(coils))
     return np.asarray(gains / np.linalg.norm(gains))
 
@@ -138,7 +138,7 @@ def _unevenness(image: NDArray[np.float32]) -> float:
 
 
 CONTENTS: dict[str, Callable[[int, NDArray[np.bool_], np.random.Generator], KSpaceData]] = {
-    "noise": _nothing,
+    "noise": _noise_only,
     "spike": _spike,
     "tone": _tone,
 }

@@ -1,4 +1,4 @@
-"""What every method of reconstruction is to an evaluation."""
+"""Interface of the compared methods, and what they share: estimates and coil maps."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REGULARISATION = (0.003, 0.001, 0.01)
 """Of compressed sensing, for images whose bright pixels are near 1; the middle one first."""
 KERNELS = (6, 4)
 """Widths of the ESPIRiT kernel [points]: the usual one, and the one for a small centre."""
-COVERED = 0.98
+MIN_COVERAGE = 0.98
 """Share of the image's energy that coil maps have to cover."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """An image that a method offers."""
+    """A reconstructed image with its setting and time."""
 
     image: NDArray[np.float32]
     """Magnitude `[y, x]` on the grid of k-space, in the scale of the data."""
@@ -52,7 +52,7 @@ class Method(Protocol):
 
     @property
     def label(self) -> str:
-        """In words."""
+        """For tables and plots."""
         ...
 
     def reconstruct(self, kspace: KSpace) -> Iterator[Estimate]:
@@ -64,7 +64,7 @@ class Method(Protocol):
 
 
 class CoilMaps(ABC):
-    """Coil maps of the scan that was asked for last: methods that need the same ones share them."""
+    """Coil maps of the last scan, cached: methods with the same maps share them."""
 
     def __init__(self) -> None:
         self._kspace: KSpace | None = None
@@ -88,11 +88,11 @@ def calibration_width(kspace: KSpace) -> int:
     return min(centre_extent(torch.from_numpy(kspace.mask[0])))
 
 
-def cover(maps: NDArray[np.complex64], kspace: KSpace) -> bool:
-    """Whether coil maps `[coil, y, x]` cover the object; ESPIRiT leaves out what it doubts.
+def covers_object(maps: NDArray[np.complex64], kspace: KSpace) -> bool:
+    """Whether coil maps `[coil, y, x]` cover the object; ESPIRiT masks what it doubts.
 
     Where the fully measured centre is hardly larger than the kernel, it can doubt nearly all.
     """
     power = (np.abs(ifftc(kspace.data[:, 0])) ** 2).sum(0)
     kept = power[(np.abs(maps) > 0).any(axis=0)]
-    return bool(np.isfinite(maps).all() and kept.sum() >= COVERED * power.sum())
+    return bool(np.isfinite(maps).all() and kept.sum() >= MIN_COVERAGE * power.sum())

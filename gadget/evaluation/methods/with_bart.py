@@ -22,7 +22,7 @@ from gadget.evaluation.methods.method import (
     CoilMaps,
     Estimate,
     calibration_width,
-    cover,
+    covers_object,
 )
 from gadget.mri.kspace import KSpace
 
@@ -61,7 +61,7 @@ class BartMaps(CoilMaps):
             for kernel in KERNELS:
                 self.run(folder, "ecalib", "-m1", f"-k{kernel}", "kspace", "maps")
                 maps = read_cfl(folder / "maps")
-                if cover(maps, kspace):
+                if covers_object(maps, kspace):
                     return maps
         self.run(folder, "nlinv", f"-i{NEWTON_STEPS}", "kspace", "image", "maps")
         maps = read_cfl(folder / "maps")

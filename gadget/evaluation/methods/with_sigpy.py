@@ -19,7 +19,7 @@ from gadget.evaluation.methods.method import (
     CoilMaps,
     Estimate,
     calibration_width,
-    cover,
+    covers_object,
 )
 from gadget.extras import needed
 from gadget.mri.kspace import KSpace
@@ -55,7 +55,7 @@ class SigpyMaps(CoilMaps):
                 kspace.data[:, 0], width, kernel_width=kernel, show_pbar=False
             )
             maps: NDArray[np.complex64] = calibration.run()
-            if cover(maps, kspace):
+            if covers_object(maps, kspace):
                 break
         return maps
 
@@ -81,7 +81,7 @@ class Sigpy:
         """Yield an image for each regularisation."""
         maps, calibration = self._maps.of(kspace)
         data = kspace.data[:, 0]
-        scale = _bright(data, maps)
+        scale = _intensity_scale(data, maps)
         for weight in REGULARISATION:
             started = time.monotonic()
             app = self._app(data / scale, maps, weight, show_pbar=False, **self._solver)
@@ -92,7 +92,7 @@ class Sigpy:
             yield Estimate(image.astype(np.float32), seconds, f"{weight:g}")
 
 
-def _bright(data: NDArray[np.complex64], maps: NDArray[np.complex64]) -> np.float32:
+def _intensity_scale(data: NDArray[np.complex64], maps: NDArray[np.complex64]) -> np.float32:
     """Return about the brightness of bright pixels: what regularisation is relative to."""
     from sigpy.mri.app import SenseRecon
 

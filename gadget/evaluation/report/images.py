@@ -1,4 +1,4 @@
-"""The images behind the page, as numbers: what anybody's own code can measure again."""
+"""Write the images of the report to HDF5."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_images(path: Path, collections: Iterable[Collection]) -> None:
     path
         HDF5 file.
     collections
-        What has been found.
+        Results to write.
 
     Raises
     ------
@@ -39,11 +39,11 @@ def write_images(path: Path, collections: Iterable[Collection]) -> None:
 
 def _write(file: h5py.File, collection: Collection) -> None:
     for title, results in collection.shown.items():
-        place = file.require_group(title.replace("/", "_"))
-        if "truth" not in place:
-            place["truth"] = results[0].case.truth
+        group = file.require_group(title.replace("/", "_"))
+        if "truth" not in group:
+            group["truth"] = results[0].case.truth
         for result in results:
-            pattern = place.require_group(result.pattern.name.replace("/", "_"))
+            pattern = group.require_group(result.pattern.name.replace("/", "_"))
             found = {"mask": result.mask, result.method.name: result.image}
             if result.std is not None:
                 found[f"{result.method.name} std"] = result.std

@@ -1,4 +1,4 @@
-"""The report: one page of HTML that holds all it shows."""
+"""The report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gadget.evaluation.checks.lesions import lesion_rows
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.findings import Findings
-from gadget.evaluation.honesty import GROUPS
 from gadget.evaluation.published import METHODS, PUBLISHED, Published, published_for
 from gadget.evaluation.report import panels, plots
-from gadget.evaluation.summary import Spread
+from gadget.evaluation.summary import MeanStd
+from gadget.evaluation.uncertainty import BINS
 
 PICTURED = (4, 8)
 """Accelerations that lesions are pictured at."""
@@ -28,7 +28,7 @@ def write_report(
     *,
     lead: str,
     command: str,
-    facts: Sequence[tuple[str, str]],
+    provenance: Sequence[tuple[str, str]],
 ) -> None:
     """Write the page.
 
@@ -40,7 +40,7 @@ def write_report(
         What it shows.
     lead
         The sentence below the title.
-    command, facts
+    command, provenance
         What reproduces the page: the command line, and settings and versions by name.
 
     Raises
@@ -63,7 +63,7 @@ def write_report(
         lesions=_lesions(findings),
         noise=_noise(findings.noise),
         command=command,
-        facts=facts,
+        provenance=provenance,
         published=PUBLISHED,
         published_methods=METHODS,
     )
@@ -92,7 +92,7 @@ def _collection(found: Collection | None) -> dict[str, Any] | None:
 
 
 def _beside(found: Collection | None) -> dict[str, Published]:
-    """Return what was published for the patterns of a collection, by their names."""
+    """Return the published results for the patterns of a collection, by their names."""
     names = [pattern.name for pattern in found.patterns] if found else []
     figures = {name: published_for(name) for name in names}
     return {name: one for name, one in figures.items() if one}
@@ -109,7 +109,7 @@ def _uncertainty(found: Collection | None) -> dict[str, Any] | None:
         "lie within one standard deviation and 95% within two; the shares that were found are in "
         "the table above.",
         "plot": plots.calibration(curves),
-        "groups": GROUPS,
+        "groups": BINS,
         "panels": panels.uncertainty_panels(found),
     }
 
@@ -120,12 +120,12 @@ def _lesions(findings: Findings) -> dict[str, Any] | None:
         return None
     # A method may have failed on the first slice, which the pairs are of.
     found = {row.method for row in rows}
-    labels = {one.name: one.label for one in findings.checked if one.name in found}
+    labels = {one.name: one.label for one in findings.checked_methods if one.name in found}
     shown = [pair for pair in findings.lesion_pairs if pair.acceleration in PICTURED]
 
-    def percent(spread: Spread) -> str:
-        deviation = None if spread.deviation is None else 100 * spread.deviation
-        return Spread(100 * spread.mean, deviation).text(0)
+    def percent(value: MeanStd) -> str:
+        deviation = None if value.deviation is None else 100 * value.deviation
+        return MeanStd(100 * value.mean, deviation).text(0)
 
     return {
         "text": "Round lesions were laid into the complete scans, and every acceleration of a 1D "

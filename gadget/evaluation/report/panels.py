@@ -1,4 +1,4 @@
-"""Images side by side, as a page shows them."""
+"""Panels of images side by side, for the report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gadget.evaluation.checks.lesions import LesionPair
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.experiment import Result
-from gadget.evaluation.report.pictures import grey, heat, peak_of, zoom
+from gadget.evaluation.report.pictures import display_maximum, grey, heatmap, zoom
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 GAINS = (50, 20, 10, 5, 2, 1)
@@ -26,7 +26,7 @@ ERROR_QUANTILE = 0.995
 class Picture:
     """An image with its caption."""
 
-    address: str
+    url: str
     caption: str = ""
     box: tuple[float, float, float, float] | None = None
     """A frame within it: left, top, width, height [% of the image]."""
@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Column:
-    """What belongs to one method, from top to bottom."""
+    """Pictures of one method, from top to bottom."""
 
     heading: str
     pictures: tuple[Picture, ...]
@@ -64,13 +64,13 @@ def uncertainty_panels(collection: Collection) -> list[Panel]:
 
 def lesion_panel(pairs: Sequence[LesionPair]) -> Panel:
     """Show one slice with and without lesions as the methods see it."""
-    truth, without, turns = pairs[0].truth, pairs[0].case.truth, pairs[0].case.turns
-    peak, high = peak_of(truth), float(np.abs(truth - without).max()) or 1.0
+    truth, without, quarter_turns = pairs[0].truth, pairs[0].case.truth, pairs[0].case.quarter_turns
+    peak, high = display_maximum(truth), float(np.abs(truth - without).max()) or 1.0
 
-    def column(heading: str, ill: NDArray[Any], well: NDArray[Any]) -> Column:
-        ill, well = np.rot90(ill, turns), np.rot90(well, turns)
-        change = Picture(heat(np.abs(ill - well), high))
-        return Column(heading, (Picture(grey(ill, peak)), Picture(grey(well, peak)), change))
+    def column(heading: str, image: NDArray[Any], without: NDArray[Any]) -> Column:
+        image, without = np.rot90(image, quarter_turns), np.rot90(without, quarter_turns)
+        change = Picture(heatmap(np.abs(image - without), high))
+        return Column(heading, (Picture(grey(image, peak)), Picture(grey(without, peak)), change))
 
     columns = [column("truth", truth, without)]
     columns += [
@@ -81,7 +81,7 @@ def lesion_panel(pairs: Sequence[LesionPair]) -> Panel:
 
 
 def noise_panels(results: Sequence[NoiseResult]) -> list[Panel]:
-    """Show what was made of k-space without an object, a panel for each pattern."""
+    """Show the reconstructions of k-space without an object, a panel for each pattern."""
     panels = []
     for label, group in groupby(results, key=lambda one: one.pattern.label):
         columns: dict[str, list[Picture]] = {}
@@ -94,12 +94,12 @@ def noise_panels(results: Sequence[NoiseResult]) -> list[Panel]:
 
 
 def _comparison(label: str, results: Sequence[Result]) -> Panel:
-    turns = results[0].case.turns
-    truth = np.rot90(results[0].case.truth, turns)
-    images = [np.rot90(result.image, turns) for result in results]
-    part, peak = zoom(truth), peak_of(truth)
+    quarter_turns = results[0].case.quarter_turns
+    truth = np.rot90(results[0].case.truth, quarter_turns)
+    images = [np.rot90(result.image, quarter_turns) for result in results]
+    part, peak = zoom(truth), display_maximum(truth)
     gain = _gain([np.abs(image - truth) for image in images], peak)
-    mask = np.rot90(results[0].mask, turns).astype(np.float32)
+    mask = np.rot90(results[0].mask, quarter_turns).astype(np.float32)
     columns = [
         Column(
             "truth, and points measured",
@@ -118,7 +118,7 @@ def _comparison(label: str, results: Sequence[Result]) -> Panel:
                 (
                     Picture(grey(image, peak), caption),
                     Picture(grey(image[part], peak)),
-                    Picture(heat(gain * np.abs(image - truth), peak)),
+                    Picture(heatmap(gain * np.abs(image - truth), peak)),
                 ),
             )
         )
@@ -127,19 +127,25 @@ def _comparison(label: str, results: Sequence[Result]) -> Panel:
 
 
 def _uncertainty(result: Result, std: NDArray[np.float32]) -> Panel:
-    turned = [np.rot90(one, result.case.turns) for one in (result.case.truth, result.image, std)]
+    turned = [
+        np.rot90(one, result.case.quarter_turns) for one in (result.case.truth, result.image, std)
+    ]
     truth, image, deviation = turned
-    peak, error = peak_of(truth), np.abs(image - truth)
+    peak, error = display_maximum(truth), np.abs(image - truth)
     gain = _gain([error], peak)
-    honesty = result.honesty
-    caption = f"correlation by region {honesty.sigma_correlation:.2f}" if honesty else ""
+    uncertainty_scores = result.uncertainty_scores
+    caption = (
+        f"correlation by region {uncertainty_scores.sigma_correlation:.2f}"
+        if uncertainty_scores
+        else ""
+    )
     columns = (
         Column("truth", (Picture(grey(truth, peak)),)),
         Column("mean of the samples", (Picture(grey(image, peak)),)),
-        Column(f"|error| {TIMES} {gain}", (Picture(heat(gain * error, peak)),)),
+        Column(f"|error| {TIMES} {gain}", (Picture(heatmap(gain * error, peak)),)),
         Column(
             f"predicted standard deviation {TIMES} {gain}",
-            (Picture(heat(gain * deviation, peak), caption),),
+            (Picture(heatmap(gain * deviation, peak), caption),),
         ),
     )
     return Panel(f"{result.pattern.label}: {result.case.title}", "", columns)

@@ -1,4 +1,4 @@
-"""Images as PNG inside a page."""
+"""Images as PNG data URLs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import binary_erosion, gaussian_laplace, uniform_filter
 
-from gadget.evaluation.honesty import foreground
+from gadget.evaluation.uncertainty import foreground
 
 ERRORS = "inferno"
 BRIGHT = 0.998
@@ -30,25 +30,25 @@ Pixels = NDArray[np.floating[Any]]
 
 
 def grey(image: Pixels, peak: float) -> str:
-    """Return the address of a grey image, black at 0 and white at `peak`."""
-    return _address(Image.fromarray(_bytes(image, peak), "L"))
+    """Return the data URL of a grey image, black at 0 and white at `peak`."""
+    return _data_url(Image.fromarray(_bytes(image, peak), "L"))
 
 
-def heat(image: Pixels, peak: float) -> str:
-    """Return the address of an image in the colours of errors, from 0 to `peak`."""
+def heatmap(image: Pixels, peak: float) -> str:
+    """Return the data URL of an error map, from 0 to `peak`."""
     coloured = Image.fromarray(_bytes(image, peak), "P")
     palette = colormaps[ERRORS](np.arange(256), bytes=True)[:, :3]
     coloured.putpalette(palette.astype(np.uint8).tobytes())
-    return _address(coloured)
+    return _data_url(coloured)
 
 
-def data_address(content: bytes, kind: str) -> str:
-    """Return an address that holds its content itself."""
+def data_url(content: bytes, kind: str) -> str:
+    """Return content as a data URL."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def peak_of(truth: Pixels) -> float:
-    """Return the brightness that is shown white."""
+def display_maximum(truth: Pixels) -> float:
+    """Return the intensity that is shown white."""
     return float(np.quantile(truth, BRIGHT)) or 1.0
 
 
@@ -72,7 +72,7 @@ def _bytes(image: Pixels, peak: float) -> NDArray[np.uint8]:
     return np.round(np.clip(image / peak, 0, 1) * 255).astype(np.uint8)
 
 
-def _address(image: Image.Image) -> str:
+def _data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
-    return data_address(buffer.getvalue(), "image/png")
+    return data_url(buffer.getvalue(), "image/png")

@@ -1,4 +1,4 @@
-"""Plots as SVG inside a page."""
+"""Plots as SVG data URLs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gadget.evaluation.checks.lesions import LesionRow
-from gadget.evaluation.honesty import Reliability
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.records import Record
-from gadget.evaluation.report.pictures import data_address
+from gadget.evaluation.report.pictures import data_url
+from gadget.evaluation.uncertainty import Reliability
 
 OURS, OTHERS, FAINT = "#c2410c", "#475569", "#cbd5e1"
 COLOURS = ("#0e7490", "#4d7c0f", "#7e22ce", "#db2777", "#475569")
@@ -54,11 +54,11 @@ def dots(records: Sequence[Record], methods: Sequence[Method]) -> str:
             axes.set_yticks(range(len(methods)), [method.label for method in methods])
             axes.set_ylim(len(methods) - 0.5, -0.5)
             axes.tick_params(length=0)
-        return _address(figure)
+        return _data_url(figure)
 
 
 def calibration(curves: dict[str, list[Reliability]]) -> str:
-    """Draw the error that was found against the one that was predicted, a line for each slice."""
+    """Draw reliability curves, observed against predicted error, a line for each slice."""
     with mpl.rc_context(STYLE):
         figure = Figure((4.4, 3.9), layout="constrained")
         axes = figure.subplots()
@@ -66,7 +66,7 @@ def calibration(curves: dict[str, list[Reliability]]) -> str:
         largest = 1e-9
         for colour, (label, slices) in zip(cycle(COLOURS), curves.items(), strict=False):
             for number, curve in enumerate(slices):
-                x, y = 100 * curve.predicted, 100 * curve.found
+                x, y = 100 * curve.predicted, 100 * curve.observed
                 name = label if number == 0 else None
                 axes.plot(x, y, "o-", color=colour, ms=3, lw=1, alpha=0.8, label=name)
                 largest = max(largest, float(x.max()), float(y.max()))
@@ -74,11 +74,11 @@ def calibration(curves: dict[str, list[Reliability]]) -> str:
         axes.set_xlabel("predicted standard deviation [% of the maximum]")
         axes.set_ylabel("root mean square error [% of the maximum]")
         axes.legend(frameon=False, fontsize=8)
-        return _address(figure)
+        return _data_url(figure)
 
 
 def lesions(rows: Sequence[LesionRow], labels: dict[str, str]) -> str:
-    """Draw what lesions keep, and how many are missed or invented, against the acceleration."""
+    """Draw recovered contrast, missed and invented lesions against the acceleration."""
     contrasts = sorted({row.contrast for row in rows})
     with mpl.rc_context(STYLE):
         figure = Figure((9.6, 5.6), layout="constrained")
@@ -99,7 +99,7 @@ def lesions(rows: Sequence[LesionRow], labels: dict[str, str]) -> str:
             axes.set_ylabel(label)
         for axes in panels[:, -1]:
             axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-        return _address(figure)
+        return _data_url(figure)
 
 
 def _contrast_lines(axes: Axes, rows: Sequence[LesionRow], label: str, colour: str) -> None:
@@ -137,7 +137,7 @@ def _is_ours(name: str) -> bool:
     return name.partition(":")[0] == "fast"
 
 
-def _address(figure: Figure) -> str:
+def _data_url(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", transparent=True)
-    return data_address(buffer.getvalue(), "image/svg+xml")
+    return data_url(buffer.getvalue(), "image/svg+xml")

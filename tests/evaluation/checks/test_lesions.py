@@ -11,11 +11,11 @@ from gadget.evaluation.checks.lesions import (
     DIAMETERS,
     SPACING,
     LesionRecord,
-    Spot,
+    LesionSite,
+    choose_sites,
     lesion_pairs,
     lesion_patterns,
     lesion_rows,
-    place,
 )
 
 
@@ -44,24 +44,24 @@ class Knowing:
 
 
 def rows_of(head, change):
-    spots = place(head.truth, head.random(0, "lesions"))
+    sites = choose_sites(head.truth, head.rng(0, "lesions"))
     shape = head.truth.shape
-    inserted = sum(spot.contrast * spot.shape(shape) for spot in spots)
+    inserted = sum(site.contrast * site.shape(shape) for site in sites)
     method = Knowing(head.truth * (1 + inserted), head.truth, change)
     records = [one for _, found in lesion_pairs(head, [method], 0) for one in found]
     return lesion_rows(records)
 
 
 def test_places_are_apart_in_the_object_and_of_every_kind(head):
-    spots = place(head.truth, np.random.default_rng(0))
-    kinds = [(spot.contrast, spot.diameter) for spot in spots]
+    sites = choose_sites(head.truth, np.random.default_rng(0))
+    kinds = [(site.contrast, site.diameter) for site in sites]
     inserted = [kind for kind in kinds if kind[0]]
     assert set(inserted) == {(contrast, size) for contrast in CONTRASTS for size in DIAMETERS}
-    empty = {(spot.y, spot.x) for spot in spots if not spot.contrast}
+    empty = {(site.y, site.x) for site in sites if not site.contrast}
     assert len(inserted) - 1 <= len(empty) <= len(inserted)
     assert len(kinds) - len(inserted) == len(empty) * len(DIAMETERS)
-    for number, one in enumerate(spots):
-        for other in spots[:number]:
+    for number, one in enumerate(sites):
+        for other in sites[:number]:
             distance = np.hypot(one.y - other.y, one.x - other.x)
             assert distance >= SPACING or (distance == 0 and one.contrast == other.contrast == 0)
         y, x = np.mgrid[-9:10, -9:10]
@@ -70,13 +70,13 @@ def test_places_are_apart_in_the_object_and_of_every_kind(head):
 
 
 def test_contrast_is_that_of_the_lesion_over_its_surroundings():
-    spot = Spot(20, 24, diameter=5, contrast=0.4)
+    site = LesionSite(20, 24, diameter=5, contrast=0.4)
     tissue = np.full((40, 50), 80.0)
-    image = tissue * (1 + 0.4 * spot.shape((40, 50))) + 300
-    assert spot.contrast_in(image, tissue) == pytest.approx(0.4)
-    assert spot.contrast_in(-tissue * spot.shape((40, 50)), tissue) == pytest.approx(-1)
-    assert spot.contrast_in(tissue, tissue) == 0
-    assert spot.shape((40, 50)).sum() == pytest.approx(np.pi * 2.5**2, rel=0.05)
+    image = tissue * (1 + 0.4 * site.shape((40, 50))) + 300
+    assert site.contrast_in(image, tissue) == pytest.approx(0.4)
+    assert site.contrast_in(-tissue * site.shape((40, 50)), tissue) == pytest.approx(-1)
+    assert site.contrast_in(tissue, tissue) == 0
+    assert site.shape((40, 50)).sum() == pytest.approx(np.pi * 2.5**2, rel=0.05)
 
 
 def test_a_perfect_reconstruction_keeps_everything_and_invents_nothing(head):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gadget.evaluation.methods.method import calibration_width, cover
+from gadget.evaluation.methods.method import calibration_width, covers_object
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.sampling.patterns import parse_pattern
 
@@ -22,11 +22,11 @@ def test_the_calibration_region_is_square(case, pattern, width):
 def test_maps_that_leave_out_the_object_do_not_cover_it(case):
     kspace = case.undersampled(parse_pattern("uniform1d:1"), 0)
     maps = np.ones((4, 48, 40), np.complex64)
-    assert cover(maps, kspace)
+    assert covers_object(maps, kspace)
     air = case.truth == 0
-    assert cover(maps * ~air, kspace)
+    assert covers_object(maps * ~air, kspace)
     power = (np.abs(ifftc(kspace.data[:, 0])) ** 2).sum(axis=(0, 2))
     edge = int(np.searchsorted(np.cumsum(power), 0.02 * power.sum()))
     maps[:, : edge + 1] = 0  # a fiftieth of the energy: a rim that would be missing
-    assert not cover(maps, kspace)
-    assert not cover(np.full_like(maps, np.nan), kspace)
+    assert not covers_object(maps, kspace)
+    assert not covers_object(np.full_like(maps, np.nan), kspace)

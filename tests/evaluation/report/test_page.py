@@ -65,7 +65,7 @@ def write(tmp_path):
         path = tmp_path / "report.html"
         write_report(
             path, findings, lead="Two & two.", command="score-gadget evaluate <x>",
-            facts=[("seed", "7")],
+            provenance=[("seed", "7")],
         )  # fmt: skip
         content = path.read_text()
         return Page(content), content
@@ -98,7 +98,7 @@ def collection(case, fixed):
     ]
     found = Collection(PATTERNS, methods)
     for number in range(2):
-        for result in run(replace(case, number=number, turns=1), PATTERNS, methods, seed=0):
+        for result in run(replace(case, number=number, quarter_turns=1), PATTERNS, methods, seed=0):
             found.add(result)
     return found
 
@@ -154,7 +154,11 @@ def test_checks(write, case, collection, fixed):
     ]
     noise = list(noise_results(PATTERNS, [method], 2, (32, 32), 0))
     findings = Findings(
-        anatomy=collection, checked=[method], lesions=lesions, lesion_pairs=pairs, noise=noise
+        anatomy=collection,
+        checked_methods=[method],
+        lesions=lesions,
+        lesion_pairs=pairs,
+        noise=noise,
     )
     page, _ = write(findings)
     assert {"anatomy", "lesions", "noise", "reproduce"} == set(page.identifiers)
@@ -165,4 +169,4 @@ def test_checks(write, case, collection, fixed):
 
 def test_a_page_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigError, match="cannot be written"):
-        write_report(tmp_path, Findings(), lead="", command="", facts=[])
+        write_report(tmp_path, Findings(), lead="", command="", provenance=[])

@@ -19,14 +19,14 @@ from gadget.evaluation.report.panels import (
     lesion_panel,
     uncertainty_panels,
 )
-from gadget.evaluation.report.pictures import peak_of
+from gadget.evaluation.report.pictures import display_maximum
 from gadget.mri.sampling.patterns import parse_pattern
 
 PATTERNS = [parse_pattern("random1d:4:0.1")]
 
 
 def decoded(picture):
-    content = base64.b64decode(picture.address.partition(",")[2])
+    content = base64.b64decode(picture.url.partition(",")[2])
     return np.asarray(Image.open(io.BytesIO(content)).convert("L"), int)
 
 
@@ -34,7 +34,7 @@ def decoded(picture):
 def collect(case):
     def make(*methods):
         found = Collection(PATTERNS, methods)
-        for result in run(replace(case, turns=1), PATTERNS, methods, seed=0):
+        for result in run(replace(case, quarter_turns=1), PATTERNS, methods, seed=0):
             found.add(result)
         return found
 
@@ -54,7 +54,7 @@ def test_images_are_turned_upright_and_share_their_window(case, collect, fixed):
     np.testing.assert_array_equal(images[0], images[1])
     shown = (images[0] > 20) & (images[0] < 250)
     np.testing.assert_allclose(images[2][shown], images[0][shown] / 2, atol=1)
-    expected = np.clip(np.rot90(truth) / peak_of(truth), 0, 1) * 255
+    expected = np.clip(np.rot90(truth) / display_maximum(truth), 0, 1) * 255
     np.testing.assert_allclose(images[0], expected, atol=1)
     mask = decoded(panel.columns[0].pictures[2])
     assert (mask == mask[:1]).all()
@@ -93,7 +93,7 @@ def test_lesions_are_seen_in_the_difference(case, fixed):
     ill = case.truth.copy()
     ill[20:24, 10:14] *= 1.4
     pair = LesionPair(
-        replace(case, turns=1),
+        replace(case, quarter_turns=1),
         4,
         fixed("any", lambda x: x),
         ill,

@@ -10,11 +10,11 @@ pytest.importorskip("PIL")
 
 from PIL import Image
 
-from gadget.evaluation.report.pictures import grey, heat, peak_of, zoom
+from gadget.evaluation.report.pictures import display_maximum, grey, heatmap, zoom
 
 
-def decoded(address):
-    head, _, content = address.partition(",")
+def decoded(url):
+    head, _, content = url.partition(",")
     assert head == "data:image/png;base64"
     return Image.open(io.BytesIO(base64.b64decode(content)))
 
@@ -26,7 +26,7 @@ def test_grey_images_have_a_common_window():
 
 
 def test_errors_are_coloured_from_dark_to_bright():
-    picture = decoded(heat(np.array([[0.0, 1.0, 2.0, 9.0]]), 2)).convert("RGB")
+    picture = decoded(heatmap(np.array([[0.0, 1.0, 2.0, 9.0]]), 2)).convert("RGB")
     brightness = np.asarray(picture, int).sum(-1)[0]
     assert brightness[0] < 20 < brightness[1] < brightness[2] == brightness[3]
     assert len({tuple(pixel) for pixel in np.asarray(picture)[0]}) == 3
@@ -35,8 +35,8 @@ def test_errors_are_coloured_from_dark_to_bright():
 def test_the_window_leaves_out_the_brightest_few():
     image = np.ones((100, 100))
     image[0, 0] = 1000
-    assert peak_of(image) == 1
-    assert peak_of(np.zeros((4, 4))) == 1
+    assert display_maximum(image) == 1
+    assert display_maximum(np.zeros((4, 4))) == 1
 
 
 def test_the_zoom_is_where_the_detail_is():

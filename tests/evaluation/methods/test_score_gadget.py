@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gadget.diffusion.settings import SamplerSettings
-from gadget.evaluation.methods.own import CountingPrior, Own
+from gadget.evaluation.methods.with_score_gadget import CountingPrior, ScoreGadget
 from gadget.mri.sampling.patterns import parse_pattern
 
 
@@ -29,7 +29,7 @@ def kspace(case):
 def test_evaluations_are_counted_for_one_sample(kspace, samples):
     prior = CountingPrior(Smoother())
     settings = SamplerSettings(method="fast", steps=5, samples=samples)
-    method = Own("fast", "ours", settings, prior)
+    method = ScoreGadget("fast", "ours", settings, prior)
     for _ in range(2):
         (estimate,) = method.reconstruct(kspace)
         assert estimate.evaluations == 5
@@ -43,7 +43,7 @@ def test_evaluations_are_counted_for_one_sample(kspace, samples):
 
 def test_every_coil_image_counts(kspace):
     prior = CountingPrior(Smoother())
-    method = Own("paper", "paper", SamplerSettings(method="paper", steps=3), prior)
+    method = ScoreGadget("paper", "paper", SamplerSettings(method="paper", steps=3), prior)
     (estimate,) = method.reconstruct(kspace)
     # Predictor and corrector at every level, for every virtual coil.
     assert estimate.evaluations in (3 * 2 * coils for coils in (2, 3, 4))
@@ -51,7 +51,7 @@ def test_every_coil_image_counts(kspace):
 
 def test_conventional_methods_use_no_network(kspace, case):
     for name in ("fft", "sense"):
-        (estimate,) = Own(name, name, SamplerSettings(method=name)).reconstruct(kspace)
+        (estimate,) = ScoreGadget(name, name, SamplerSettings(method=name)).reconstruct(kspace)
         assert estimate.evaluations is None
         assert np.corrcoef(estimate.image.ravel(), case.truth.ravel())[0, 1] > 0.7
 
@@ -62,6 +62,6 @@ def test_a_method_that_gives_way_to_another_says_so(kspace, caplog):
             raise RuntimeError("no network today")
 
     settings = SamplerSettings(method="fast", steps=2)
-    (estimate,) = Own("fast", "ours", settings, CountingPrior(Broken())).reconstruct(kspace)
+    (estimate,) = ScoreGadget("fast", "ours", settings, CountingPrior(Broken())).reconstruct(kspace)
     assert "fell back to sense" in estimate.note
     assert "no network today" in estimate.note

@@ -1,4 +1,4 @@
-"""The picture of a comparison."""
+"""Figure of a comparison: zero-filled image, reconstruction, truth and error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def save_figure(comparison: Comparison, path: Path) -> None:
     ConfigError
         The file cannot be written.
     """
-    rows = min(MAX_ROWS, len(comparison.places))
+    rows = min(MAX_ROWS, len(comparison.indices))
     width, height = 4 * INCHES, rows * (INCHES + CAPTION_INCHES)
     figure = Figure((width, height), dpi=DOTS_PER_INCH, facecolor="black")
     canvas = FigureCanvasAgg(figure)
@@ -66,7 +66,7 @@ def _columns(comparison: Comparison, row: int) -> Iterator[tuple[str, NDArray[An
     simple = comparison.zero_filled
     yield f"zero-filled   {_words(comparison.quality(simple, row))}", simple[row]
     yield f"reconstruction   {_words(comparison.quality(comparison.reconstruction, row))}", image
-    yield f"truth   slice {comparison.places[row].slice}", truth
+    yield f"truth   slice {comparison.indices[row].slice}", truth
     yield f"error of the reconstruction x {ERROR_GAIN}", ERROR_GAIN * np.abs(image - truth)
 
 

@@ -3,50 +3,50 @@ from __future__ import annotations
 import pytest
 
 from gadget.errors import ConfigError, WeightsError
-from gadget.evaluation.methods.choice import Choice, default_methods
+from gadget.evaluation.methods.factory import MethodFactory, default_methods
 
 
 @pytest.fixture
-def choice():
-    return Choice("brain-small", "cpu", samples=2, seed=0)
+def factory():
+    return MethodFactory("brain-small", "cpu", samples=2, seed=0)
 
 
-def test_methods_by_name(choice):
-    found = choice.methods(["zero-filled", "sense", "fast", "fast:12", "paper:20", "ssos:20"])
+def test_methods_by_name(factory):
+    found = factory.methods(["zero-filled", "sense", "fast", "fast:12", "paper:20", "ssos:20"])
     assert [method.name for method in found] == [
         "zero-filled", "sense", "fast", "fast:12", "paper:20", "ssos:20",
     ]  # fmt: skip
     assert [method.label for method in found][2:5] == [
         "score-gadget", "score-gadget, N = 12", "hybrid (Chung and Ye), N = 20",
     ]  # fmt: skip
-    assert choice.prior is not None
-    assert choice.prior.name == "brain-small"
+    assert factory.prior is not None
+    assert factory.prior.name == "brain-small"
 
 
 def test_conventional_methods_load_no_prior():
-    choice = Choice("no such model", "cpu", samples=1, seed=0)
-    choice.methods(["zero-filled", "sense"])
-    assert choice.prior is None
+    factory = MethodFactory("no such model", "cpu", samples=1, seed=0)
+    factory.methods(["zero-filled", "sense"])
+    assert factory.prior is None
     with pytest.raises(WeightsError, match="There is no model 'no such model'"):
-        choice.methods(["fast"])
+        factory.methods(["fast"])
 
 
-def test_a_name_for_several_methods_and_each_only_once(choice):
+def test_a_name_for_several_methods_and_each_only_once(factory):
     pytest.importorskip("sigpy")
-    found = choice.methods(["sigpy-tv", "sigpy", "sigpy-tv"])
+    found = factory.methods(["sigpy-tv", "sigpy", "sigpy-tv"])
     assert [method.name for method in found] == ["sigpy-tv", "sigpy-sense", "sigpy-l1wavelet"]
 
 
 @pytest.mark.parametrize("text", ["grappa", "", "sense:5", "sigpy:0.1"])
-def test_names_that_there_are_not(choice, text):
+def test_names_that_there_are_not(factory, text):
     with pytest.raises(ConfigError, match=f"'{text}' is no method; expected one of zero-filled,"):
-        choice.methods([text])
+        factory.methods([text])
 
 
 @pytest.mark.parametrize("text", ["fast:none", "paper:0"])
-def test_steps_that_cannot_be(choice, text):
+def test_steps_that_cannot_be(factory, text):
     with pytest.raises(ConfigError, match="the number of steps must be between 1 and 10000"):
-        choice.methods([text])
+        factory.methods([text])
 
 
 def test_the_default_is_what_can_run_here(monkeypatch):

@@ -1,4 +1,4 @@
-"""What a reader needs to judge an evaluation and to repeat it."""
+"""Provenance of an evaluation: settings and versions that are needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gadget.words import counted
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 
-Facts = list[tuple[str, str]]
+Provenance = list[tuple[str, str]]
 """Names and values."""
 
 
 def lead(plan: Plan, findings: Findings) -> str:
-    """Return in two sentences what was done, and in a third one if it was not all."""
+    """Return the lead of the report: what was evaluated, and how much of it if it was stopped."""
     early = f" Stopped early: {progress(plan, findings)}." if findings.stopped else ""
     return f"{_intention(plan)}{early}"
 
@@ -43,7 +43,7 @@ def _intention(plan: Plan) -> str:
     )
 
 
-def facts(plan: Plan, prior: Prior | None, samples: int, seconds: float) -> Facts:
+def provenance(plan: Plan, prior: Prior | None, samples: int, seconds: float) -> Provenance:
     """Return settings and versions.
 
     Parameters
@@ -69,8 +69,8 @@ def facts(plan: Plan, prior: Prior | None, samples: int, seconds: float) -> Fact
     return [*found, ("took", f"{seconds / 60:.1f} minutes"), *_versions()]
 
 
-def _versions() -> Facts:
-    """Return the versions of everything that has a part in the numbers."""
+def _versions() -> Provenance:
+    """Return the versions of the software that the results depend on."""
     found = [("score-gadget", __version__), ("Python", platform.python_version())]
     for name in PACKAGES:
         try:

@@ -41,7 +41,7 @@ class CountingPrior:
         return self._prior.denoise(x, sigma)
 
 
-class Own:
+class ScoreGadget:
     """A method of this package with its settings.
 
     Parameters
@@ -79,8 +79,8 @@ class Own:
         )
 
 
-def counted_prior(model: str, device: str) -> CountingPrior:
-    """Load a prior for `Own`.
+def load_counting_prior(model: str, device: str) -> CountingPrior:
+    """Load a prior for `ScoreGadget`.
 
     Raises
     ------

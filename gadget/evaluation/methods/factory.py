@@ -1,4 +1,4 @@
-"""Methods by their names on the command line."""
+"""Create methods from their names on the command line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from typing import Literal
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ConfigError
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.methods.own import CountingPrior, Own, counted_prior
 from gadget.evaluation.methods.with_bart import PENALTIES, Bart, BartMaps
 from gadget.evaluation.methods.with_fastmri import UNet, VarNet
+from gadget.evaluation.methods.with_score_gadget import (
+    CountingPrior,
+    ScoreGadget,
+    load_counting_prior,
+)
 from gadget.evaluation.methods.with_sigpy import APPS, Sigpy, SigpyMaps
 
 SAMPLERS = {
@@ -25,14 +29,14 @@ WITH_ARGUMENT = ("fast", "paper", "ssos", "unet", "varnet")
 
 
 def default_methods() -> list[str]:
-    """Return the names of what can run here and now: conventional methods, and ours at last."""
+    """Return the names of the installed methods: conventional ones, and ours last."""
     sigpy = ["sigpy"] if importlib.util.find_spec("sigpy") else []
     bart = ["bart"] if shutil.which("bart") else []
     return ["zero-filled", "sense", *sigpy, *bart, "fast"]
 
 
-class Choice:
-    """Makes methods from their names; they share the prior and the coil maps.
+class MethodFactory:
+    """Creates methods from their names; they share the prior and the coil maps.
 
     Parameters
     ----------
@@ -98,7 +102,7 @@ class Choice:
         return [Bart(penalty, self._bart_maps)]
 
     def _plain(self, name: str, label: str, method: Literal["fft", "sense"]) -> Method:
-        return Own(name, label, SamplerSettings(method=method, device=self._device))
+        return ScoreGadget(name, label, SamplerSettings(method=method, device=self._device))
 
     def _sampler(
         self, name: str, steps: str, method: Literal["fast", "paper"], joint_every: int = 10
@@ -117,7 +121,7 @@ class Choice:
             raise ConfigError(
                 f"'{name}:{steps}' is no method; the number of steps must be between 1 and 10000."
             ) from error
-        self.prior = self.prior or counted_prior(self._model, self._device)
+        self.prior = self.prior or load_counting_prior(self._model, self._device)
         label = f"{SAMPLERS[name]}, N = {settings.steps}" if steps else SAMPLERS[name]
-        spelt = f"{name}:{steps}" if steps else name
-        return Own(spelt, label, settings, self.prior)
+        full_name = f"{name}:{steps}" if steps else name
+        return ScoreGadget(full_name, label, settings, self.prior)

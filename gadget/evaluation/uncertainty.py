@@ -1,4 +1,4 @@
-"""Whether predicted standard deviations are as large as the errors."""
+"""Calibration of predicted uncertainty: coverage and reliability curves."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Image = NDArray[np.floating]
 
 BLOCK = 8
 """Edge of a region [pixels]."""
-LEAST_BLOCKS = 3
-GROUPS = 12
-"""Points of a reliability curve."""
+MIN_BLOCKS = 3
+BINS = 12
+"""Bins of a reliability curve."""
 
 
 @dataclass(frozen=True)
-class Honesty:
-    """Predicted standard deviation beside the true error, within the object."""
+class UncertaintyScores:
+    """How well a predicted standard deviation matches the error, within the object."""
 
     within_one_sigma: float
     """Share of pixels whose error is below the standard deviation; 0.68 if errors are normal."""
@@ -31,41 +31,41 @@ class Honesty:
     """Of error and prediction, root mean squares over regions of 8 x 8 pixels."""
 
 
-def honesty(truth: Image, image: Image, std: Image) -> Honesty:
+def uncertainty_scores(truth: Image, image: Image, std: Image) -> UncertaintyScores:
     """Compare a predicted standard deviation `[y, x]` with the error of the image."""
     inside = foreground(truth)
     error = np.abs(image - truth)
-    predicted, found = regions(std, inside), regions(error, inside)
-    varied = len(found) >= LEAST_BLOCKS and predicted.std() > 0 and found.std() > 0
-    return Honesty(
+    predicted, observed = block_rms(std, inside), block_rms(error, inside)
+    varied = len(observed) >= MIN_BLOCKS and predicted.std() > 0 and observed.std() > 0
+    return UncertaintyScores(
         within_one_sigma=float(np.mean(error[inside] <= std[inside])),
         within_two_sigma=float(np.mean(error[inside] <= 2 * std[inside])),
-        sigma_correlation=float(np.corrcoef(predicted, found)[0, 1]) if varied else float("nan"),
+        sigma_correlation=float(np.corrcoef(predicted, observed)[0, 1]) if varied else float("nan"),
     )
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Error against predicted standard deviation, pixels of alike prediction taken together."""
+    """Reliability curve: error against predicted standard deviation, in bins of pixels."""
 
     predicted: NDArray[np.float64]
-    """Root mean square of each group, relative to the truth's maximum."""
-    found: NDArray[np.float64]
-    """Root mean square error of each group, relative to the truth's maximum."""
+    """Root mean square of each bin, relative to the truth's maximum."""
+    observed: NDArray[np.float64]
+    """Root mean square error of each bin, relative to the truth's maximum."""
 
 
 def reliability(truth: Image, image: Image, std: Image) -> Reliability:
-    """Group the object's pixels by their predicted standard deviation, equally many in each."""
+    """Bin the object's pixels by their predicted standard deviation, equally many in each."""
     inside = foreground(truth)
     order = np.argsort(std[inside])
     error = np.abs(image - truth)[inside][order] / truth.max()
     predicted = std[inside][order] / truth.max()
 
-    def grouped(values: Image) -> NDArray[np.float64]:
-        groups = np.array_split(values.astype(np.float64), GROUPS)
-        return np.sqrt([np.mean(group**2) for group in groups])
+    def binned(values: Image) -> NDArray[np.float64]:
+        bins = np.array_split(values.astype(np.float64), BINS)
+        return np.sqrt([np.mean(group**2) for group in bins])
 
-    return Reliability(grouped(predicted), grouped(error))
+    return Reliability(binned(predicted), binned(error))
 
 
 def foreground(truth: Image) -> NDArray[np.bool_]:
@@ -73,8 +73,8 @@ def foreground(truth: Image) -> NDArray[np.bool_]:
     return np.asarray(truth > FOREGROUND * image_scale(truth))
 
 
-def regions(image: Image, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return root mean squares of the object in the blocks that it fills for the most part."""
+def block_rms(image: Image, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the root mean square of the object in each block that it mostly fills."""
     height, width = (n // BLOCK * BLOCK for n in image.shape)
 
     def mean(values: NDArray[Any]) -> NDArray[np.float64]:
