@@ -66,7 +66,7 @@ def train(
     from gadget.diffusion.devices import select_device
     from gadget.training.config import read_training_config
     from gadget.training.loop import train as run
-    from gadget.training.ranks import joined_ranks, local_device
+    from gadget.training.ranks import local_device, process_group
     from gadget.training.trainer import Trainer
     from gadget.training.validation import Validation
 
@@ -88,15 +88,15 @@ def train(
                 "in it is not read; choose another output folder."
             )
     own = local_device(select_device(device))
-    with joined_ranks(own) as ranks:
-        if not ranks.leads:
+    with process_group(own) as ranks:
+        if not ranks.is_main:
             logging.getLogger("gadget").setLevel(logging.ERROR)
         trainer = Trainer(config, own, ranks)
         volumes, held_out = _images(data, validation, output, ranks)
         held = Validation(config, held_out) if held_out else None
         with _reporting(config.steps, ranks) as report, _signals() as received:
             run(trainer, volumes, output, report, validation=held, stop=lambda: bool(received))
-        if ranks.leads and trainer.step == config.steps:
+        if ranks.is_main and trainer.step == config.steps:
             _save(trainer, output)
     if trainer.step < config.steps:
         log.warning("stopped and saved at step %d; the same command goes on", trainer.step)
@@ -110,17 +110,17 @@ def _images(
     from gadget.training.pack import packed_volumes
 
     make_folder(output)
-    if not ranks.leads:
-        ranks.wait()
-    without = [output] if validation is None else [output, validation]
-    volumes = packed_volumes(data, output / "training.f16", without)
+    if not ranks.is_main:
+        ranks.barrier()
+    excluded = [output] if validation is None else [output, validation]
+    volumes = packed_volumes(data, output / "training.f16", excluded)
     log.info("%d volumes, %d slices to train on", len(volumes), sum(map(len, volumes)))
     held_out: list[Volume] = []
     if validation is not None:
         held_out = packed_volumes(validation, output / "validation.f16", [output])
         log.info("%d volumes to validate on", len(held_out))
-    if ranks.leads:
-        ranks.wait()
+    if ranks.is_main:
+        ranks.barrier()
     return volumes, held_out
 
 
@@ -162,7 +162,7 @@ def _signals() -> Iterator[list[int]]:
 @contextmanager
 def _reporting(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows the progress: a bar with the time left, or log lines."""
-    if not ranks.leads:
+    if not ranks.is_main:
         yield lambda now: None
     elif not console.is_terminal:
         yield _log_progress

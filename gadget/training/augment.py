@@ -1,7 +1,7 @@
 """Complex training patches from magnitude images.
 
 The prior never sees measured phase. Real images have a phase that varies smoothly and a brightness
-that follows the receive coil; both are drawn at random and laid over the magnitudes, together with
+that follows the receive coil; both are drawn at random and applied to the magnitudes, together with
 changes of resolution, contrast, scale and orientation, so that the prior does not depend on them.
 """
 
@@ -21,24 +21,24 @@ from gadget.training.images import Volume
 SEED_STRIDE = 0x9E3779B1
 """Distance between the patches of one seed and those of the next, far more than any training."""
 
-AIR = 0.1
-"""Patches without brighter pixels [image scale] are drawn once more: few of them teach enough."""
-ZOOMED = 0.5
+MIN_BRIGHTNESS = 0.1
+"""Patches without brighter pixels [image scale] are drawn again once, so that few are air alone."""
+ZOOM_PROBABILITY = 0.5
 """Share of the patches whose resolution is changed, by a factor of 0.8 to 2."""
-STRETCHED = 0.3
+STRETCH_PROBABILITY = 0.3
 """Share of the patches whose pixels become rectangular, up to 4:3."""
-ROTATED = 0.3
-"""Share of the patches that are turned by any angle; the others keep their sharpest details."""
-FLOOR_LOWERED = 0.5
+ROTATION_PROBABILITY = 0.3
+"""Share of the patches that are rotated by any angle; the others stay sharp."""
+FLOOR_PROBABILITY = 0.5
 """Share of the patches that lose some of their noise floor."""
 MAX_FLOOR = 0.1
-"""Highest noise floor [image scale]: what is brighter is tissue."""
+"""Highest noise floor [image scale]; above it is tissue."""
 FLOOR_BLOCK = 8
-"""Edge of the blocks whose darkest shows the noise floor [pixels]."""
+"""Edge of the blocks, the darkest of which estimates the noise floor [pixels]."""
 MAX_BRIGHTNESS = 4.0
-"""Brighter pixels [image scale] are cut: a few vessels and artefacts must not rule the loss."""
-OTHER_TISSUES = 0.25
-"""Share of the patches whose order of brightness is changed."""
+"""Brighter pixels [image scale] are clipped: vessels and artefacts must not dominate the loss."""
+CONTRAST_PROBABILITY = 0.25
+"""Share of the patches whose contrast between tissues is changed."""
 
 
 class PatchSampler:
@@ -51,7 +51,7 @@ class PatchSampler:
     patch
         Edge of the patches [pixels].
     seed
-        Patches of other seeds are others.
+        Seed of the patches.
     """
 
     def __init__(self, volumes: Sequence[Volume], patch: int, seed: int) -> None:
@@ -68,21 +68,21 @@ class PatchSampler:
 
     def _magnitude(self, generator: torch.Generator) -> Tensor:
         # Volumes first: a volume with many slices must not outweigh the others.
-        volume = self._volumes[_index(len(self._volumes), generator)]
-        image = volume[_index(len(volume), generator)]
+        volume = self._volumes[_random_index(len(self._volumes), generator)]
+        image = volume[_random_index(len(volume), generator)]
         zoom = stretch = 1.0
         angle = 0.0
-        if _chance(ZOOMED, generator):
+        if _bernoulli(ZOOM_PROBABILITY, generator):
             zoom = math.exp(_uniform(math.log(0.8), math.log(2.0), generator))
-        if _chance(STRETCHED, generator):
+        if _bernoulli(STRETCH_PROBABILITY, generator):
             stretch = math.exp(0.5 * math.log(4 / 3) * _uniform(-1, 1, generator))
-        if _chance(ROTATED, generator):
+        if _bernoulli(ROTATION_PROBABILITY, generator):
             angle = _uniform(-math.pi / 4, math.pi / 4, generator)
-        # Before it is turned, a patch needs the square around its corners.
+        # Before rotation, a patch needs the square around its corners.
         edge = math.ceil(self._patch * (math.cos(angle) + abs(math.sin(angle))))
         window = (round(edge * zoom * stretch), round(edge * zoom / stretch))
         crop = _random_crop(image, window, generator)
-        if crop.max() < AIR:
+        if crop.max() < MIN_BRIGHTNESS:
             crop = _random_crop(image, window, generator)
         if window != (edge, edge):
             crop = F.interpolate(crop[None, None], (edge, edge), mode="bicubic", antialias=True)[
@@ -91,14 +91,14 @@ class PatchSampler:
         if angle:
             crop = _rotated(crop, angle, self._patch)
         crop = crop.clamp(0, MAX_BRIGHTNESS)
-        if _chance(0.5, generator):
+        if _bernoulli(0.5, generator):
             crop = crop.T
-        flips = [d for d in (0, 1) if _chance(0.5, generator)]
+        flips = [d for d in (0, 1) if _bernoulli(0.5, generator)]
         return crop.flip(flips)
 
 
 def _rotated(image: Tensor, angle: float, size: int) -> Tensor:
-    """Turn a square image about its middle and cut it to `size` pixels."""
+    """Rotate a square image about its centre and crop it to `size` pixels."""
     part = size / len(image)
     cos, sin = part * math.cos(angle), part * math.sin(angle)
     matrix = torch.tensor([[[cos, -sin, 0.0], [sin, cos, 0.0]]])
@@ -110,31 +110,31 @@ def _rotated(image: Tensor, angle: float, size: int) -> Tensor:
 
 def _complex_patch(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     size = len(magnitude)
-    # Other contrasts: a random gamma, and a random scale for what scale estimation gets wrong.
-    gamma = _uniform(0.6, 1.6, generator) if _chance(0.5, generator) else 1.0
+    # Other contrasts: a random gamma, and a random scale for errors of the scale estimation.
+    gamma = _uniform(0.6, 1.6, generator) if _bernoulli(0.5, generator) else 1.0
     scale = math.exp(_uniform(math.log(0.35), math.log(1.6), generator))
     # Coil-like shading over up to a factor of ten, in about two thirds of the patches.
     shading = _smooth_field(size, 3, generator)
     shading = torch.exp(shading * max(0.0, _uniform(-0.4, 0.9, generator)))
     # Phase: smooth, with now and then a steep ramp as off-resonance and echo shifts cause it.
     phase = _smooth_field(size, 4, generator) * _uniform(0, 2.0, generator)
-    steep = 0.25 if _chance(0.25, generator) else 0.03
+    steep = 0.25 if _bernoulli(0.25, generator) else 0.03
     pixel = torch.arange(size)
     ramp_y, ramp_x = (steep * _uniform(-1, 1, generator) * pixel for _ in "yx")
     phase = phase + _uniform(-math.pi, math.pi, generator) + ramp_y[:, None] + ramp_x
-    tissue = _other_tissues(_lower_floor(magnitude, generator), generator)
+    tissue = _random_contrast(_lower_noise_floor(magnitude, generator), generator)
     image = tissue**gamma * scale * shading
     return torch.stack([image * phase.cos(), image * phase.sin()])
 
 
-def _lower_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
-    """Now and then take noise off: the mean square of the darkest block, more or less of it.
+def _lower_noise_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    """Randomly subtract a share of the noise floor, the mean square of the darkest block.
 
     Noise makes the air of magnitude images grey (Gudbjartsson and Patz 1995), and under a smooth
     phase that grey looks like tissue. A prior that has seen air of any darkness does not invent
     it. Noise is never added: what is in the training images, a prior adds to every image.
     """
-    if not _chance(FLOOR_LOWERED, generator):
+    if not _bernoulli(FLOOR_PROBABILITY, generator):
         return magnitude
     square = magnitude.square()
     floor = float(F.avg_pool2d(square[None], FLOOR_BLOCK).min())
@@ -142,12 +142,12 @@ def _lower_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     return (square - floor).clamp(min=0).sqrt()
 
 
-def _other_tissues(magnitude: Tensor, generator: torch.Generator) -> Tensor:
-    """Now and then let brightness rise and fall, as between tissues of another sequence.
+def _random_contrast(magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    """Randomly apply an oscillating intensity map, as the contrast of another sequence.
 
     What is dark between bright tissues can then be anything, while air stays dark.
     """
-    if not _chance(OTHER_TISSUES, generator):
+    if not _bernoulli(CONTRAST_PROBABILITY, generator):
         return magnitude
     depth, waves = _uniform(0.3, 0.7, generator), _uniform(0.2, 0.6, generator)
     start = _uniform(0, 2 * math.pi, generator)
@@ -165,7 +165,8 @@ def _random_crop(
 ) -> Tensor:
     """Cut a window `(y, x)` out of an image, which gets a margin of air where it is smaller."""
     starts = [
-        _index(max(0, n - w) + 1, generator) for n, w in zip(image.shape, window, strict=True)
+        _random_index(max(0, n - w) + 1, generator)
+        for n, w in zip(image.shape, window, strict=True)
     ]
     part = image[tuple(slice(a, a + w) for a, w in zip(starts, window, strict=True))]
     pad_y, pad_x = (w - n for n, w in zip(part.shape, window, strict=True))
@@ -173,11 +174,11 @@ def _random_crop(
     return F.pad(torch.from_numpy(part.astype(np.float32)), margins)
 
 
-def _index(length: int, generator: torch.Generator) -> int:
+def _random_index(length: int, generator: torch.Generator) -> int:
     return int(torch.randint(length, (), generator=generator))
 
 
-def _chance(probability: float, generator: torch.Generator) -> bool:
+def _bernoulli(probability: float, generator: torch.Generator) -> bool:
     return float(torch.rand((), generator=generator)) < probability
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the newest and the one before it."""
+"""Checkpoints of a training: the newest and the previous one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ State: TypeAlias = dict[str, Any]
 
 
 class Checkpoints:
-    """Two checkpoints in a folder; one of them is whole, whenever the power goes.
+    """Two checkpoints in a folder; at least one of them is intact after a crash.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Checkpoints:
         self._previous = folder / "checkpoint.previous.pt"
 
     def save(self, state: State) -> None:
-        """Write the newest checkpoint; the one that was becomes the previous one.
+        """Write the newest checkpoint; the former one becomes the previous one.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class Checkpoints:
             ) from error
 
     def load(self, device: torch.device) -> State | None:
-        """Return the newest checkpoint that is whole, or nothing where there is none yet.
+        """Return the newest intact checkpoint, None where there is none yet.
 
         Raises
         ------
@@ -88,9 +88,9 @@ class Checkpoints:
 def _read(path: Path, device: torch.device) -> State:
     # Torch does not compare the numbers with their checksums.
     with zipfile.ZipFile(path) as archive:
-        spoilt = archive.testzip()
-    if spoilt is not None:
-        raise DataError(f"the checksum of its part {spoilt} is wrong")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise DataError(f"the checksum of its part {damaged} is wrong")
     state: State = torch.load(path, map_location=device, weights_only=True)
     if "config" not in state:
         raise DataError("it is no checkpoint of a training")

@@ -19,7 +19,7 @@ else:
 
 
 class TrainingConfig(BaseModel):
-    """Everything that decides the outcome of a training, but for the images themselves."""
+    """All settings that determine a training, apart from the images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""DICOM series to stacks of magnitude slices."""
+"""Read stacks of magnitude slices from DICOM series."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.extras import needed
-from gadget.training.omissions import Omissions
-from gadget.training.stack import Stack, cut, isotropic
+from gadget.training.skipped_files import SkippedFiles
+from gadget.training.stack import Stack, isotropic, to_slices
 
 NO_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY MAP"}
 """Third and further values of Image Type that are no magnitude."""
-EVEN = 0.05
-"""Slices lie evenly where their distances differ by less than this share."""
+SPACING_TOLERANCE = 0.05
+"""Relative tolerance of evenly spaced slices."""
 
 Dataset: TypeAlias = Any
 """`pydicom.Dataset`; its attributes are the standard's keywords."""
@@ -43,35 +43,35 @@ class Frame:
     """Distance of the rows and of the columns [mm]."""
 
 
-def group_series(paths: Iterable[Path], omissions: Omissions) -> dict[str, list[Path]]:
+def group_series(paths: Iterable[Path], skipped: SkippedFiles) -> dict[str, list[Path]]:
     """Return the files of each series, by its SeriesInstanceUID, in the order of `paths`."""
     series: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         try:
-            head = _pydicom().dcmread(
+            header = _pydicom().dcmread(
                 path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"]
             )
-            if "Rows" not in head:
+            if "Rows" not in header:
                 raise DataError("it is DICOM without an image")
-            series[str(head.get("SeriesInstanceUID", path))].append(path)
+            series[str(header.get("SeriesInstanceUID", path))].append(path)
         except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
-            omissions.add(path, error)
+            skipped.add(path, error)
     return series
 
 
-def read_series(paths: list[Path], omissions: Omissions) -> Iterator[Stack]:
+def read_series(paths: list[Path], skipped: SkippedFiles) -> Iterator[Stack]:
     """Yield the volumes of one series; of repeated positions, each time as one more volume."""
     frames: list[Frame] = []
     for path in paths:
         try:
             frames += _frames(path)
         except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
-            omissions.add(path, error)
+            skipped.add(path, error)
     highest = max((float(frame.pixels.max()) for frame in frames), default=0.0)
     for volume in _volumes(frames):
         planes = [highest - f.pixels if f.inverted else f.pixels for f in volume]
-        spacing = _grid(volume)
-        yield cut(np.stack(planes), spacing) if spacing and isotropic(spacing) else planes
+        spacing = _regular_spacing(volume)
+        yield to_slices(np.stack(planes), spacing) if spacing and isotropic(spacing) else planes
 
 
 def _frames(path: Path) -> list[Frame]:
@@ -153,22 +153,22 @@ def _is_magnitude(dataset: Dataset, number: int) -> bool:
 
 
 def _volumes(frames: list[Frame]) -> list[list[Frame]]:
-    """Part frames by how often their position came before, and sort each volume by position."""
-    seen: Counter[tuple[Any, ...]] = Counter()
+    """Split frames into volumes by repetition of their position; sort each by position."""
+    repeats: Counter[tuple[Any, ...]] = Counter()
     volumes: dict[int, list[Frame]] = defaultdict(list)
     for frame in sorted(frames, key=lambda frame: frame.number):
-        place = (frame.orientation, frame.distance)
-        volumes[seen[place]].append(frame)
-        seen[place] += 1
+        position = (frame.orientation, frame.distance)
+        volumes[repeats[position]].append(frame)
+        repeats[position] += 1
     return [sorted(volume, key=lambda frame: frame.distance) for volume in volumes.values()]
 
 
-def _grid(frames: list[Frame]) -> tuple[float, float, float] | None:
+def _regular_spacing(frames: list[Frame]) -> tuple[float, float, float] | None:
     """Return the spacing [mm] along z, y and x if the frames lie evenly in one volume."""
     kinds = {(frame.orientation, frame.spacing, frame.pixels.shape) for frame in frames}
     steps = np.diff([frame.distance for frame in frames])
     if len(kinds) > 1 or not frames[0].orientation or len(frames) < 2:
         return None
-    if np.ptp(steps) > EVEN * steps.mean():
+    if np.ptp(steps) > SPACING_TOLERANCE * steps.mean():
         return None
     return (float(steps.mean()), *frames[0].spacing)

@@ -1,4 +1,4 @@
-"""What one update of a training looks at: clean patches, noise and noise levels."""
+"""Training examples: clean patches, noise and noise levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_WORKERS = 8
 
 
 class Example(NamedTuple):
-    """What a denoiser learns from; several are stacked to a batch."""
+    """One training example; several are stacked to a batch."""
 
     clean: Tensor
     """`[2, y, x]`, real and imaginary part."""
@@ -35,7 +35,7 @@ class Example(NamedTuple):
 
 
 class Examples(Dataset[Example]):
-    """Examples by their number: the same seed and number give the same example."""
+    """Examples by index: the same seed and index give the same example."""
 
     def __init__(self, config: TrainingConfig, volumes: Sequence[Volume], seed: int) -> None:
         self._config = config
@@ -79,8 +79,8 @@ def batches(
     )
 
 
-def workers_beside(device: torch.device, ranks: Ranks) -> int:
-    """Return how many processes draw examples: none on a CPU, which has nothing else to do."""
+def loader_workers(device: torch.device, ranks: Ranks) -> int:
+    """Return the number of data-loading processes: none where the CPU trains, too."""
     if device.type == "cpu":
         return 0
     return min(MAX_WORKERS, max(1, (os.cpu_count() or 1) // ranks.size - 1))

@@ -1,4 +1,4 @@
-"""Magnitude images for training: a folder with files of any kind to volumes of 2D slices."""
+"""Load magnitude images for training: a folder of files to volumes of 2D slices."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.training.dicom import group_series, read_series
-from gadget.training.omissions import Omissions
 from gadget.training.readers import read_hdf5, read_nifti, read_numpy
+from gadget.training.skipped_files import SkippedFiles
 from gadget.training.stack import MIN_EDGE, Stack, usable_slices
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ Reader: TypeAlias = Callable[[Path], Iterable[Stack]]
 
 NIFTI = (".nii", ".nii.gz")
 NUMPY, HDF5, DICOM = b"\x93NUMPY", b"\x89HDF\r\n\x1a\n", b"DICM"
-"""How files of these formats begin; DICOM after 128 bytes of anything."""
+"""First bytes of files of these formats; DICOM after a preamble of 128 bytes."""
 
 
-def load_volumes(folder: Path, without: Collection[Path] = ()) -> Iterator[Volume]:
+def load_volumes(folder: Path, excluded: Collection[Path] = ()) -> Iterator[Volume]:
     """Yield the images below `folder`, file by file, then DICOM series by series.
 
     Files that cannot be used are named in the log with the reason, and left out.
@@ -39,7 +39,7 @@ def load_volumes(folder: Path, without: Collection[Path] = ()) -> Iterator[Volum
     ----------
     folder
         Folder with files of any kind. Links are followed.
-    without
+    excluded
         Folders below it that are not read.
 
     Raises
@@ -47,14 +47,14 @@ def load_volumes(folder: Path, without: Collection[Path] = ()) -> Iterator[Volum
     DataError
         Nothing is left.
     """
-    omissions = Omissions()
+    skipped = SkippedFiles()
     count = 0
-    files = find_files(folder, without)
-    for volume in _usable_volumes(files, omissions):
+    files = find_files(folder, excluded)
+    for volume in _usable_volumes(files, skipped):
         count += 1
         yield volume
-    if omissions.count:
-        log.warning("%d of %d files in %s are left out", omissions.count, len(files), folder)
+    if skipped.count:
+        log.warning("%d of %d files in %s are left out", skipped.count, len(files), folder)
     if not count:
         raise DataError(
             f"{folder} holds no usable magnitude image (NIfTI, DICOM, fastMRI or ISMRMRD images in "
@@ -63,45 +63,45 @@ def load_volumes(folder: Path, without: Collection[Path] = ()) -> Iterator[Volum
         )
 
 
-def find_files(folder: Path, without: Collection[Path] = ()) -> list[Path]:
-    """Return the files below `folder` and not below `without`, in the order of their names.
+def find_files(folder: Path, excluded: Collection[Path] = ()) -> list[Path]:
+    """Return the files below `folder` and not below `excluded`, in the order of their names.
 
     A folder that links lead to twice, or round in a circle, counts once.
     """
-    seen = {os.path.realpath(path) for path in without}
+    seen = {os.path.realpath(path) for path in excluded}
     files: list[Path] = []
-    for place, folders, names in os.walk(folder, onerror=_tell, followlinks=True):
-        here = os.path.realpath(place)
+    for folder_path, folders, names in os.walk(folder, onerror=_log_error, followlinks=True):
+        here = os.path.realpath(folder_path)
         if here in seen:
             folders.clear()
             continue
         seen.add(here)
         folders.sort()
-        files += [Path(place, name) for name in names]
+        files += [Path(folder_path, name) for name in names]
     return sorted(files)
 
 
-def _usable_volumes(files: Iterable[Path], omissions: Omissions) -> Iterator[Volume]:
-    scans: list[Path] = []
+def _usable_volumes(files: Iterable[Path], skipped: SkippedFiles) -> Iterator[Volume]:
+    dicom_files: list[Path] = []
     for path in files:
         try:
             reader = _reader(path)
             if reader is None:
-                scans.append(path)
+                dicom_files.append(path)
             else:
-                yield _volume(reader(path), path)
+                yield _read_volume(reader(path), path)
         except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
-            omissions.add(path, error)
-    for paths in group_series(scans, omissions).values():
-        left = omissions.count + len(paths)
+            skipped.add(path, error)
+    for paths in group_series(dicom_files, skipped).values():
+        all_skipped = skipped.count + len(paths)
         try:
-            yield _volume(read_series(paths, omissions), paths[0])
+            yield _read_volume(read_series(paths, skipped), paths[0])
         except Exception as error:  # noqa: BLE001
-            if left > omissions.count:
-                omissions.add(paths[0], error, left - omissions.count)
+            if all_skipped > skipped.count:
+                skipped.add(paths[0], error, all_skipped - skipped.count)
 
 
-def _tell(error: OSError) -> None:
+def _log_error(error: OSError) -> None:
     log.warning("The folder %s is left out: %s", error.filename, error.strerror)
 
 
@@ -124,7 +124,7 @@ def _reader(path: Path) -> Reader | None:
     raise DataError("it is no image in a format that is read here (NIfTI, DICOM, HDF5, .npy)")
 
 
-def _volume(stacks: Iterable[Stack], path: Path) -> Volume:
+def _read_volume(stacks: Iterable[Stack], path: Path) -> Volume:
     volume: Volume = []
     count = 0
     reason = DataError("it holds no slice")

@@ -1,4 +1,4 @@
-"""A training from its first step, or its last checkpoint, to its end."""
+"""The training loop: resume, update, checkpoint, validate, and roll back after divergence."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from torch import Tensor
 from gadget.diffusion.devices import explain_out_of_memory
 from gadget.errors import ConfigError, DataError
 from gadget.training.checkpoints import Checkpoints
-from gadget.training.examples import Examples, batches, workers_beside
+from gadget.training.examples import Examples, batches, loader_workers
 from gadget.training.images import Volume
-from gadget.training.journal import Journal
 from gadget.training.trainer import Trainer
+from gadget.training.training_log import TrainingLog
 from gadget.training.validation import Validation
 
 log = logging.getLogger(__name__)
 
 REPORT_STEPS = 50
-LOOK_STEPS, LOOK_SECONDS = 500, 120.0
-"""Least distances of two validations: they cost a few percent of the time."""
+VALIDATION_STEPS, VALIDATION_SECONDS = 500, 120.0
+"""Shortest intervals between validations, which cost a few percent of the time."""
 CHECKPOINT_SECONDS = 45.0
 """A kill loses at most this much work."""
-MAX_RETREATS = 5
-"""How often a training goes back to its last good checkpoint before it gives up."""
-RETREAT_SEEDS = 1_000_003
-"""Distance between the seeds of the patches before and after a retreat."""
+MAX_ROLLBACKS = 5
+"""How often a training rolls back to its last good checkpoint before it gives up."""
+ROLLBACK_SEED_STRIDE = 1_000_003
+"""Distance between the seeds of the patches before and after a rollback."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands."""
+    """Progress of a training."""
 
     step: int
     steps: int
@@ -46,7 +46,7 @@ class Progress:
 
 
 class Diverged(Exception):  # noqa: N818 - no error yet: the training goes back and tries again
-    """The loss or the weights are no longer numbers."""
+    """The loss or the weights are not finite."""
 
 
 def train(
@@ -73,12 +73,12 @@ def train(
     """
     checkpoints = Checkpoints(folder)
     _resume(trainer, checkpoints)
-    for _ in range(MAX_RETREATS):
+    for _ in range(MAX_ROLLBACKS):
         try:
-            _Run(trainer, checkpoints, folder, report, validation).go_on(volumes, stop)
+            _Run(trainer, checkpoints, folder, report, validation).run(volumes, stop)
             return
         except Diverged as reason:
-            _go_back(trainer, checkpoints, reason)
+            _roll_back(trainer, checkpoints, reason)
     raise DataError(
         f"The loss is no number, time and again, although the patches were others: lower the "
         f"learning rate ({trainer.config.learning_rate}) and train into another folder."
@@ -87,13 +87,13 @@ def train(
 
 def _resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
     ranks = trainer.ranks
-    ranks.wait()
+    ranks.barrier()
     state = checkpoints.load(trainer.device)
-    ranks.wait()
+    ranks.barrier()
     if state is not None:
         trainer.restore(state)
         log.info("going on from step %d of %d", trainer.step, trainer.config.steps)
-    elif ranks.leads:
+    elif ranks.is_main:
         checkpoints.save(trainer.state())
     step = ranks.mean(torch.tensor(trainer.step, dtype=torch.float64, device=trainer.device))
     if step != trainer.step:
@@ -103,13 +103,13 @@ def _resume(trainer: Trainer, checkpoints: Checkpoints) -> None:
         )
 
 
-def _go_back(trainer: Trainer, checkpoints: Checkpoints, reason: Diverged) -> None:
-    failed, retreats = trainer.step, trainer.retreats + 1
+def _roll_back(trainer: Trainer, checkpoints: Checkpoints, reason: Diverged) -> None:
+    failed, rollbacks = trainer.step, trainer.rollbacks + 1
     state = checkpoints.load(trainer.device)
     if state is None:
         raise DataError(f"{reason} at step {failed}, and the checkpoint is gone; begin anew.")
     trainer.restore(state)
-    trainer.retreats = retreats
+    trainer.rollbacks = rollbacks
     log.warning(
         "%s at step %d: back to step %d, from there with other patches",
         reason,
@@ -119,7 +119,7 @@ def _go_back(trainer: Trainer, checkpoints: Checkpoints, reason: Diverged) -> No
 
 
 class _Run:
-    """The updates from one checkpoint on, until the end or until the loss is no number."""
+    """The updates from a checkpoint to the end, or until the training diverges."""
 
     def __init__(
         self,
@@ -132,15 +132,17 @@ class _Run:
         self._trainer = trainer
         self._checkpoints = checkpoints
         self._report = report
-        self._journal = Journal(folder, trainer, validation) if trainer.ranks.leads else None
+        self._training_log = (
+            TrainingLog(folder, trainer, validation) if trainer.ranks.is_main else None
+        )
         self._losses: list[Tensor] = []
-        self._saved = self._looked = time.monotonic()
+        self._saved = self._validated = time.monotonic()
         report(Progress(trainer.step, trainer.config.steps, None))
 
-    def go_on(self, volumes: Sequence[Volume], stop: Callable[[], bool]) -> None:
+    def run(self, volumes: Sequence[Volume], stop: Callable[[], bool]) -> None:
         trainer, config, ranks = self._trainer, self._trainer.config, self._trainer.ranks
-        examples = Examples(config, volumes, config.seed + RETREAT_SEEDS * trainer.retreats)
-        workers = workers_beside(trainer.device, ranks)
+        examples = Examples(config, volumes, config.seed + ROLLBACK_SEED_STRIDE * trainer.rollbacks)
+        workers = loader_workers(trainer.device, ranks)
         memory = explain_out_of_memory(
             f"{config.batch} patches of {config.patch} x {config.patch} are too much for the "
             f"memory of {trainer.device} with this network: lower `batch` or `widths`, or share "
@@ -150,28 +152,30 @@ class _Run:
             with memory:
                 for batch in batches(examples, config, trainer.step, ranks, workers):
                     self._losses.append(trainer.update(batch))
-                    leave = ranks.any(stop(), trainer.device)
-                    self._record(leave)
-                    if leave:
+                    stopping = ranks.any(stop(), trainer.device)
+                    self._record(stopping)
+                    if stopping:
                         break
         finally:
-            if self._journal is not None:
-                self._journal.close()
+            if self._training_log is not None:
+                self._training_log.close()
 
-    def _record(self, leave: bool) -> None:
-        """Report, save and validate after a step, where it is time to."""
+    def _record(self, stopping: bool) -> None:
+        """Report, save and validate after a step, where they are due."""
         now = time.monotonic()
         step, last = self._trainer.step, self._trainer.step == self._trainer.config.steps
-        look = last or (step % LOOK_STEPS == 0 and now - self._looked > LOOK_SECONDS)
+        validate = last or (
+            step % VALIDATION_STEPS == 0 and now - self._validated > VALIDATION_SECONDS
+        )
         if last or step % REPORT_STEPS == 0:
-            self._tell_loss()
-        if look or leave or now - self._saved > CHECKPOINT_SECONDS:
+            self._report_loss()
+        if validate or stopping or now - self._saved > CHECKPOINT_SECONDS:
             self._save()
-        if look and not leave and self._journal is not None:
-            self._journal.look()
-            self._looked = time.monotonic()
+        if validate and not stopping and self._training_log is not None:
+            self._training_log.validate_and_draw()
+            self._validated = time.monotonic()
 
-    def _tell_loss(self) -> None:
+    def _report_loss(self) -> None:
         trainer = self._trainer
         loss = trainer.ranks.mean(torch.stack(self._losses).mean())
         self._losses.clear()
@@ -180,11 +184,11 @@ class _Run:
         if not trainer.is_finite():
             raise Diverged("Some weights are no numbers")
         self._report(Progress(trainer.step, trainer.config.steps, loss))
-        if self._journal is not None:
-            self._journal.write(loss)
+        if self._training_log is not None:
+            self._training_log.write(loss)
 
     def _save(self) -> None:
-        # Weights that are no numbers go no further than memory: the next report sends them back.
-        if self._trainer.ranks.leads and self._trainer.is_finite():
+        # Weights that are not finite are not saved: the next report rolls back.
+        if self._trainer.ranks.is_main and self._trainer.is_finite():
             self._checkpoints.save(self._trainer.state())
         self._saved = time.monotonic()

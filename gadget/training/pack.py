@@ -1,6 +1,6 @@
-"""Training images packed to one file that is mapped to memory.
+"""Training images packed to one memory-mapped file.
 
-A cohort may be larger than the memory, and a training that goes on begins at once.
+A cohort may be larger than the memory, and a resumed training starts at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PIXEL = np.dtype(np.float16)
 
 
 class Index(BaseModel):
-    """What a pack holds, beside it in a JSON file."""
+    """Index of a pack, a JSON file beside it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ class Index(BaseModel):
         return PIXEL.itemsize * sum(math.prod(size) for sizes in self.volumes for size in sizes)
 
 
-def packed_volumes(folder: Path, pack: Path, without: Collection[Path] = ()) -> list[Volume]:
+def packed_volumes(folder: Path, pack: Path, excluded: Collection[Path] = ()) -> list[Volume]:
     """Return the images below `folder` from the file `pack`, which is made if need be.
 
     The folder is read again only if its files have changed.
@@ -52,7 +52,7 @@ def packed_volumes(folder: Path, pack: Path, without: Collection[Path] = ()) -> 
     ConfigError
         The pack cannot be written.
     """
-    source = _checksum(folder, without)
+    source = _checksum(folder, excluded)
     index = _read_index(pack)
     if index is not None and index.source != source:
         log.warning(
@@ -62,20 +62,20 @@ def packed_volumes(folder: Path, pack: Path, without: Collection[Path] = ()) -> 
             pack,
         )
     if index is None or index.source != source:
-        index = _write(folder, pack, without, source)
+        index = _write(folder, pack, excluded, source)
     else:
         log.info("The images of %s come from %s, packed before.", folder, pack)
     return _mapped(pack, index)
 
 
-def _write(folder: Path, pack: Path, without: Collection[Path], source: str) -> Index:
+def _write(folder: Path, pack: Path, excluded: Collection[Path], source: str) -> Index:
     index = Index(source=source, volumes=[])
     partial = pack.with_suffix(".partial")
     try:
         # Without its index, a pack that is being replaced is none.
         _index_path(pack).unlink(missing_ok=True)
         with partial.open("wb") as file:
-            for volume in load_volumes(folder, without):
+            for volume in load_volumes(folder, excluded):
                 file.writelines(np.ascontiguousarray(image).data for image in volume)
                 index.volumes.append([(image.shape[0], image.shape[1]) for image in volume])
         partial.replace(pack)
@@ -112,9 +112,9 @@ def _mapped(pack: Path, index: Index) -> list[Volume]:
     return volumes
 
 
-def _checksum(folder: Path, without: Collection[Path]) -> str:
+def _checksum(folder: Path, excluded: Collection[Path]) -> str:
     checksum = hashlib.sha256()
-    for path in find_files(folder, without):
+    for path in find_files(folder, excluded):
         about = path.stat() if path.exists() else path.lstat()
         checksum.update(b"%s %d %d\n" % (os.fsencode(path), about.st_size, about.st_mtime_ns))
     return checksum.hexdigest()

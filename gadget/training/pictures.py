@@ -1,4 +1,4 @@
-"""What a training looks like: samples, denoised patches, loss curves."""
+"""Figures of a training: samples, denoised patches, loss curves."""
 
 from __future__ import annotations
 

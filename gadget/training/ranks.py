@@ -1,4 +1,4 @@
-"""One training in several processes, a GPU each, as `torchrun` starts them."""
+"""Distributed training: several processes, a GPU each, as `torchrun` starts them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-PATIENCE = timedelta(hours=4)
+TIMEOUT = timedelta(hours=4)
 """How long the others wait while the first process packs the images."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of a training."""
+    """Rank of this process and number of processes."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process alone writes and reports."""
+    def is_main(self) -> bool:
+        """Whether this is the main process, which alone writes and reports."""
         return self.rank == 0
 
-    def join(self, model: nn.Module) -> nn.Module:
+    def data_parallel(self, model: nn.Module) -> nn.Module:
         """Return the model with its gradients averaged over all processes."""
         if self.size == 1:
             return model
@@ -47,7 +47,7 @@ class Ranks:
             return value
         return self.mean(torch.tensor(float(value), device=device)) > 0
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until all processes have come here."""
         if self.size > 1:
             dist.barrier()
@@ -61,13 +61,13 @@ def local_device(device: torch.device) -> torch.device:
 
 
 @contextmanager
-def joined_ranks(device: torch.device) -> Iterator[Ranks]:
+def process_group(device: torch.device) -> Iterator[Ranks]:
     """Join the processes that `torchrun` started; without it, this one is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Ranks()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     yield Ranks(dist.get_rank(), dist.get_world_size())
     dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""Files of images to stacks of magnitude slices: NIfTI, NumPy and HDF5."""
+"""Read stacks of magnitude slices from NIfTI, NumPy and HDF5 files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.extras import needed
-from gadget.training.stack import Stack, cut
+from gadget.training.stack import Stack, to_slices
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
 """Datasets `[slice, y, x]` of fastMRI files, multi-coil and single-coil."""
@@ -43,7 +43,7 @@ def read_nifti(path: Path) -> Iterator[Stack]:
     for t in range(shape[3] if len(shape) == 4 else 1):
         index = (..., t) if len(shape) == 4 else ...
         volume = magnitude(np.asanyarray(image.dataobj[index]))
-        yield cut(volume.reshape(planes), spacing)
+        yield to_slices(volume.reshape(planes), spacing)
 
 
 def read_numpy(path: Path) -> Iterator[Stack]:

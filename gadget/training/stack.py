@@ -1,4 +1,4 @@
-"""Volumes of magnitudes, cut to the 2D slices that a prior is trained on."""
+"""Slice magnitude volumes into the 2D images that a prior is trained on."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MIN_FILLED = 0.05
 UNDERSHOOT = 0.1
 """Negative values up to this share of a slice's maximum are set to 0."""
 ISOTROPIC = 1.3
-"""Volumes whose voxels are at most so many times longer than wide are cut from three sides."""
-BRIGHTEST = float(np.finfo(np.float16).max)
+"""Largest ratio of voxel edges at which a volume is sliced along all three axes."""
+MAX_VALUE = float(np.finfo(np.float16).max)
 
 
-def cut(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
-    """Cut a volume to slices: isotropic ones from every side, 2D multi-slice scans in plane.
+def to_slices(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
+    """Slice a volume: isotropic ones along all three axes, 2D multi-slice scans in plane.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def isotropic(spacing: Sequence[float]) -> bool:
 
 
 def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
-    """Yield the slices that show something, with bright tissue near 1.
+    """Yield the slices that are not mostly air, with bright tissue near 1.
 
     Raises
     ------
@@ -85,4 +85,4 @@ def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
     if not shown:
         raise DataError(f"every slice is smaller than {MIN_EDGE} x {MIN_EDGE} pixels or mostly air")
     for s in shown:
-        yield np.minimum(s / np.float32(scale), BRIGHTEST).astype(np.float16)
+        yield np.minimum(s / np.float32(scale), MAX_VALUE).astype(np.float16)

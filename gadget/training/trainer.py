@@ -1,4 +1,4 @@
-"""Denoising score matching: one update after the other, resumable at any moment."""
+"""Denoising score matching: updates of weights and moving average, resumable at any step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EAGER_UPDATES = 3
 
 
 class Trainer:
-    """Weights, their moving average and the optimiser, in one resumable whole.
+    """Weights, their moving average and the optimiser, with a resumable state.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Trainer:
         self.device = device
         self.ranks = ranks or Ranks()
         self.step = 0
-        self.retreats = 0
-        """How often the training went back to a checkpoint; the patches after that are others."""
+        self.rollbacks = 0
+        """How often the training was rolled back; each time with other patches."""
         if config.batch % self.ranks.size:
             raise ConfigError(
                 f"A batch of {config.batch} cannot be shared by {self.ranks.size} processes; "
@@ -76,29 +76,29 @@ class Trainer:
             self.denoiser.parameters(),
             lr=config.learning_rate,
             betas=(0.9, 0.99),
-            **self._of_graphs,
+            **self._adam_options,
         )
-        self._model = self.ranks.join(self.denoiser)
-        self._pace = torch.zeros(2, device=device)
-        """Learning rate, and how far the average moves towards the weights."""
-        self._updated = self._fresh_update()
+        self._model = self.ranks.data_parallel(self.denoiser)
+        self._rates = torch.zeros(2, device=device)
+        """Learning rate, and rate of the moving average."""
+        self._update_step = self._make_update_step()
 
     def update(self, batch: Example) -> Tensor:
         """Make one step; return the weighted loss of this process's share of the batch."""
         rate = learning_rate(self.config, self.step)
         self.step += 1
-        following = min(1.0, 1 / (self.config.ema_share * self.step))
-        self._pace.copy_(torch.tensor([rate, following]), non_blocking=True)
-        return self._updated(*batch.to(self.device))
+        average_rate = min(1.0, 1 / (self.config.ema_share * self.step))
+        self._rates.copy_(torch.tensor([rate, average_rate]), non_blocking=True)
+        return self._update_step(*batch.to(self.device))
 
     @property
-    def _of_graphs(self) -> dict[str, bool]:
-        """What lets a CUDA graph hold a step of Adam, for it and for the groups of its state."""
+    def _adam_options(self) -> dict[str, bool]:
+        """Options of Adam, and of its parameter groups, that a CUDA graph needs."""
         on_gpu = self.device.type == "cuda"
         return {"capturable": on_gpu, "fused": on_gpu}
 
-    def _fresh_update(self) -> Callable[..., Tensor]:
-        """Return `_update`, as one launch where it can be: a GPU waits for Python otherwise."""
+    def _make_update_step(self) -> Callable[..., Tensor]:
+        """Return `_update`, as a CUDA graph where possible: a GPU waits for Python otherwise."""
         return (
             GraphedFunction(self._update, EAGER_UPDATES) if self.ranks.size == 1 else self._update
         )
@@ -112,19 +112,19 @@ class Trainer:
             denoised = self._model(noisy, sigma)
         loss = weighted_loss(denoised, clean, sigma, config.sigma_data).mean()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._pace[0]
+            group["lr"] = self._rates[0]
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), GRADIENT_NORM)
         self.optimizer.step()
-        self._follow()
+        self._update_average()
         return loss.detach()
 
     @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the average towards the weights, over a fixed share of the training so far."""
+    def _update_average(self) -> None:
+        """Update the moving average, whose length is a fixed share of the training so far."""
         for name, value in self.denoiser.state_dict().items():
-            self.average[name].lerp_(value, self._pace[1])
+            self.average[name].lerp_(value, self._rates[1])
 
     @torch.no_grad()
     def denoise(self, noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -132,30 +132,30 @@ class Trainer:
         return functional_call(self.denoiser, self.average, (noisy, sigma))
 
     def is_finite(self) -> bool:
-        """Return whether all weights are numbers."""
+        """Return whether all weights are finite."""
         weights = self.denoiser.state_dict().values()
         return bool(torch.stack([value.isfinite().all() for value in weights]).all())
 
     def state(self) -> State:
-        """Return all that the next update depends on."""
+        """Return the state for a checkpoint."""
         return {
             "config": self.config.model_dump_json(),
             "step": self.step,
-            "retreats": self.retreats,
+            "retreats": self.rollbacks,
             "weights": self.denoiser.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
 
     def restore(self, state: State) -> None:
-        """Go on from the state of a training of the same recipe.
+        """Restore the state of a training with the same recipe.
 
         Raises
         ------
         ConfigError
             The state was made by another recipe, or by another version of the network.
         """
-        changed = _different(self.config, state["config"])
+        changed = _changed_fields(self.config, state["config"])
         if changed:
             raise ConfigError(
                 f"The checkpoint was made by another recipe (different: {', '.join(changed)}); "
@@ -176,16 +176,16 @@ class Trainer:
                 "that version, or train into another folder."
             )
         self.step = state["step"]
-        self.retreats = state.get("retreats", 0)
+        self.rollbacks = state.get("retreats", 0)
         self.denoiser.load_state_dict(state["weights"])
         self.average = state["average"]
         for group in state["optimizer"]["param_groups"]:
-            group.update(self._of_graphs)
+            group.update(self._adam_options)
         self.optimizer.load_state_dict(state["optimizer"])
-        self._updated = self._fresh_update()
+        self._update_step = self._make_update_step()
 
 
-def _different(config: TrainingConfig, made_by: str) -> list[str]:
+def _changed_fields(config: TrainingConfig, made_by: str) -> list[str]:
     """Return the names of the fields that differ from those of a recipe in JSON."""
     try:
         other = TrainingConfig.model_validate_json(made_by)

@@ -1,4 +1,4 @@
-"""How well the averaged weights denoise images that the training does not see."""
+"""Validation: denoising of held-out images with the averaged weights."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def draw_samples(trainer: Trainer) -> Tensor:
     end = max(SAMPLING_END, config.sigma_min)
     levels = power_schedule(config.sigma_max, end, SAMPLING_STEPS, rho=7)
     image = config.sigma_max * start.to(trainer.device)
-    for sigma, following in zip(levels, [*levels[1:], 0.0], strict=True):
+    for sigma, next_sigma in zip(levels, [*levels[1:], 0.0], strict=True):
         level = torch.full((SAMPLES,), sigma, device=trainer.device)
         denoised = trainer.denoise(image, level)
-        image = denoised + following / sigma * (image - denoised)
+        image = denoised + next_sigma / sigma * (image - denoised)
     return image

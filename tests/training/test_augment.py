@@ -180,7 +180,7 @@ def test_the_noise_floor_of_air_varies_down_to_nothing(nothing_but, phantom):
     image = torch.from_numpy(noisy.astype(np.float32))
     floors = []
     for seed in range(30):
-        lowered = augment._lower_floor(image, torch.Generator().manual_seed(seed))
+        lowered = augment._lower_noise_floor(image, torch.Generator().manual_seed(seed))
         floors.append(float(lowered[air].mean() / image[air].mean()))
         torch.testing.assert_close(lowered[tissue], image[tissue], atol=0.01, rtol=0)
     assert min(floors) < 0.35
@@ -192,7 +192,7 @@ def test_tissue_is_no_noise_floor(nothing_but):
     nothing_but("FLOOR_LOWERED")
     tissue = torch.full((32, 32), 0.8)
     for seed in range(10):
-        lowered = augment._lower_floor(tissue, torch.Generator().manual_seed(seed))
+        lowered = augment._lower_noise_floor(tissue, torch.Generator().manual_seed(seed))
         assert float(lowered.min()) > 0.77
 
 
@@ -200,7 +200,7 @@ def test_contrasts_change_and_air_stays_dark(nothing_but):
     nothing_but("OTHER_TISSUES")
     ramp = torch.linspace(0, 2, 100)[None]
     changed = [
-        augment._other_tissues(ramp, torch.Generator().manual_seed(seed)) for seed in range(20)
+        augment._random_contrast(ramp, torch.Generator().manual_seed(seed)) for seed in range(20)
     ]
     assert all(float(one[0, 0]) == 0 for one in changed)
     assert any((one.diff() < 0).any() for one in changed)

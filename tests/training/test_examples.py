@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gadget.training.examples import Examples, batches, draw_sigma, workers_beside
+from gadget.training.examples import Examples, batches, draw_sigma, loader_workers
 from gadget.training.ranks import Ranks
 
 
@@ -54,8 +54,8 @@ def test_processes_that_draw_ahead_change_nothing(make_config, volumes):
 def test_a_cpu_draws_its_examples_itself(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 16)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert workers_beside(cpu, Ranks()) == 0
-    assert [workers_beside(gpu, Ranks(0, size)) for size in (1, 4, 64)] == [8, 3, 1]
+    assert loader_workers(cpu, Ranks()) == 0
+    assert [loader_workers(gpu, Ranks(0, size)) for size in (1, 4, 64)] == [8, 3, 1]
 
 
 def test_noise_levels_are_log_normal_within_their_range(make_config):

@@ -16,10 +16,10 @@ import torch
 from gadget.errors import ConfigError, DataError, DeviceError
 from gadget.training import loop
 from gadget.training.examples import Examples, batches
-from gadget.training.journal import Journal
 from gadget.training.loop import train
 from gadget.training.ranks import Ranks
 from gadget.training.trainer import Trainer
+from gadget.training.training_log import TrainingLog
 from gadget.training.validation import Validation
 
 CPU = torch.device("cpu")
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
     """They take longer than these trainings."""
-    monkeypatch.setattr(Journal, "_draw", lambda journal: None)
+    monkeypatch.setattr(TrainingLog, "_draw", lambda training_log: None)
 
 
 class Killed(Exception):  # noqa: N818 - no error, but what a test does
@@ -111,8 +111,8 @@ def test_a_gpu_goes_on_bit_for_bit(folders, make_config, volumes, assert_same):
 
 def test_validation_changes_nothing(folders, make_trainer, volumes, monkeypatch, assert_same):
     monkeypatch.setattr(loop, "REPORT_STEPS", 5)
-    monkeypatch.setattr(loop, "LOOK_STEPS", 5)
-    monkeypatch.setattr(loop, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "VALIDATION_STEPS", 5)
+    monkeypatch.setattr(loop, "VALIDATION_SECONDS", -1.0)
     one, other = make_trainer(), make_trainer()
     train(one, volumes, folders[0], _silent)
     train(other, volumes, folders[1], _silent, validation=Validation(other.config, volumes))
@@ -223,7 +223,7 @@ def test_a_loss_that_is_no_number_leads_back_to_the_last_good_checkpoint(
     assert trainer.is_finite()
     assert [progress.step for progress in told][-2:] == [8, 12]
     back = [message for message in caplog.messages if "back to step" in message]
-    assert len(back) == trainer.retreats >= 1
+    assert len(back) == trainer.rollbacks >= 1
     with (tmp_path / "losses.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["4", "8", "12"]
@@ -250,7 +250,7 @@ def test_after_a_retreat_the_patches_are_others(
     train(plain, volumes, tmp_path / "parts", _silent)
     _spoil(trainer, monkeypatch, [2], "loss")
     train(trainer, volumes, tmp_path, _silent)
-    assert trainer.retreats == 1
+    assert trainer.rollbacks == 1
     with pytest.raises(AssertionError):
         assert_same(plain, trainer)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gadget.training.examples import Examples, batches
-from gadget.training.ranks import Ranks, joined_ranks, local_device
+from gadget.training.ranks import Ranks, local_device, process_group
 from gadget.training.trainer import Trainer
 
 TRAINING = """
@@ -19,7 +19,7 @@ TRAINING = """
     import torch
     from gadget.training.config import TrainingConfig
     from gadget.training.loop import train
-    from gadget.training.ranks import joined_ranks
+    from gadget.training.ranks import process_group
     from gadget.training.trainer import Trainer
 
     folder = Path(sys.argv[1])
@@ -27,7 +27,7 @@ TRAINING = """
     volumes = [[image] for image in np.load(folder / "images.npy")]
     device = torch.device("cpu")
     told = []
-    with joined_ranks(device) as ranks:
+    with process_group(device) as ranks:
         trainer = Trainer(config, device, ranks)
         # The second process alone is asked to stop.
         late = lambda: ranks.rank == 1 and trainer.step >= 5
@@ -71,9 +71,9 @@ def test_two_processes_train_as_one(node_path, tmp_path, make_config, volumes):
 
 def test_one_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined_ranks(torch.device("cpu")) as ranks:
+    with process_group(torch.device("cpu")) as ranks:
         assert ranks == Ranks(0, 1)
-        assert ranks.leads
+        assert ranks.is_main
         assert ranks.mean(torch.tensor(3.0)) == 3
         assert ranks.any(True, torch.device("cpu")) is True
 

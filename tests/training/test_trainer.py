@@ -36,10 +36,10 @@ def test_a_restored_state_goes_on_bit_for_bit(make_trainer, volumes, assert_same
     whole, first, second = (make_trainer() for _ in range(3))
     _train(whole, volumes, 6)
     _train(first, volumes, 4)
-    first.retreats = 2
+    first.rollbacks = 2
     torch.manual_seed(999)
     second.restore(first.state())
-    assert second.retreats == 2
+    assert second.rollbacks == 2
     _train(second, volumes, 2)
     assert second.step == 6
     assert_same(whole, second)

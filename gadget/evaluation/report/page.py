@@ -57,7 +57,7 @@ def write_report(
         title="How good are the reconstructions?",
         lead=lead,
         main=_collection(findings.main),
-        beside=_beside(findings.main),
+        beside=_published(findings.main),
         uncertainty=_uncertainty(findings.main),
         anatomy=_collection(findings.anatomy),
         lesions=_lesions(findings),
@@ -91,7 +91,7 @@ def _collection(found: Collection | None) -> dict[str, Any] | None:
     }
 
 
-def _beside(found: Collection | None) -> dict[str, Published]:
+def _published(found: Collection | None) -> dict[str, Published]:
     """Return the published results for the patterns of a collection, by their names."""
     names = [pattern.name for pattern in found.patterns] if found else []
     figures = {name: published_for(name) for name in names}

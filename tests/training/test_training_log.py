@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gadget.training import pictures
-from gadget.training.journal import Journal
+from gadget.training.training_log import TrainingLog
 from gadget.training.validation import Validation, noise_levels
 
 
@@ -21,23 +21,23 @@ def _rows(folder):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(Journal, "_draw", lambda journal: None)
+    monkeypatch.setattr(TrainingLog, "_draw", lambda training_log: None)
 
 
-def _journal(folder, trainer, volumes=None):
-    return Journal(folder, trainer, Validation(trainer.config, volumes) if volumes else None)
+def _training_log(folder, trainer, volumes=None):
+    return TrainingLog(folder, trainer, Validation(trainer.config, volumes) if volumes else None)
 
 
 def test_losses_are_a_table(tmp_path, make_trainer, volumes, no_pictures, caplog):
     caplog.set_level(logging.INFO)
     trainer = make_trainer(sigma_max=1.0)
-    journal = _journal(tmp_path, trainer, volumes)
+    training_log = _training_log(tmp_path, trainer, volumes)
     trainer.step = 50
-    journal.write(0.75)
+    training_log.write(0.75)
     trainer.step = 100
-    journal.write(0.5)
-    journal.look()
-    journal.close()
+    training_log.write(0.5)
+    training_log.validate()
+    training_log.close()
     first, second = _rows(tmp_path)
     levels = ["sigma_0.005", "sigma_0.015", "sigma_0.05", "sigma_0.15", "sigma_0.5"]
     assert list(first) == ["step", "training", "validation", *levels]
@@ -52,11 +52,11 @@ def test_losses_are_a_table(tmp_path, make_trainer, volumes, no_pictures, caplog
 
 def test_steps_to_come_are_taken_back(tmp_path, make_trainer):
     trainer = make_trainer()
-    journal = _journal(tmp_path, trainer)
+    training_log = _training_log(tmp_path, trainer)
     for trainer.step in (50, 100, 150):
-        journal.write(0.5)
+        training_log.write(0.5)
     trainer.step = 120
-    again = _journal(tmp_path, trainer)
+    again = _training_log(tmp_path, trainer)
     trainer.step = 150
     again.write(0.25)
     assert [row["step"] for row in _rows(tmp_path)] == ["50", "100", "150"]
@@ -66,8 +66,8 @@ def test_steps_to_come_are_taken_back(tmp_path, make_trainer):
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00rubbish"])
 def test_a_table_of_something_else_is_replaced(tmp_path, make_trainer, content):
     (tmp_path / "losses.csv").write_bytes(content)
-    journal = _journal(tmp_path, make_trainer())
-    journal.write(0.5)
+    training_log = _training_log(tmp_path, make_trainer())
+    training_log.write(0.5)
     assert [row["training"] for row in _rows(tmp_path)] == ["0.5"]
 
 
@@ -75,11 +75,11 @@ def test_tensorboard_shows_losses_and_pictures(tmp_path, make_trainer, volumes):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     trainer = make_trainer(sigma_max=0.1)
-    journal = _journal(tmp_path, trainer, volumes)
+    training_log = _training_log(tmp_path, trainer, volumes)
     trainer.step = 7
-    journal.write(0.5)
-    journal.look()
-    journal.close()
+    training_log.write(0.5)
+    training_log.validate()
+    training_log.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     names = {f"sigma_{sigma:g}" for sigma in noise_levels(trainer.config)}
     losses = {f"loss/{name}" for name in ({"training", "validation"} | names)}
@@ -99,10 +99,10 @@ def test_without_the_extra_there_is_the_table_alone(tmp_path, make_trainer, monk
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "gadget.training.pictures", raising=False)
     monkeypatch.delattr(sys.modules["gadget.training"], "pictures", raising=False)
-    journal = _journal(tmp_path, make_trainer())
-    journal.write(0.5)
-    journal.look()
-    journal.close()
+    training_log = _training_log(tmp_path, make_trainer())
+    training_log.write(0.5)
+    training_log.validate()
+    training_log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["losses.csv"]
     assert caplog.text.count("pip install 'score-gadget[train]'") == 2
 
@@ -140,15 +140,15 @@ def test_a_sheet_shows_patches_noisy_denoised_and_clean(make_trainer, volumes):
 
 
 def test_a_full_disk_does_not_end_a_training(tmp_path, make_trainer, monkeypatch, caplog):
-    journal = _journal(tmp_path, make_trainer())
+    training_log = _training_log(tmp_path, make_trainer())
 
     def full(path, target):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(tmp_path), "replace", full)
-    journal.write(0.5)
-    journal.look()
-    journal.close()
+    training_log.write(0.5)
+    training_log.validate()
+    training_log.close()
     assert caplog.text.count("is not written: No space left on device") == 2
 
 
@@ -160,18 +160,18 @@ def test_a_disk_too_full_for_events_is_told_once(tmp_path, make_trainer, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(SummaryWriter, call, full)
-    journal = _journal(tmp_path, make_trainer())
+    training_log = _training_log(tmp_path, make_trainer())
     for _ in range(3):
-        journal.write(0.5)
-    journal.close()
+        training_log.write(0.5)
+    training_log.close()
     assert caplog.text.count("is not written: No space left on device") == 1
     assert len(_rows(tmp_path)) == 3
 
 
 def test_a_folder_that_takes_no_events(tmp_path, make_trainer, caplog):
     (tmp_path / "tensorboard").touch()
-    journal = _journal(tmp_path, make_trainer())
-    journal.write(0.5)
-    journal.close()
+    training_log = _training_log(tmp_path, make_trainer())
+    training_log.write(0.5)
+    training_log.close()
     assert "is not written: File exists" in caplog.text
     assert len(_rows(tmp_path)) == 1

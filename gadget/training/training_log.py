@@ -1,4 +1,4 @@
-"""What a training leaves for its readers: losses as a table and in TensorBoard, and pictures."""
+"""Log of a training: losses as CSV and in TensorBoard, and pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Journal:
+class TrainingLog:
     """Writes `losses.csv`, events for TensorBoard, and pictures.
 
     Parameters
@@ -27,7 +27,7 @@ class Journal:
     folder
         Folder of the training.
     trainer
-        The training; what an earlier journal says about steps to come is taken back.
+        The training; entries of an earlier run beyond its step are removed.
     validation
         Patches for the loss by noise level; without them there is the loss of the training alone.
     """
@@ -39,31 +39,31 @@ class Journal:
         levels = [_column(sigma) for sigma in noise_levels(trainer.config)]
         self._columns = ["step", "training", "validation", *levels]
         self._rows = [row for row in self._table() if int(row["step"]) <= trainer.step]
-        self._board: Any = None
-        with self._tolerated():
-            self._board = _tensorboard(folder, trainer.step + 1)
+        self._writer: Any = None
+        with self._tolerate_io_errors():
+            self._writer = _open_tensorboard(folder, trainer.step + 1)
 
     def write(self, loss: float) -> None:
-        """Write the mean loss of the training since the last time."""
-        with self._tolerated():
+        """Write the mean training loss since the last call."""
+        with self._tolerate_io_errors():
             self._write(loss)
 
-    def look(self) -> None:
-        """Validate, and draw what the training looks like."""
-        with self._tolerated():
+    def validate_and_draw(self) -> None:
+        """Validate, and draw losses, samples and denoised patches."""
+        with self._tolerate_io_errors():
             if self._validation is not None:
                 self._validate(self._validation)
             self._draw()
 
     def close(self) -> None:
-        """Write what TensorBoard has not been told yet."""
-        with self._tolerated():
-            if self._board is not None:
-                self._board.close()
+        """Flush and close the TensorBoard events."""
+        with self._tolerate_io_errors():
+            if self._writer is not None:
+                self._writer.close()
 
     @contextmanager
-    def _tolerated(self) -> Iterator[None]:
-        """Let a training go on that nobody can read about: the disk is full, say."""
+    def _tolerate_io_errors(self) -> Iterator[None]:
+        """Log errors of writing, such as a full disk, and let the training go on."""
         try:
             yield
         except OSError as error:
@@ -71,18 +71,20 @@ class Journal:
 
     def _write(self, loss: float) -> None:
         self._rows.append({name: "" for name in self._columns} | {"step": str(self._trainer.step)})
-        self._add({"training": loss})
-        self._tell("learning rate", learning_rate(self._trainer.config, self._trainer.step))
+        self._add_losses({"training": loss})
+        self._to_tensorboard(
+            "learning rate", learning_rate(self._trainer.config, self._trainer.step)
+        )
 
     def _validate(self, validation: Validation) -> None:
         losses = validation.losses(self._trainer)
         mean = sum(losses.values()) / len(losses)
-        self._add({"validation": mean} | {_column(s): loss for s, loss in losses.items()})
+        self._add_losses({"validation": mean} | {_column(s): loss for s, loss in losses.items()})
         text = ", ".join(f"{loss:.3f} at {sigma:g}" for sigma, loss in losses.items())
         log.info("validation loss %.4f; by noise level: %s", mean, text)
 
     def _table(self) -> list[dict[str, str]]:
-        """Return the rows of the table, if it is one of this training."""
+        """Return the rows of `losses.csv`, if it belongs to this training."""
         try:
             with (self._folder / "losses.csv").open(newline="") as file:
                 reader = csv.DictReader(file)
@@ -90,7 +92,7 @@ class Journal:
         except (OSError, ValueError, csv.Error):
             return []
 
-    def _add(self, losses: dict[str, float]) -> None:
+    def _add_losses(self, losses: dict[str, float]) -> None:
         """Fill cells of the last row."""
         self._rows[-1] |= {name: f"{loss:.5g}" for name, loss in losses.items()}
         with (
@@ -101,7 +103,7 @@ class Journal:
             writer.writeheader()
             writer.writerows(self._rows)
         for name, loss in losses.items():
-            self._tell(f"loss/{name}", loss)
+            self._to_tensorboard(f"loss/{name}", loss)
 
     def _draw(self) -> None:
         try:
@@ -109,26 +111,26 @@ class Journal:
         except ImportError:
             log.info("Pictures of a training need matplotlib: pip install 'score-gadget[train]'.")
             return
-        self._show("losses", pictures.loss_figure(self._rows))
-        self._show("samples", pictures.sample_sheet(self._trainer))
+        self._save_figure("losses", pictures.loss_figure(self._rows))
+        self._save_figure("samples", pictures.sample_sheet(self._trainer))
         if self._validation is not None:
             sheet = pictures.denoising_sheet(self._trainer, self._validation)
-            self._show("denoised", sheet)
+            self._save_figure("denoised", sheet)
 
-    def _show(self, name: str, figure: Figure) -> None:
+    def _save_figure(self, name: str, figure: Figure) -> None:
         with replacing(self._folder / f"{name}.png") as picture:
             figure.savefig(picture)
-        self._tell(name, figure)
+        self._to_tensorboard(name, figure)
 
-    def _tell(self, name: str, what: float | Figure) -> None:
-        """Tell TensorBoard of a number or a picture."""
-        if self._board is None:
+    def _to_tensorboard(self, name: str, what: float | Figure) -> None:
+        """Add a number or a figure to TensorBoard."""
+        if self._writer is None:
             return
-        add = self._board.add_scalar if isinstance(what, float) else self._board.add_figure
+        add = self._writer.add_scalar if isinstance(what, float) else self._writer.add_figure
         try:
             add(name, what, self._trainer.step)
         except OSError:
-            self._board = None  # it would raise the same error from now on
+            self._writer = None  # it would raise the same error from now on
             raise
 
 
@@ -136,7 +138,7 @@ def _column(sigma: float) -> str:
     return f"sigma_{sigma:g}"
 
 
-def _tensorboard(folder: Path, start: int) -> Any:  # noqa: ANN401 - a SummaryWriter or None
+def _open_tensorboard(folder: Path, start: int) -> Any:  # noqa: ANN401 - a SummaryWriter or None
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

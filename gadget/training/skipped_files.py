@@ -1,4 +1,4 @@
-"""What a training leaves out of a folder: told file by file, and counted."""
+"""Files that a training skips: logged one by one, and counted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from gadget import errors
 log = logging.getLogger(__name__)
 
 
-class Omissions:
-    """The files that cannot be used, each named in the log with the reason."""
+class SkippedFiles:
+    """Counts the files that cannot be used and logs the reason of each."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def add(self, path: Path, reason: Exception, files: int = 1) -> None:
-        """Name a file that is left out, in one line; or the first of several for one reason."""
+        """Log a skipped file in one line, or the first of several with the same reason."""
         self.count += files
         name = printable(path) + (f" with {files - 1} more of its series" if files > 1 else "")
         if isinstance(reason, MemoryError) and not str(reason):
@@ -30,5 +30,5 @@ class Omissions:
 
 
 def printable(path: Path) -> str:
-    """Return a path in one line that can be written everywhere, whatever its name is made of."""
+    """Return a path with unprintable characters escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
