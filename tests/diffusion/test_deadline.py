@@ -40,13 +40,13 @@ def run(clock):
 def test_without_a_deadline_nothing_is_timed_or_planned(clock, run):
     deadline = StepTimer(None, clock).start()
     clock.now += 1e6
-    assert deadline.plan(30, "fast", run, share=1, spare=0) == 30
+    assert deadline.plan(30, "fast", run, share=1, reserved_s=0) == 30
     deadline.check()
     assert run.asked == []
 
 
 @pytest.mark.parametrize(
-    ("seconds", "share", "spare", "expected"),
+    ("seconds", "share", "reserved_s", "expected"),
     [
         (100, 1, 0, 30),
         (11, 1, 0, 18),  # 1 s is gone by the trial: 0.9 * 10 s / 0.5 s
@@ -54,9 +54,9 @@ def test_without_a_deadline_nothing_is_timed_or_planned(clock, run):
         (13, 1, 2, 18),
     ],
 )
-def test_steps_fill_the_time_that_is_left(clock, run, seconds, share, spare, expected):
+def test_steps_fill_the_time_that_is_left(clock, run, seconds, share, reserved_s, expected):
     deadline = StepTimer(seconds, clock).start()
-    assert deadline.plan(30, "fast", run, share, spare) == expected
+    assert deadline.plan(30, "fast", run, share, reserved_s) == expected
     assert run.asked == [TRIAL_STEPS]
 
 

@@ -21,7 +21,13 @@ def nothing_but(monkeypatch):
     """Switches all changes off but those named."""
 
     def switch(*wanted: str) -> None:
-        for name in ("ZOOMED", "STRETCHED", "ROTATED", "FLOOR_LOWERED", "OTHER_TISSUES"):
+        for name in (
+            "ZOOM_PROBABILITY",
+            "STRETCH_PROBABILITY",
+            "ROTATION_PROBABILITY",
+            "FLOOR_PROBABILITY",
+            "CONTRAST_PROBABILITY",
+        ):
             monkeypatch.setattr(augment, name, float(name in wanted))
 
     return switch
@@ -89,7 +95,7 @@ def test_few_patches_are_nothing_but_air(monkeypatch):
         return np.mean([float(patch.max()) < 0.1 for patch in _magnitudes([[image]], 32, 300)])
 
     seldom = share_of_air()
-    monkeypatch.setattr(augment, "AIR", 0.0)
+    monkeypatch.setattr(augment, "MIN_BRIGHTNESS", 0.0)
     # Drawn once more, a share becomes its square.
     assert seldom == pytest.approx(share_of_air() ** 2, abs=0.03)
     assert seldom < 0.5 * share_of_air()
@@ -128,12 +134,12 @@ def test_zoom_and_rectangular_pixels_change_lengths(nothing_but):
         found = _magnitudes(disc, 80, count)
         return [p for p in found if max(p[[0, -1]].max(), p[:, [0, -1]].max()) < 0.1]
 
-    nothing_but("STRETCHED")
+    nothing_but("STRETCH_PROBABILITY")
     ratios = [long / short for short, long in map(axes, whole(60))]
     assert 1.15 < max(ratios) < 1.45
     areas = [short * long for short, long in map(axes, whole(60))]
     np.testing.assert_allclose(areas, 39 * 39, rtol=0.1)
-    nothing_but("ZOOMED")
+    nothing_but("ZOOM_PROBABILITY")
     sizes = [axes(patch) for patch in whole(60)]
     assert all(long - short <= 1 for short, long in sizes)
     assert min(sizes)[0] < 25
@@ -141,7 +147,7 @@ def test_zoom_and_rectangular_pixels_change_lengths(nothing_but):
 
 
 def test_rotation_turns_by_any_angle_and_keeps_brightness(nothing_but):
-    nothing_but("ROTATED")
+    nothing_but("ROTATION_PROBABILITY")
     stripes = (0.5 + 0.4 * np.sin(0.5 * np.arange(160))).astype(np.float16)
     stripes = np.tile(stripes, (160, 1))
     angles = []
@@ -158,7 +164,7 @@ def test_rotation_turns_by_any_angle_and_keeps_brightness(nothing_but):
 
 def test_turned_patches_reach_into_their_corners(nothing_but):
     """A ramp stays a ramp."""
-    nothing_but("ROTATED")
+    nothing_but("ROTATION_PROBABILITY")
     ramp = np.tile(np.linspace(0, 1, 160), (160, 1)).astype(np.float16)
     for patch in _magnitudes([[ramp]], 48, 20):
         for axis in (0, 1):
@@ -174,7 +180,7 @@ def _noisy_head(phantom, level):
 
 
 def test_the_noise_floor_of_air_varies_down_to_nothing(nothing_but, phantom):
-    nothing_but("FLOOR_LOWERED")
+    nothing_but("FLOOR_PROBABILITY")
     head, noisy = _noisy_head(phantom, 0.03)
     air, tissue = (torch.from_numpy(mask) for mask in (head == 0, head > 0.5))
     image = torch.from_numpy(noisy.astype(np.float32))
@@ -189,7 +195,7 @@ def test_the_noise_floor_of_air_varies_down_to_nothing(nothing_but, phantom):
 
 
 def test_tissue_is_no_noise_floor(nothing_but):
-    nothing_but("FLOOR_LOWERED")
+    nothing_but("FLOOR_PROBABILITY")
     tissue = torch.full((32, 32), 0.8)
     for seed in range(10):
         lowered = augment._lower_noise_floor(tissue, torch.Generator().manual_seed(seed))
@@ -197,7 +203,7 @@ def test_tissue_is_no_noise_floor(nothing_but):
 
 
 def test_contrasts_change_and_air_stays_dark(nothing_but):
-    nothing_but("OTHER_TISSUES")
+    nothing_but("CONTRAST_PROBABILITY")
     ramp = torch.linspace(0, 2, 100)[None]
     changed = [
         augment._random_contrast(ramp, torch.Generator().manual_seed(seed)) for seed in range(20)

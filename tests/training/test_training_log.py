@@ -36,7 +36,7 @@ def test_losses_are_a_table(tmp_path, make_trainer, volumes, no_pictures, caplog
     training_log.write(0.75)
     trainer.step = 100
     training_log.write(0.5)
-    training_log.validate()
+    training_log.validate_and_draw()
     training_log.close()
     first, second = _rows(tmp_path)
     levels = ["sigma_0.005", "sigma_0.015", "sigma_0.05", "sigma_0.15", "sigma_0.5"]
@@ -78,7 +78,7 @@ def test_tensorboard_shows_losses_and_pictures(tmp_path, make_trainer, volumes):
     training_log = _training_log(tmp_path, trainer, volumes)
     trainer.step = 7
     training_log.write(0.5)
-    training_log.validate()
+    training_log.validate_and_draw()
     training_log.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     names = {f"sigma_{sigma:g}" for sigma in noise_levels(trainer.config)}
@@ -101,7 +101,7 @@ def test_without_the_extra_there_is_the_table_alone(tmp_path, make_trainer, monk
     monkeypatch.delattr(sys.modules["gadget.training"], "pictures", raising=False)
     training_log = _training_log(tmp_path, make_trainer())
     training_log.write(0.5)
-    training_log.validate()
+    training_log.validate_and_draw()
     training_log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["losses.csv"]
     assert caplog.text.count("pip install 'score-gadget[train]'") == 2
@@ -147,7 +147,7 @@ def test_a_full_disk_does_not_end_a_training(tmp_path, make_trainer, monkeypatch
 
     monkeypatch.setattr(type(tmp_path), "replace", full)
     training_log.write(0.5)
-    training_log.validate()
+    training_log.validate_and_draw()
     training_log.close()
     assert caplog.text.count("is not written: No space left on device") == 2
 
