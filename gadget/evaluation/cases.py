@@ -38,9 +38,9 @@ class Case:
     """One fully sampled slice."""
 
     name: str
-    """Of its file, or of the phantom."""
+    """Name of the file or phantom."""
     number: int
-    """Of the slice."""
+    """Number of the slice."""
     kspace: NDArray[np.complex64]
     """Whitened k-space `[coil, ky, kx]`: noise of unit variance, E|n|^2 = 1."""
     measured: NDArray[np.bool_]
@@ -75,7 +75,7 @@ class Case:
         return image[..., rows, columns]
 
     def brightened(self, change: NDArray[np.float32]) -> Case:
-        """Return the same scan of an object whose brightness differs by a factor `1 + change`.
+        """Return the same scan of the object with its intensity multiplied by `1 + change`.
 
         `change` `[y, x]` covers the grid of k-space.
         """
@@ -90,7 +90,7 @@ class Case:
 def simulated_case(
     name: str, number: int, image: NDArray[Any], receiver: Receiver, quarter_turns: int = 0
 ) -> Case:
-    """Scan an image `[y, x]`, a magnitude or complex, with simulated coils.
+    """Simulate the scan of an image `[y, x]`, magnitude or complex.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def usable_cases(file: str, slices: Iterable[Callable[[], Case]]) -> Iterator[Ca
 
 
 def central_slices(length: int, count: int) -> list[int]:
-    """Return `count` numbers of slices, spread over the middle half of `length`, or more of it."""
+    """Return `count` slice numbers spread over the central half of `length`, or more of it."""
     count = min(count, length)
     span = max(length / 2, count)
     positions = (np.arange(count) + 0.5) / count * span + (length - span) / 2

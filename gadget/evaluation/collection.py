@@ -27,10 +27,10 @@ class Collection:
     shown: dict[str, list[Result]] = field(default_factory=dict)
     """Results of the first slices, by the title of the slice."""
     reliability: dict[str, list[Reliability]] = field(default_factory=lambda: defaultdict(list))
-    """Of predicted standard deviations, by the name of the pattern: a curve for each slice."""
+    """Reliability curves of the slices, by the name of the pattern."""
 
     def add(self, result: Result | Failure) -> Record:
-        """Take a result; return its record."""
+        """Add a result and return its record."""
         record = Record.of(result)
         self.records.append(record)
         if isinstance(result, Result):
@@ -44,7 +44,7 @@ class Collection:
 
     @property
     def summary(self) -> Summary:
-        """The table."""
+        """The summary table."""
         return summarise(self.records, self.patterns, self.methods)
 
     @property

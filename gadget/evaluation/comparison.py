@@ -107,7 +107,7 @@ def _rss_image(buffer: Buffer) -> NDArray[np.float32]:
 
 
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
-    """Return the first partition of every image but of standard deviations."""
+    """Return the first partition of every image, without maps of standard deviations."""
     return {
         _index(image.getHead()): _magnitude(image)
         for image in images

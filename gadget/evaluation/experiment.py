@@ -36,7 +36,7 @@ class Result:
     """Predicted standard deviation `[y, x]`, cropped alike."""
     scores: Scores
     uncertainty_scores: UncertaintyScores | None
-    """Of the predicted standard deviation."""
+    """Scores of the predicted standard deviation."""
 
 
 CANNOT_RUN = (ConfigError, DeviceError, WeightsError)
@@ -45,7 +45,7 @@ CANNOT_RUN = (ConfigError, DeviceError, WeightsError)
 
 @dataclass(frozen=True)
 class Failure:
-    """A method that gave no image."""
+    """A method that failed on one slice."""
 
     case: Case
     pattern: Pattern
@@ -78,7 +78,7 @@ def run(
 
 
 def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
-    """Return the first image that a method offers, none where it fails, which the log says.
+    """Return the first image of a method, None where it fails, which is logged.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
 
 
 def _best(case: Case, pattern: Pattern, method: Method, kspace: KSpace) -> Result | Failure:
-    """Return the best of the images that a method offers until it fails, if it does."""
+    """Return the best of a method's images, a failure if there is none."""
     where = f"{case.title}, {pattern.label}"
     results: list[Result] = []
     reason = "It offered no image."

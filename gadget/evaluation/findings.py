@@ -16,14 +16,14 @@ class Findings:
     """All results of an evaluation."""
 
     main: Collection | None = None
-    """On the inputs."""
+    """Results on the inputs."""
     anatomy: Collection | None = None
-    """On an object that is out of distribution for the prior."""
+    """Results on an object that is out of distribution for the prior."""
     checked_methods: Sequence[Method] = ()
     """Methods that are checked with lesions and with noise."""
     lesions: list[LesionRecord] = field(default_factory=list)
     lesion_pairs: list[LesionPair] = field(default_factory=list)
-    """Of the first slice."""
+    """Pairs of the first slice."""
     noise: list[NoiseResult] = field(default_factory=list)
     done: int = 0
     """Finished steps."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_laplace
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-Volume: TypeAlias = NDArray[np.floating[Any]]
+Images: TypeAlias = NDArray[np.floating[Any]]
 
 EDGE_SIGMA, EDGE_RADIUS = 1.5, 7
 """Of the Laplacian of Gaussian in HFEN [pixels]."""
@@ -34,20 +34,20 @@ class Scores:
     """High-frequency error norm."""
 
 
-def scores(reference: Volume, image: Volume) -> Scores:
+def scores(reference: Images, image: Images) -> Scores:
     """Return all measures of one magnitude image `[y, x]`."""
     one, other = reference[None], image[None]
     return Scores(psnr(one, other), ssim(one, other), nmse(one, other), hfen(reference, image))
 
 
-def psnr(reference: Volume, image: Volume) -> float:
+def psnr(reference: Images, image: Images) -> float:
     """Return the peak signal-to-noise ratio [dB] of magnitudes `[slice, y, x]`."""
     peak = float(reference.max())
     one, other = _wide(reference), _wide(image)
     return float(peak_signal_noise_ratio(one, other, data_range=peak))  # type: ignore[no-untyped-call]
 
 
-def ssim(reference: Volume, image: Volume) -> float:
+def ssim(reference: Images, image: Images) -> float:
     """Return the structural similarity of magnitudes `[slice, y, x]`, the mean over slices."""
     peak = float(reference.max())
     values = [
@@ -57,13 +57,13 @@ def ssim(reference: Volume, image: Volume) -> float:
     return float(np.mean(values))
 
 
-def nmse(reference: Volume, image: Volume) -> float:
+def nmse(reference: Images, image: Images) -> float:
     """Return the squared error of magnitudes `[slice, y, x]`, relative to the reference's power."""
     one, other = _wide(reference), _wide(image)
     return float(np.sum((one - other) ** 2) / np.sum(one**2))
 
 
-def hfen(reference: Volume, image: Volume) -> float:
+def hfen(reference: Images, image: Images) -> float:
     """Return the relative error of the edges of a magnitude image `[y, x]`.
 
     Ravishankar and Bresler, MR image reconstruction from highly undersampled k-space data by
@@ -71,18 +71,18 @@ def hfen(reference: Volume, image: Volume) -> float:
     Gaussian of 15 x 15 pixels and a standard deviation of 1.5 pixels finds the edges.
     """
 
-    def edges(one: Volume) -> Volume:
+    def edges(one: Images) -> Images:
         return np.asarray(gaussian_laplace(_wide(one), EDGE_SIGMA, radius=EDGE_RADIUS))
 
     return float(np.linalg.norm(edges(image - reference)) / np.linalg.norm(edges(reference)))
 
 
-def matched_scale(reference: Volume, image: Volume) -> float:
+def matched_scale(reference: Images, image: Images) -> float:
     """Return the factor that brings `image` closest to `reference` in the least-squares sense."""
     power = float(np.vdot(image, image))
     return float(np.vdot(image, reference)) / power if power > 0 else 1.0
 
 
-def _wide(image: Volume) -> NDArray[np.float64]:
+def _wide(image: Images) -> NDArray[np.float64]:
     """Return an image in double precision, which holds products of squares at any scale."""
     return image.astype(np.float64)

@@ -24,7 +24,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    """Name of the model; its folder is called so."""
+    """Name of the model and its folder."""
     network: UNetConfig = UNetConfig()
     """Architecture of the denoiser: `widths`, `blocks`, `patch`, `embedding`."""
     initial: str | None = None

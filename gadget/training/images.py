@@ -106,7 +106,7 @@ def _log_error(error: OSError) -> None:
 
 
 def _reader(path: Path) -> Reader | None:
-    """Return what reads a file, by its first bytes; nothing for DICOM, which is read by series."""
+    """Return the reader of a file, by its first bytes; None for DICOM, which is read by series."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise DataError("it is no regular file")
     with path.open("rb") as file:

@@ -27,7 +27,7 @@ REPORT_STEPS = 50
 VALIDATION_STEPS, VALIDATION_SECONDS = 500, 120.0
 """Shortest intervals between validations, which cost a few percent of the time."""
 CHECKPOINT_SECONDS = 45.0
-"""A kill loses at most this much work."""
+"""Interval of checkpoints: a kill loses at most this much."""
 MAX_ROLLBACKS = 5
 """How often a training rolls back to its last good checkpoint before it gives up."""
 ROLLBACK_SEED_STRIDE = 1_000_003

@@ -41,7 +41,7 @@ class Index(BaseModel):
 
 
 def packed_volumes(folder: Path, pack: Path, excluded: Collection[Path] = ()) -> list[Volume]:
-    """Return the images below `folder` from the file `pack`, which is made if need be.
+    """Return the images below `folder` from the file `pack`, which is created if necessary.
 
     The folder is read again only if its files have changed.
 

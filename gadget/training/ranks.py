@@ -48,7 +48,7 @@ class Ranks:
         return self.mean(torch.tensor(float(value), device=device)) > 0
 
     def barrier(self) -> None:
-        """Wait until all processes have come here."""
+        """Wait for all processes."""
         if self.size > 1:
             dist.barrier()
 

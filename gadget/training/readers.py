@@ -106,7 +106,7 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 
 
 def _series_slices(series: h5py.Group) -> Stack:
-    """Return the magnitude slices of one series, with the coils `[image, coil, z, y, x]` joined."""
+    """Return the magnitude slices of one series, coils combined by root sum of squares."""
     from gadget.mrd.export.scales import told_scale
     from gadget.mrd.meta import STD_ROLE, parse_meta
 

@@ -40,7 +40,7 @@ def to_slices(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
 
 
 def slice_axis(shape: Sequence[int], spacing: Sequence[float]) -> int:
-    """Return the axis across the slices: the short one of a single slice, else the odd one out.
+    """Return the slice axis: that of size 1, else the one with the most different spacing.
 
     Slices may be thicker than the pixels are wide, or thinner, where they overlap.
     """

@@ -32,9 +32,9 @@ ACCELERATIONS = (2, 4, 6, 8)
 CENTRE = 0.32
 """Share of complete lines in the centre times the acceleration: 8% at 4, 4% at 8."""
 RING = (1.5, 4.5)
-"""Background of a lesion: so far from its edge, from and to [pixels]."""
+"""Ring around a lesion that is its background: distance from its edge, from and to [pixels]."""
 SPACING = 20
-"""Between the middles of two lesions [pixels]."""
+"""Smallest distance of two sites [pixels]."""
 MAX_SITES = 96
 """Most sites with and without a lesion in a slice."""
 VISIBLE_SHARE = 0.5

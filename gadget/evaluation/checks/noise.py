@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 SPIKE, TONE = 3000.0, 300.0
 """Amplitude of a spike; amplitude of the pixel that a tone is in one line [noise]."""
 FREQUENCY = 0.18
-"""Of the tone, in units of the readout's bandwidth."""
+"""Frequency of the tone, in units of the readout's bandwidth."""
 BLOCK = 16
 """Edge of the blocks that unevenness is measured in [pixels]."""
 
@@ -42,7 +42,7 @@ class NoiseRecord:
     pattern: str
     method: str
     energy: float
-    """Of the image, relative to what was measured: above 1, something was added."""
+    """Energy of the image relative to that of the measured data; above 1, something was added."""
     unevenness: float
     """Standard deviation over mean of the brightness of blocks of 16 x 16 pixels."""
     brightest: float
@@ -106,7 +106,7 @@ def _noise_only(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -
 
 
 def _spike(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
-    """Put one loud sample at a measured place, half way out."""
+    """Add one spike at a measured point, half way out."""
     rows, columns = np.nonzero(mask)
     middle = np.array(mask.shape) // 2
     radius = np.hypot(rows - middle[0], columns - middle[1])
@@ -117,7 +117,7 @@ def _spike(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSp
 
 
 def _tone(coils: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> KSpaceData:
-    """Add one frequency to every readout, with whatever phase it has when the readout begins."""
+    """Add a tone to every readout, with a random phase at its start."""
     height, width = mask.shape
     start_phases, turns = rng.random(height), FREQUENCY * np.arange(width)
     wave = TONE / np.sqrt(width) * np.exp(2j * np.pi * np.add.outer(start_phases, turns))

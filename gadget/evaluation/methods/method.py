@@ -17,7 +17,7 @@ from gadget.mri.operators.fourier import ifftc
 from gadget.mri.sampling.centre import centre_extent
 
 REGULARISATION = (0.003, 0.001, 0.01)
-"""Of compressed sensing, for images whose bright pixels are near 1; the middle one first."""
+"""Regularisation of compressed sensing, for bright pixels near 1; the middle one first."""
 KERNELS = (6, 4)
 """Widths of the ESPIRiT kernel [points]: the usual one, and the one for a small centre."""
 MIN_COVERAGE = 0.98
@@ -31,23 +31,23 @@ class Estimate:
     image: NDArray[np.float32]
     """Magnitude `[y, x]` on the grid of k-space, in the scale of the data."""
     seconds: float
-    """Time that a user would have waited for it [s]."""
+    """Reconstruction time, calibration included [s]."""
     setting: str = ""
-    """What was chosen, where a method offers several images: ``0.003`` for a regularisation."""
+    """Setting of this image, where a method has several: ``0.003`` for a regularisation."""
     std: NDArray[np.float32] | None = None
     """Predicted standard deviation of the magnitude `[y, x]`."""
     evaluations: float | None = None
     """Network evaluations of one complex image, for one posterior sample."""
     note: str = ""
-    """What went wrong."""
+    """Reason of a fallback."""
 
 
 class Method(Protocol):
-    """A method of reconstruction."""
+    """A reconstruction method."""
 
     @property
     def name(self) -> str:
-        """As it is spelt on the command line."""
+        """Name on the command line."""
         ...
 
     @property

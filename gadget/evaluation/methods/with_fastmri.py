@@ -142,14 +142,14 @@ def _read(path: str, prefix: str) -> dict[str, Tensor]:
 
 
 def _levels(state: dict[str, Tensor], where: str) -> int:
-    """Return how many times a U-Net halves its image."""
+    """Return the number of pooling layers of a U-Net."""
     names = [name.removeprefix(where) for name in state if name.startswith(where + DOWN)]
     return len({name.split(".")[1] for name in names})
 
 
 @contextmanager
 def _fitting(path: str) -> Iterator[None]:
-    """Say which file it is that does not fit."""
+    """Turn errors of loading into a `WeightsError` that names the file."""
     try:
         yield
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -93,7 +93,7 @@ class Sigpy:
 
 
 def _intensity_scale(data: NDArray[np.complex64], maps: NDArray[np.complex64]) -> np.float32:
-    """Return about the brightness of bright pixels: what regularisation is relative to."""
+    """Return the approximate intensity of bright pixels, the unit of the regularisation."""
     from sigpy.mri.app import SenseRecon
 
     rough = np.abs(SenseRecon(data, maps, lamda=0.01, max_iter=10, show_pbar=False).run())

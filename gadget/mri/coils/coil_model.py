@@ -55,7 +55,7 @@ class CoilModel:
     coefficients: Tensor
     shape: tuple[int, int]
     centre_sampled: bool = True
-    """Whether the centre of k-space was measured completely. Otherwise fitting them to an image
+    """Whether the centre of k-space was fully sampled. Otherwise fitting them to an image
     does not improve them: errors of the image become errors of the sensitivities."""
 
     @property

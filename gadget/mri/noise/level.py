@@ -22,8 +22,8 @@ POINT_QUANTILE = 0.03
 POINTS_PER_COIL = 8
 """Fewest points for the eigenvalues of a covariance."""
 MIN_EIGENVALUE = 1 / 16
-"""Eigenvalues below this share of the power of the weakest points belong to coils that measured
-nothing, or that were not whitened."""
+"""Smallest eigenvalue relative to the power of the weakest points; lower ones are of coils without
+signal and noise, or not whitened."""
 
 
 def estimate_noise_std(kspace: KSpace) -> float:
@@ -80,7 +80,7 @@ def _noise_power(
 
 
 def _combination_powers(samples: NDArray[np.complex64]) -> NDArray[np.float64]:
-    """Return the power of the uncorrelated combinations of coils in samples `[coil, point]`.
+    """Return the power of the principal components over coils of samples `[coil, point]`.
 
     The smallest eigenvalue of a sample covariance is too small; these are corrected by what
     Marchenko and Pastur (Mat Sb 1967) say of white noise.

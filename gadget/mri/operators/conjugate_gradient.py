@@ -17,7 +17,7 @@ def conjugate_gradient(
     iterations: int,
     dims: tuple[int, ...],
 ) -> Tensor:
-    """Solve ``normal(x) = right`` for a Hermitian positive definite `normal`.
+    """Solve ``normal(x) = rhs`` for a Hermitian positive definite `normal`.
 
     `dims` are the axes of one system; any other axis holds independent systems. On a GPU,
     `normal` is recorded as a CUDA graph: it must not synchronise, nor depend on anything that

@@ -26,7 +26,7 @@ Signature: TypeAlias = tuple[tuple[torch.Size, torch.dtype], ...]
 
 
 class GraphRecorder:
-    """Records one graph after the other, all in one pool of memory.
+    """Records graphs that share one memory pool.
 
     Graphs that share a pool overwrite each other's intermediate results, so that only one may run
     at a time.

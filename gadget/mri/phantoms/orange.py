@@ -77,7 +77,7 @@ def orange_slice(
 
 
 def _sacs(x: Field, y: Field, z_mm: float, rng: np.random.Generator) -> Field:
-    """Return the texture of the flesh: cells that point to the middle, with darker skins.
+    """Return the texture of the flesh: cells that point to the centre, with darker skins.
 
     Cells are the Voronoi cells of random points, in coordinates in which they are round.
     """

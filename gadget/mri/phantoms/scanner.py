@@ -81,7 +81,7 @@ class Scan:
 
 
 def simulate_scan(image: NDArray[Any], coils: int, noise: float, rng: np.random.Generator) -> Scan:
-    """Scan an image with correlated receiver noise, and whiten it with a noise scan.
+    """Simulate a scan with correlated receiver noise, and whiten it with a noise scan.
 
     Parameters
     ----------

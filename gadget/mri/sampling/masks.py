@@ -108,7 +108,7 @@ def poisson_points(
 
 
 class _Tolerance:
-    """How far from its acceleration a mask may be, for sigpy to compare with.
+    """Tolerance of the acceleration for sigpy's search, which it also ends.
 
     sigpy halves an interval until it has a mask that is near enough, and where there is none, often
     without end. This tolerance counts the masks, ends the search, and knows the nearest.

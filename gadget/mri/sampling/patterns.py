@@ -22,7 +22,7 @@ from gadget.mri.sampling.masks import (
 
 @dataclass(frozen=True)
 class Pattern:
-    """A kind of sampling pattern; every scan draws its own mask of that kind."""
+    """A sampling pattern, which draws a new mask for every scan."""
 
     name: str
     """``random1d:4:0.08``, or the path of a mask."""
@@ -35,7 +35,7 @@ class Pattern:
 
 
 def parse_pattern(text: str) -> Pattern:
-    """Read the spelling of a pattern: ``KIND:ACCELERATION[:CENTRE]`` or the path of an .npy file.
+    """Parse a pattern: ``KIND:ACCELERATION[:CENTRE]`` or the path of an .npy file.
 
     CENTRE is the share of every undersampled axis that is measured completely, 0 by default. A file
     holds measured lines `[ky]` or points `[ky, kx]`, everything but 0 counts as measured.
