@@ -129,24 +129,24 @@ def _level(name: str, layers: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401
         yield f"{name}.{j}", "attention" if isinstance(layer, Attention) else "residual"
 
 
-def _both(theirs: str, ours: str) -> dict[str, str]:
+def _weight_and_bias(theirs: str, ours: str) -> dict[str, str]:
     return {f"{theirs}.weight": f"{ours}.weight", f"{theirs}.bias": f"{ours}.bias"}
 
 
 _NAMES: dict[str, dict[str, str]] = {
     "fourier": {"W": "frequencies"},
     "plain": {"weight": "weight", "bias": "bias"},
-    "pyramid": _both("Conv2d_0", "conv"),
+    "pyramid": _weight_and_bias("Conv2d_0", "conv"),
     "residual": {
-        **_both("GroupNorm_0", "norm_in"),
-        **_both("Conv_0", "conv_in"),
-        **_both("Dense_0", "shift"),
-        **_both("GroupNorm_1", "norm_out"),
-        **_both("Conv_1", "conv_out"),
-        **_both("Conv_2", "skip"),
+        **_weight_and_bias("GroupNorm_0", "norm_in"),
+        **_weight_and_bias("Conv_0", "conv_in"),
+        **_weight_and_bias("Dense_0", "shift"),
+        **_weight_and_bias("GroupNorm_1", "norm_out"),
+        **_weight_and_bias("Conv_1", "conv_out"),
+        **_weight_and_bias("Conv_2", "skip"),
     },
     "attention": {
-        **_both("GroupNorm_0", "norm"),
+        **_weight_and_bias("GroupNorm_0", "norm"),
         **{
             f"NIN_{i}.{theirs}": f"{ours}.{kind}"
             for i, ours in enumerate(("query", "key", "value", "out"))

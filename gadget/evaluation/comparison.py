@@ -86,8 +86,8 @@ def compare(images: Path, raw: Path) -> Comparison:
     return Comparison(
         indices,
         reference,
-        _matched(zero_filled_images, indices, reference, raw),
-        _matched(found, indices, reference, images),
+        _scaled_to_truth(zero_filled_images, indices, reference, raw),
+        _scaled_to_truth(found, indices, reference, images),
     )
 
 
@@ -126,7 +126,7 @@ def _index(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> ImageIndex
     return ImageIndex(*(int(getattr(header, name)) for name in ImageIndex._fields))
 
 
-def _matched(
+def _scaled_to_truth(
     images: Images, indices: tuple[ImageIndex, ...], truth: NDArray[np.float32], path: Path
 ) -> NDArray[np.float32]:
     missing = [index for index in indices if index not in images]

@@ -64,11 +64,11 @@ def save_figure(comparison: Comparison, path: Path) -> None:
 def _columns(comparison: Comparison, row: int) -> Iterator[tuple[str, NDArray[Any]]]:
     truth, image = comparison.truth[row], comparison.reconstruction[row]
     simple = comparison.zero_filled
-    yield f"zero-filled   {_words(comparison.quality(simple, row))}", simple[row]
-    yield f"reconstruction   {_words(comparison.quality(comparison.reconstruction, row))}", image
+    yield f"zero-filled   {_format(comparison.quality(simple, row))}", simple[row]
+    yield f"reconstruction   {_format(comparison.quality(comparison.reconstruction, row))}", image
     yield f"truth   slice {comparison.indices[row].slice}", truth
     yield f"error of the reconstruction x {ERROR_GAIN}", ERROR_GAIN * np.abs(image - truth)
 
 
-def _words(quality: Quality) -> str:
+def _format(quality: Quality) -> str:
     return f"{quality.psnr:.1f} dB   SSIM {quality.ssim:.3f}"

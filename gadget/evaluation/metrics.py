@@ -43,7 +43,7 @@ def scores(reference: Images, image: Images) -> Scores:
 def psnr(reference: Images, image: Images) -> float:
     """Return the peak signal-to-noise ratio [dB] of magnitudes `[slice, y, x]`."""
     peak = float(reference.max())
-    one, other = _wide(reference), _wide(image)
+    one, other = _float64(reference), _float64(image)
     return float(peak_signal_noise_ratio(one, other, data_range=peak))  # type: ignore[no-untyped-call]
 
 
@@ -51,7 +51,7 @@ def ssim(reference: Images, image: Images) -> float:
     """Return the structural similarity of magnitudes `[slice, y, x]`, the mean over slices."""
     peak = float(reference.max())
     values = [
-        structural_similarity(_wide(one), _wide(other), data_range=peak)  # type: ignore[no-untyped-call]
+        structural_similarity(_float64(one), _float64(other), data_range=peak)  # type: ignore[no-untyped-call]
         for one, other in zip(reference, image, strict=True)
     ]
     return float(np.mean(values))
@@ -59,7 +59,7 @@ def ssim(reference: Images, image: Images) -> float:
 
 def nmse(reference: Images, image: Images) -> float:
     """Return the squared error of magnitudes `[slice, y, x]`, relative to the reference's power."""
-    one, other = _wide(reference), _wide(image)
+    one, other = _float64(reference), _float64(image)
     return float(np.sum((one - other) ** 2) / np.sum(one**2))
 
 
@@ -72,7 +72,7 @@ def hfen(reference: Images, image: Images) -> float:
     """
 
     def edges(one: Images) -> Images:
-        return np.asarray(gaussian_laplace(_wide(one), EDGE_SIGMA, radius=EDGE_RADIUS))
+        return np.asarray(gaussian_laplace(_float64(one), EDGE_SIGMA, radius=EDGE_RADIUS))
 
     return float(np.linalg.norm(edges(image - reference)) / np.linalg.norm(edges(reference)))
 
@@ -83,6 +83,6 @@ def matched_scale(reference: Images, image: Images) -> float:
     return float(np.vdot(image, reference)) / power if power > 0 else 1.0
 
 
-def _wide(image: Images) -> NDArray[np.float64]:
+def _float64(image: Images) -> NDArray[np.float64]:
     """Return an image in double precision, which holds products of squares at any scale."""
     return image.astype(np.float64)

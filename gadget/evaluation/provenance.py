@@ -22,7 +22,7 @@ Provenance = list[tuple[str, str]]
 def lead(plan: Plan, findings: Findings) -> str:
     """Return the lead of the report: what was evaluated, and how much of it if it was stopped."""
     early = f" Stopped early: {progress(plan, findings)}." if findings.stopped else ""
-    return f"{_intention(plan)}{early}"
+    return f"{_evaluated(plan)}{early}"
 
 
 def progress(plan: Plan, findings: Findings) -> str:
@@ -30,7 +30,7 @@ def progress(plan: Plan, findings: Findings) -> str:
     return f"{findings.done} of {plan.steps} results are finished"
 
 
-def _intention(plan: Plan) -> str:
+def _evaluated(plan: Plan) -> str:
     receiver = plan.receiver
     simulated = f"{receiver.coils} coils and noise of {receiver.noise:.1%} of bright tissue"
     if not plan.files:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 PIXEL = np.dtype(np.float16)
 
 
-class Index(BaseModel):
+class PackIndex(BaseModel):
     """Index of a pack, a JSON file beside it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -68,8 +68,8 @@ def packed_volumes(folder: Path, pack: Path, excluded: Collection[Path] = ()) ->
     return _mapped(pack, index)
 
 
-def _write(folder: Path, pack: Path, excluded: Collection[Path], source: str) -> Index:
-    index = Index(source=source, volumes=[])
+def _write(folder: Path, pack: Path, excluded: Collection[Path], source: str) -> PackIndex:
+    index = PackIndex(source=source, volumes=[])
     partial = pack.with_suffix(".partial")
     try:
         # Without its index, a pack that is being replaced is none.
@@ -91,15 +91,15 @@ def _write(folder: Path, pack: Path, excluded: Collection[Path], source: str) ->
     return index
 
 
-def _read_index(pack: Path) -> Index | None:
+def _read_index(pack: Path) -> PackIndex | None:
     try:
-        index = Index.model_validate_json(_index_path(pack).read_bytes())
+        index = PackIndex.model_validate_json(_index_path(pack).read_bytes())
         return index if pack.stat().st_size == index.bytes else None
     except (OSError, ValidationError):
         return None
 
 
-def _mapped(pack: Path, index: Index) -> list[Volume]:
+def _mapped(pack: Path, index: PackIndex) -> list[Volume]:
     pixels = np.asarray(np.memmap(pack, PIXEL, "r"))
     volumes: list[Volume] = []
     start = 0

@@ -38,7 +38,7 @@ class TrainingLog:
         self._validation = validation
         levels = [_column(sigma) for sigma in noise_levels(trainer.config)]
         self._columns = ["step", "training", "validation", *levels]
-        self._rows = [row for row in self._table() if int(row["step"]) <= trainer.step]
+        self._rows = [row for row in self._read_rows() if int(row["step"]) <= trainer.step]
         self._writer: Any = None
         with self._tolerate_io_errors():
             self._writer = _open_tensorboard(folder, trainer.step + 1)
@@ -83,7 +83,7 @@ class TrainingLog:
         text = ", ".join(f"{loss:.3f} at {sigma:g}" for sigma, loss in losses.items())
         log.info("validation loss %.4f; by noise level: %s", mean, text)
 
-    def _table(self) -> list[dict[str, str]]:
+    def _read_rows(self) -> list[dict[str, str]]:
         """Return the rows of `losses.csv`, if it belongs to this training."""
         try:
             with (self._folder / "losses.csv").open(newline="") as file:

@@ -124,7 +124,7 @@ def gaussian(phantom):
         kspace = np.zeros((coils, *shape), np.complex64)
         kspace[:, mask] = data.reshape(coils, -1)
         sampling = SamplingOperator(torch.from_numpy(mask))
-        hybrid = sampling.hybrid(torch.from_numpy(kspace))
+        hybrid = sampling.to_hybrid(torch.from_numpy(kspace))
         start = cg_sense_image(sampling, model.maps, hybrid)
         return GaussianProblem(
             problem=Problem(hybrid, sampling, model, start, noise),

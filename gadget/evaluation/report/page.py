@@ -82,7 +82,7 @@ def _collection(found: Collection | None) -> dict[str, Any] | None:
         "dots": [
             (
                 pattern.label,
-                plots.dots(
+                plots.score_plot(
                     [one for one in found.records if one.pattern == pattern.name], found.methods
                 ),
             )

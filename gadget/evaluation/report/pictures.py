@@ -15,15 +15,15 @@ from scipy.ndimage import binary_erosion, gaussian_laplace, uniform_filter
 from gadget.evaluation.uncertainty import foreground
 
 ERRORS = "inferno"
-BRIGHT = 0.998
+DISPLAY_QUANTILE = 0.998
 """Share of the pixels that the grey scale covers."""
 ZOOM = 4
 """The zoom shows one part in so many of each edge."""
-LEAST = 8
+MIN_ZOOM_EDGE = 8
 """Edge of a zoomed part, at least; of smaller images all is shown [pixels]."""
 OUTLINE = 4
 """Width of the edge of the object, where detail does not count [pixels]."""
-FILLED = 0.97
+MIN_FILLED = 0.97
 """Share of a zoomed part that belongs to the object."""
 
 Pixels = NDArray[np.floating[Any]]
@@ -49,18 +49,18 @@ def data_url(content: bytes, kind: str) -> str:
 
 def display_maximum(truth: Pixels) -> float:
     """Return the intensity that is shown white."""
-    return float(np.quantile(truth, BRIGHT)) or 1.0
+    return float(np.quantile(truth, DISPLAY_QUANTILE)) or 1.0
 
 
 def zoom(truth: Pixels) -> tuple[slice, slice]:
     """Return the part of an image that shows most detail within the object."""
-    size = min(max(LEAST, min(truth.shape) // ZOOM), *truth.shape)
+    size = min(max(MIN_ZOOM_EDGE, min(truth.shape) // ZOOM), *truth.shape)
     inside = foreground(truth)
     # The outline is the strongest edge, and the least interesting.
     within = binary_erosion(inside, iterations=OUTLINE)
     edges = np.abs(gaussian_laplace(truth.astype(np.float64), 1.5)) * within
     detail, filled = (uniform_filter(one.astype(np.float64), size) for one in (edges, inside))
-    wanted = np.where(filled >= min(FILLED, float(filled.max())), detail, -1.0)
+    wanted = np.where(filled >= min(MIN_FILLED, float(filled.max())), detail, -1.0)
     half = size // 2
     height, width = (n - size + 1 for n in truth.shape)
     places = wanted[half : half + height, half : half + width]

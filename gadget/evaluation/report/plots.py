@@ -37,7 +37,7 @@ STYLE: Any = {
 }
 
 
-def dots(records: Sequence[Record], methods: Sequence[Method]) -> str:
+def score_plot(records: Sequence[Record], methods: Sequence[Method]) -> str:
     """Draw PSNR and SSIM of every slice, a line of dots for each method."""
     with mpl.rc_context(STYLE):
         figure = Figure((7.6, 0.75 + 0.27 * len(methods)), layout="constrained")

@@ -75,7 +75,7 @@ class _JointFit:
         pixels = mask.numel()
         power = kspace.abs().square().sum().clamp(min=1e-30)
         self._sampling = SamplingOperator(mask)
-        self._data = self._sampling.hybrid(kspace * torch.sqrt(pixels / power))
+        self._data = self._sampling.to_hybrid(kspace * torch.sqrt(pixels / power))
         self._initial = initial
         self._cg_iterations = settings.cg_iterations
         flat = torch.ones(initial.shape, device=mask.device)

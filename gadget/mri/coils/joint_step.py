@@ -36,7 +36,7 @@ class JointStep:
     def __init__(self, sampling: SamplingOperator, data: Tensor, shape: tuple[int, int]) -> None:
         self._region = CalibrationRegion.of(torch.fft.fftshift(sampling.mask.expand(shape)))
         self._sampling = SamplingOperator(self._region.fit_mask)
-        self._data = self._sampling.hybrid(self._region.crop(sampling.kspace(data)))
+        self._data = self._sampling.to_hybrid(self._region.crop(sampling.to_kspace(data)))
 
     def solve(
         self, coils: CoilModel, image: Tensor, *, scale: float, noise: float, sigma: float

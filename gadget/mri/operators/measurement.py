@@ -27,4 +27,4 @@ class Measurement:
     @cached_property
     def data(self) -> Tensor:
         """The measured data `[coil, ky, kx]` in the range of `sampling`."""
-        return self.sampling.hybrid(self.kspace)
+        return self.sampling.to_hybrid(self.kspace)

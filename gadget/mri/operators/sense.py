@@ -44,7 +44,7 @@ class SamplingOperator:
         if -1 not in self.axes:
             self.mask = self.mask[:, :1]
 
-    def hybrid(self, kspace: Tensor) -> Tensor:
+    def to_hybrid(self, kspace: Tensor) -> Tensor:
         """Bring centred k-space `[coil, ky, kx]` into the operator's range."""
         untransformed = self._untransformed_axes
         data = torch.fft.ifftshift(kspace, (-2, -1))
@@ -54,7 +54,7 @@ class SamplingOperator:
             else data * self.mask
         )
 
-    def kspace(self, data: Tensor) -> Tensor:
+    def to_kspace(self, data: Tensor) -> Tensor:
         """Return the centred k-space `[coil, ky, kx]` of data in the operator's range."""
         untransformed = self._untransformed_axes
         shifted = torch.fft.fftn(data, dim=untransformed, norm="ortho") if untransformed else data

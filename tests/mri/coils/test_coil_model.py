@@ -14,7 +14,7 @@ from gadget.mri.phantoms.scanner import correlated_noise
 def _sampled(scan):
     """The sampling operator of a scan, and its data."""
     sampling = SamplingOperator(torch.from_numpy(scan.kspace.mask[0]))
-    return sampling, sampling.hybrid(torch.from_numpy(scan.kspace.data[:, 0]))
+    return sampling, sampling.to_hybrid(torch.from_numpy(scan.kspace.data[:, 0]))
 
 
 def _coils(order=5, shape=(48, 48)) -> CoilModel:

@@ -11,7 +11,7 @@ from gadget.mri.operators.sense import SamplingOperator
 def _images(scan) -> tuple[float, float]:
     """Relative errors of both images with the true maps."""
     sampling = SamplingOperator(torch.from_numpy(scan.kspace.mask[0]))
-    data = sampling.hybrid(torch.from_numpy(scan.kspace.data[:, 0]))
+    data = sampling.to_hybrid(torch.from_numpy(scan.kspace.data[:, 0]))
     maps = torch.from_numpy(scan.maps)
     images = (make(sampling, maps, data) for make in (cg_sense_image, spectral_prior_image))
     one, other = (np.linalg.norm(image.numpy() - scan.image) for image in images)

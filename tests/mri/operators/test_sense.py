@@ -78,7 +78,7 @@ def test_hybrid_data_tell_the_same_as_k_space(kind, shape):
     sampling = SamplingOperator(mask)
     operator, dense = SenseOperator(sampling, maps), _dense(maps, mask)
     x, kspace = _random(*shape), mask * _random(COILS, *shape, seed=1)
-    y = sampling.hybrid(kspace)
+    y = sampling.to_hybrid(kspace)
     adjoint = (dense.conj().T @ kspace.numpy().ravel()).reshape(shape)
     np.testing.assert_allclose(operator.adjoint(y), adjoint, atol=1e-12)
     predicted = dense @ x.numpy().ravel()
@@ -95,7 +95,7 @@ def test_hybrid_data_tell_the_same_as_k_space(kind, shape):
 def test_points_that_were_not_measured_play_no_part(kind):
     mask = _mask(kind, (8, 6))
     sampling, kspace = SamplingOperator(mask), _random(COILS, 8, 6)
-    torch.testing.assert_close(sampling.hybrid(kspace), sampling.hybrid(kspace * mask))
+    torch.testing.assert_close(sampling.to_hybrid(kspace), sampling.to_hybrid(kspace * mask))
 
 
 @pytest.mark.parametrize("kind", MASKS)
@@ -122,7 +122,7 @@ def test_the_inverse_is_that_of_a_dense_solver(kind, shape):
     kspace, prior = mask * _random(COILS, *shape), _random(*shape, seed=2)
     weight = 0.05
     found = operator.regularised_inverse(
-        operator.adjoint(sampling.hybrid(kspace)), prior, weight, iterations=80
+        operator.adjoint(sampling.to_hybrid(kspace)), prior, weight, iterations=80
     )
     normal = dense.conj().T @ dense + weight * np.eye(mask.numel())
     right = dense.conj().T @ kspace.numpy().ravel() + weight * prior.numpy().ravel()
@@ -137,7 +137,7 @@ def test_single_precision_is_good_to_single_precision():
     images = []
     for kind in (torch.complex64, torch.complex128):
         operator = SenseOperator(sampling, maps.to(kind))
-        adjoint = operator.adjoint(sampling.hybrid(kspace.to(kind)))
+        adjoint = operator.adjoint(sampling.to_hybrid(kspace.to(kind)))
         images.append(operator.regularised_inverse(adjoint, prior.to(kind), 0.05, 80))
     assert images[0].dtype == torch.complex64
     np.testing.assert_allclose(images[0], images[1], atol=1e-4)
