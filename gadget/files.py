@@ -1,4 +1,4 @@
-"""Files and folders that are written."""
+"""Atomic writes, and output folders."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gadget.errors import ConfigError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what was written there takes the place of `path` at the end.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which is renamed to it at the end.
 
-    After an error `path` is as it was.
+    After an error `path` is unchanged.
 
     Raises
     ------

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gadget.cli.console import say
-from gadget.extras import needed
+from gadget.extras import optional_import
 
 
 def compare(
@@ -22,7 +22,7 @@ def compare(
 
     Example: score-gadget compare out.h5 raw.h5 --png comparison.png
     """
-    with needed("Comparing needs", "demo"):
+    with optional_import("Comparing needs", "demo"):
         from gadget.evaluation import comparison as comparisons
         from gadget.evaluation.figure import save_figure
 

@@ -10,7 +10,7 @@ import typer
 
 from gadget.cli.console import say
 from gadget.errors import ConfigError
-from gadget.words import counted
+from gadget.text import pluralize
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def convert(
             for image in images:
                 for writer in writers:
                     writer.write(image)
-    count = counted(sum(map(len, groups.values())), "image")
+    count = pluralize(sum(map(len, groups.values())), "image")
     say(f"{count}: {', '.join(str(export.folder) for export in exports)}")
 
 

@@ -19,7 +19,7 @@ from rich.progress import Progress as Bars
 from gadget.cli.console import complain, console, results, say
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.files import make_folder
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def evaluate(
     """
     if not inputs and not check:
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
-    with needed("Evaluating needs", "evaluate"):
+    with optional_import("Evaluating needs", "evaluate"):
         from gadget.evaluation.cases import Receiver
         from gadget.evaluation.facts import facts, lead, progress
         from gadget.evaluation.methods.choice import Choice, default_methods

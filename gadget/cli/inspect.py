@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gadget.cli.console import console, results, say
-from gadget.words import counted
+from gadget.text import pluralize
 
 if TYPE_CHECKING:
     from gadget.mrd.inspection.facts import EncodingFacts, FileFacts, NoiseFacts, SpaceFacts
@@ -128,7 +128,7 @@ def _sampling(facts: EncodingFacts) -> Iterator[str]:
 def _pipeline(facts: FileFacts) -> Iterator[str]:
     for series in facts.pipeline.series:
         size = " x ".join(map(str, series.matrix))
-        images = counted(series.images, "image")
+        images = pluralize(series.images, "image")
         yield _fact(f"  series {series.series}", f"{images} of {size}")
     if facts.pipeline.images:
         yield _fact("  memory", f"{_size(facts.pipeline.kspace_bytes)} of k-space for an image")
@@ -139,7 +139,9 @@ def _pipeline(facts: FileFacts) -> Iterator[str]:
 def _noise(noise: NoiseFacts | None) -> str:
     if noise is None:
         return "none"
-    return f"{counted(noise.readouts, 'readout')}, {_numbers(noise.coils)} coils, {_readout(noise)}"
+    return (
+        f"{pluralize(noise.readouts, 'readout')}, {_numbers(noise.coils)} coils, {_readout(noise)}"
+    )
 
 
 def _readout(facts: EncodingFacts | NoiseFacts) -> str:

@@ -18,7 +18,7 @@ from gadget.cohort.plan import Plan, make_plan
 from gadget.cohort.pool import run_here
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
-from gadget.words import counted
+from gadget.text import pluralize
 
 FAILED = 1
 
@@ -86,11 +86,11 @@ def _show(account: Account, events: Generator[tuple[Task, Event], None, None]) -
 
 def _tell(plan: Plan) -> None:
     if plan.finished:
-        log.info("Finished before: %s.", counted(plan.finished, "file"))
+        log.info("Finished before: %s.", pluralize(plan.finished, "file"))
     if plan.outdated:
         log.info(
             "Made in another way or from other data, and to be made again: %s.",
-            counted(plan.outdated, "output"),
+            pluralize(plan.outdated, "output"),
         )
 
 
@@ -102,7 +102,7 @@ def _summarise(account: Account, plan: Plan, folder: Path) -> None:
     failed = sum(outcome.failed for outcome in account.outcomes.values())
     files = len(plan.tasks) + plan.finished
     say(
-        f"{counted(files, 'file')}: {len(plan.tasks) - failed} done, {plan.finished} finished "
+        f"{pluralize(files, 'file')}: {len(plan.tasks) - failed} done, {plan.finished} finished "
         f"before, {failed} failed: {folder}"
     )
 

@@ -21,7 +21,7 @@ from gadget.cohort.job import Job
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.errors import ConfigError
-from gadget.extras import needed
+from gadget.extras import optional_import
 
 ANSWER_SECONDS = 10
 POLL_SECONDS = 0.5
@@ -76,7 +76,7 @@ def run_on_cluster(
 
 
 def _distributed() -> Any:  # noqa: ANN401 - a module that is only partly typed
-    with needed("A cluster needs", "dask"):
+    with optional_import("A cluster needs", "dask"):
         import distributed
     return distributed
 

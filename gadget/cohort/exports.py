@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from gadget.words import in_letters
+from gadget.text import printable
 
 if TYPE_CHECKING:
     from gadget.mrd.export.writers import FolderWriter
@@ -26,7 +26,7 @@ class Export:
     folder: Path
 
     def __str__(self) -> str:
-        return in_letters(f"{self.kind} {self.folder}")
+        return printable(f"{self.kind} {self.folder}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
 from gadget.errors import ConfigError, WeightsError, reason
-from gadget.files import replacing
+from gadget.files import atomic_write
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -182,12 +182,12 @@ def save_model(
     checked = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / WEIGHTS) as weights_file:
+        with atomic_write(folder / WEIGHTS) as weights_file:
             weights_file.write_bytes(content)
-        with replacing(folder / CONFIG) as config_file:
+        with atomic_write(folder / CONFIG) as config_file:
             config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
         if card is not None and not (folder / CARD).exists():
-            with replacing(folder / CARD) as card_file:
+            with atomic_write(folder / CARD) as card_file:
                 card_file.write_text(card, "utf-8")
     except OSError as error:
         raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gadget.errors import DataError
 from gadget.mrd.acquisition import Key
-from gadget.words import counted
+from gadget.text import pluralize
 
 
 class LeftOut:
@@ -38,7 +38,7 @@ class LeftOut:
         if self._reason is not None:
             reasons.append(self._reason)
             if self._readouts > 1:
-                reasons.append(f"{counted(self._readouts - 1, 'more readout')} left out.")
+                reasons.append(f"{pluralize(self._readouts - 1, 'more readout')} left out.")
         if self.images:
             lost = "; ".join(key.name for key in sorted(self.images))
             reasons.append(

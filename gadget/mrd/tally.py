@@ -12,7 +12,7 @@ from gadget.mrd.acquisition import Key, key_of
 from gadget.mrd.meta import is_deviation
 from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
-from gadget.words import counted
+from gadget.text import pluralize
 
 
 class Tally:
@@ -34,10 +34,10 @@ class Tally:
     @property
     def summary(self) -> str:
         """What was received, in words."""
-        images = counted(self.images, "image")
+        images = pluralize(self.images, "image")
         if not self.deviations:
             return images
-        return f"{images} and {counted(self.deviations, 'standard deviation')}"
+        return f"{images} and {pluralize(self.deviations, 'standard deviation')}"
 
     def watch(self, messages: Iterable[bytes]) -> Iterator[bytes]:
         """Yield messages and count the readouts among them."""

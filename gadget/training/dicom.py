@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.training.omissions import Omissions
 from gadget.training.stack import Stack, cut, isotropic
 
@@ -87,7 +87,7 @@ def _frames(path: Path) -> list[Frame]:
 
 
 def _pydicom() -> Any:  # noqa: ANN401 - a module
-    with needed("DICOM files need", "train"):
+    with optional_import("DICOM files need", "train"):
         import pydicom
     # It logs whole tracebacks of what is told in a line here.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.training.stack import Stack, cut
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
@@ -25,7 +25,7 @@ NO_MAGNITUDE = (2, 3, 4)
 
 def read_nifti(path: Path) -> Iterator[Stack]:
     """Yield the volumes of a NIfTI file: one of a 2D or 3D image, each of a 4D image."""
-    with needed("NIfTI files need", "train"):
+    with optional_import("NIfTI files need", "train"):
         import nibabel
     # It shows what is odd about a header twice, without the name of the file.
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)

@@ -12,7 +12,7 @@ import numpy as np
 
 from gadget import __version__
 from gadget.errors import DataError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
@@ -21,7 +21,7 @@ from gadget.mrd.export.writers import (
     DISCLAIMER,
     Exported,
     SeriesWriter,
-    replacing,
+    atomic_write,
     values,
     volume_numbers,
 )
@@ -64,7 +64,7 @@ class DicomWriter(SeriesWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        with needed("DICOM files need", "dicom"):
+        with optional_import("DICOM files need", "dicom"):
             import pydicom
         self._pydicom = pydicom
         self._scan = ScanAttributes(header_xml)
@@ -98,7 +98,7 @@ class DicomWriter(SeriesWriter):
             attributes = shared | self._attributes(one, number)
             attributes["SOPInstanceUID"] = make_uid(shared["SeriesInstanceUID"], str(number))
             attributes |= pixel_attributes(one.image, one.z, scale)
-            with replacing(folder / f"image_{number:04d}.dcm") as part:
+            with atomic_write(folder / f"image_{number:04d}.dcm") as part:
                 self._dataset(attributes).save_as(part, enforce_file_format=True)
 
     def _attributes(self, one: Slice, number: int) -> Attributes:

@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.mrd.export.scales import Scale, told_scale
 from gadget.mrd.export.stacks import Stack, stacks
-from gadget.mrd.export.writers import DISCLAIMER, Exported, SeriesWriter, replacing, volume_numbers
+from gadget.mrd.export.writers import (
+    DISCLAIMER,
+    Exported,
+    SeriesWriter,
+    atomic_write,
+    volume_numbers,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +47,7 @@ class NiftiWriter(SeriesWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        with needed("NIfTI files need", "nifti"):
+        with optional_import("NIfTI files need", "nifti"):
             import nibabel
         super().__init__(folder, stem, header_xml)
         self._nibabel: Any = nibabel
@@ -82,7 +88,7 @@ class NiftiWriter(SeriesWriter):
         image.set_qform(affine, SCANNER)
         image.header.set_xyzt_units("mm")
         image.header["descrip"] = f"series {series}; {DISCLAIMER}".encode()
-        with replacing(path) as part:
+        with atomic_write(path) as part:
             self._nibabel.save(image, part)
 
 

@@ -10,8 +10,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.extras import needed
-from gadget.mrd.export.writers import FolderWriter, combined, replacing
+from gadget.extras import optional_import
+from gadget.mrd.export.writers import FolderWriter, atomic_write, combined
 
 BRIGHT = 0.998
 """Share of the pixels that the grey scale covers."""
@@ -30,7 +30,7 @@ class PngWriter(FolderWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "") -> None:
-        with needed("PNG files need", "png"):
+        with optional_import("PNG files need", "png"):
             from matplotlib import image
         super().__init__(folder, stem)
         self._save = image.imsave
@@ -54,7 +54,7 @@ class PngWriter(FolderWriter):
             name = f"{name}_{self._written[name]}"
         for z, plane in enumerate(planes):
             file = f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png"
-            with replacing(self.folder / file) as part:
+            with atomic_write(self.folder / file) as part:
                 self._save(part, plane, vmin=low, vmax=high, cmap="gray", format="png")
 
     def close(self) -> None:

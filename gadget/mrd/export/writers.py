@@ -174,8 +174,8 @@ def volume_numbers(images: Sequence[Exported], stack: Stack) -> dict[int, int]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, as `files.replacing`.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """As `files.atomic_write`, with errors as sentences.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def replacing(path: Path) -> Iterator[Path]:
         The file cannot be written.
     """
     try:
-        with files.replacing(path) as part:
+        with files.atomic_write(path) as part:
             yield part
     except OSError as error:
         raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error

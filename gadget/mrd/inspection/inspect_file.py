@@ -23,7 +23,7 @@ from gadget.mrd.inspection.plan import Plan
 from gadget.mrd.inspection.survey import COUNTERS, Group, Survey
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header
-from gadget.words import in_letters
+from gadget.text import printable
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> Fil
         for index in range(len(header.encodings))
     ]
     return FileFacts(
-        path=in_letters(raw.path),
+        path=printable(raw.path),
         format=raw.format,
-        group=in_letters(raw.group),
+        group=printable(raw.group),
         file_bytes=raw.path.stat().st_size,
         vendor=text(root, system, "systemVendor"),
         model=text(root, system, "systemModel"),

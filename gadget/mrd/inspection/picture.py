@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.extras import needed
-from gadget.mrd.export.writers import replacing
+from gadget.extras import optional_import
+from gadget.mrd.export.writers import atomic_write
 
 SHADES = " ░▒▓█"
 """From nothing measured to everything."""
@@ -41,9 +41,9 @@ def save_picture(mask: NDArray[np.bool_], path: Path) -> None:
     DataError
         The file cannot be written.
     """
-    with needed("PNG files need", "png"):
+    with optional_import("PNG files need", "png"):
         from matplotlib import image
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         image.imsave(part, view(mask), cmap="gray", format="png")
 
 

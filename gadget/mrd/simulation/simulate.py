@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, reason
-from gadget.files import replacing
+from gadget.files import atomic_write
 from gadget.mrd import flags
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.images import make_image
@@ -56,7 +56,7 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
     mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
     kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
     try:
-        with replacing(path) as part:
+        with atomic_write(path) as part:
             dataset = ismrmrd.Dataset(str(part), "dataset", True)
             try:
                 dataset.write_xml_header(xml_header(scan))
