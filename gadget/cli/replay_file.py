@@ -11,9 +11,9 @@ from gadget.cli.replay_progress import follow
 from gadget.cohort.exports import open_writers
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
+from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.tally import Tally
 
 if TYPE_CHECKING:
     import ismrmrd
@@ -34,13 +34,13 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     if output.exists() and file.exists() and output.samefile(file):
         raise ConfigError(f"'{output}' is the raw data itself; choose another file for the images.")
     started = time.monotonic()
-    tally = Tally()
+    counter = ImageCounter()
     problems: list[DataError] = []
     with (
         RawFile(file, recipe.in_group) as raw,
         open_writers(recipe.exports, raw.header_xml) as exporters,
         ImageWriter(output, recipe.out_group, raw.header_xml) as writer,
-        follow(tally, raw.number_of_acquisitions) as progress,
+        follow(counter, raw.number_of_acquisitions) as progress,
     ):
 
         def take(image: ismrmrd.Image) -> None:
@@ -53,8 +53,9 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
                     problems.append(error)
             progress.show_image(image)
 
-        reconstruct(raw, recipe, tally, take, progress.show)
+        reconstruct(raw, recipe, counter, take, progress.show)
     if problems:
         raise problems[0]
     seconds = time.monotonic() - started
-    say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per image: {output}")
+    each = seconds / counter.images
+    say(f"{counter.summary} in {seconds:.1f} s, {each:.1f} s per image: {output}")

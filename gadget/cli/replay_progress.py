@@ -14,8 +14,8 @@ from rich.progress import Progress as Bars
 
 from gadget.cli.console import console
 from gadget.cohort.task import steps_of
-from gadget.mrd.meta import is_deviation
-from gadget.mrd.tally import Tally
+from gadget.mrd.image_counter import ImageCounter
+from gadget.mrd.meta import is_std_map
 from gadget.stream.progress import Progress
 
 LINE_SECONDS = 10.0
@@ -35,18 +35,18 @@ class Follower(Protocol):
 
 
 @contextmanager
-def follow(tally: Tally, readouts: int) -> Iterator[Follower]:
+def follow(counter: ImageCounter, readouts: int) -> Iterator[Follower]:
     """Show how far a replay is.
 
     Parameters
     ----------
-    tally
+    counter
         What counts the readouts and images.
     readouts
         Readouts in the file.
     """
     if not console.is_terminal:
-        yield _Lines(tally, readouts)
+        yield _Lines(counter, readouts)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -55,12 +55,12 @@ def follow(tally: Tally, readouts: int) -> Iterator[Follower]:
         TimeElapsedColumn(),
     )
     with Bars(*columns, console=console, transient=True) as bars:
-        yield _Bars(tally, readouts, bars)
+        yield _Bars(counter, readouts, bars)
 
 
 class _Bars:
-    def __init__(self, tally: Tally, readouts: int, bars: Bars) -> None:
-        self._tally = tally
+    def __init__(self, counter: ImageCounter, readouts: int, bars: Bars) -> None:
+        self._counter = counter
         self._bars = bars
         self._read = bars.add_task("readouts", total=readouts)
         self._images = bars.add_task("images", total=None)
@@ -76,14 +76,14 @@ class _Bars:
         self._update()
 
     def _update(self) -> None:
-        tally = self._tally
-        self._bars.update(self._read, completed=tally.readouts)
-        self._bars.update(self._images, completed=tally.images, total=tally.expected or None)
+        counter = self._counter
+        self._bars.update(self._read, completed=counter.readouts)
+        self._bars.update(self._images, completed=counter.images, total=counter.expected or None)
 
 
 class _Lines:
-    def __init__(self, tally: Tally, readouts: int) -> None:
-        self._tally = tally
+    def __init__(self, counter: ImageCounter, readouts: int) -> None:
+        self._counter = counter
         self._next = time.monotonic() + LINE_SECONDS
         log.info("%d readouts in the file", readouts)
 
@@ -94,8 +94,8 @@ class _Lines:
         self._next = time.monotonic() + LINE_SECONDS
         log.info(
             "%d readouts read, %d images made, %s %d of %d",
-            self._tally.readouts,
-            self._tally.images,
+            self._counter.readouts,
+            self._counter.images,
             progress.text,
             done,
             total,
@@ -105,9 +105,9 @@ class _Lines:
         head = image.getHead()
         log.info(
             "%s %d of %d: series %d, slice %d, contrast %d, repetition %d",
-            "standard deviation of image" if is_deviation(image.meta) else "image",
-            self._tally.images,
-            self._tally.expected,
+            "standard deviation of image" if is_std_map(image.meta) else "image",
+            self._counter.images,
+            self._counter.expected,
             head.image_series_index,
             head.slice,
             head.contrast,

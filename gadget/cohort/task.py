@@ -19,9 +19,9 @@ from gadget.cohort.place import settle, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
 from gadget.errors import ConfigError, DataError, ReconError, reason
+from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.image_file import ImageWriter, read_images
 from gadget.mrd.raw.raw_file import RawFile, open_hdf5
-from gadget.mrd.tally import Tally
 from gadget.stream.client import run_on_server
 from gadget.stream.host.pipeline import parse_pipeline
 from gadget.stream.host.run import run_pipeline
@@ -49,21 +49,21 @@ class Task:
 def carry_out(task: Task, recipe: Recipe, report: Callable[[Status], None]) -> Outcome:
     """Carry out a task and say how it ended; no error of the file leaves this function."""
     started = time.monotonic()
-    tally = Tally()
+    counter = ImageCounter()
     try:
         _check_version(task)
-        _produce(task, recipe, tally, report)
+        _produce(task, recipe, counter, report)
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
         return Outcome(_sentence(error), failed=True, seconds=time.monotonic() - started)
-    summary = tally.summary if task.reconstruct else "exported"
-    return Outcome(summary, tally.images, seconds=time.monotonic() - started)
+    summary = counter.summary if task.reconstruct else "exported"
+    return Outcome(summary, counter.images, seconds=time.monotonic() - started)
 
 
 def reconstruct(
     raw: RawFile,
     recipe: Recipe,
-    tally: Tally,
+    counter: ImageCounter,
     on_image: Callable[[ismrmrd.Image], None],
     on_progress: Callable[[Progress], None],
 ) -> None:
@@ -75,7 +75,7 @@ def reconstruct(
         The raw data.
     recipe
         How.
-    tally
+    counter
         Counts what goes in and comes out.
     on_image
         Called for each image once it is counted.
@@ -89,16 +89,16 @@ def reconstruct(
     """
 
     def take(image: ismrmrd.Image) -> None:
-        tally.receive(image)
+        counter.add_image(image)
         on_image(image)
 
-    messages, text = tally.watch(raw.messages()), recipe.pipeline.encode()
+    messages, text = counter.count_readouts(raw.messages()), recipe.pipeline.encode()
     if recipe.server is not None:
         pipeline = recipe.pipeline if recipe.named else text
         run_on_server(recipe.server, pipeline, raw.header_xml, messages, take)
     else:
         run_pipeline(parse_pipeline(text), raw.header_xml, messages, take, on_progress)
-    tally.check()
+    counter.check()
 
 
 def steps_of(progress: Progress) -> tuple[int, int]:
@@ -127,12 +127,14 @@ def _check_version(task: Task) -> None:
         )
 
 
-def _produce(task: Task, recipe: Recipe, tally: Tally, report: Callable[[Status], None]) -> None:
+def _produce(
+    task: Task, recipe: Recipe, counter: ImageCounter, report: Callable[[Status], None]
+) -> None:
     with RawFile(task.raw, recipe.in_group) as raw, working_folder(task.output) as folder:
         images = folder / task.output.name
         _keep_other_groups(task.output, images)
         if task.reconstruct:
-            _make_images(raw, images, recipe, tally, report)
+            _make_images(raw, images, recipe, counter, report)
         record = task.record
         failure: Exception | None = None
         try:
@@ -164,23 +166,29 @@ def _keep_other_groups(output: Path, images: Path) -> None:
 
 
 def _make_images(
-    raw: RawFile, images: Path, recipe: Recipe, tally: Tally, report: Callable[[Status], None]
+    raw: RawFile,
+    images: Path,
+    recipe: Recipe,
+    counter: ImageCounter,
+    report: Callable[[Status], None],
 ) -> None:
-    meter = _Meter(tally, raw.number_of_acquisitions, report)
+    meter = _Meter(counter, raw.number_of_acquisitions, report)
     with ImageWriter(images, recipe.out_group, raw.header_xml) as writer:
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)
             meter.take_image()
 
-        reconstruct(raw, recipe, tally, take, meter.take_progress)
+        reconstruct(raw, recipe, counter, take, meter.take_progress)
 
 
 class _Meter:
     """Measures how far a task is, and tells it a few times a second."""
 
-    def __init__(self, tally: Tally, readouts: int, report: Callable[[Status], None]) -> None:
-        self._tally = tally
+    def __init__(
+        self, counter: ImageCounter, readouts: int, report: Callable[[Status], None]
+    ) -> None:
+        self._counter = counter
         self._readouts = readouts
         self._report = report
         self._step = 0.0
@@ -198,7 +206,7 @@ class _Meter:
 
     def _tell(self) -> None:
         self._next = time.monotonic() + REPORT_SECONDS
-        tally = self._tally
-        read = tally.readouts / max(self._readouts, 1)
-        made = (tally.images + self._step) / max(tally.expected, 1)
-        self._report(Status(tally.images, tally.expected, min(1.0, read * made)))
+        counter = self._counter
+        read = counter.readouts / max(self._readouts, 1)
+        made = (counter.images + self._step) / max(counter.expected, 1)
+        self._report(Status(counter.images, counter.expected, min(1.0, read * made)))

@@ -16,7 +16,7 @@ from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.export.scales import told_scale
 from gadget.mrd.image_file import read_images
-from gadget.mrd.meta import is_deviation
+from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.fourier import ifftc
@@ -109,9 +109,7 @@ def _combined(buffer: Buffer) -> NDArray[np.float32]:
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     """Return the first partition of every image but of standard deviations."""
     return {
-        _place(image.getHead()): _magnitude(image)
-        for image in images
-        if not is_deviation(image.meta)
+        _place(image.getHead()): _magnitude(image) for image in images if not is_std_map(image.meta)
     }
 
 

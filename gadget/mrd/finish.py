@@ -8,7 +8,7 @@ import ismrmrd
 import numpy as np
 
 from gadget.mrd.images import PIXEL_TYPES
-from gadget.mrd.meta import display_window, is_deviation, set_both, to_meta
+from gadget.mrd.meta import display_window, is_std_map, set_both, to_meta
 from gadget.mrd.pixels import SERIES_OFFSET, PixelConverter
 
 
@@ -21,7 +21,7 @@ def finished(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:
     if image.data.dtype != np.complex64:
         return image
     series = int(image.image_series_index)
-    is_std = is_deviation(image.meta)
+    is_std = is_std_map(image.meta)
     if is_std and converter.output in ("phase", "complex"):
         converter = PixelConverter("magnitude")
     pixels = converter.convert(image.data, series)

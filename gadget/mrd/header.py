@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gadget.errors import DataError
-from gadget.mrd.plain_xml import in_utf8, parse_plain_xml
+from gadget.mrd.safe_xml import parse_safe_xml, to_utf8
 
 CARTESIAN = "cartesian"
 MAX_MATRIX = 65535
@@ -146,7 +146,7 @@ def parse_xml(raw: bytes) -> ElementTree.Element:
     if not raw:
         raise DataError("The ISMRMRD header is empty: an XML text with <ismrmrdHeader> is needed.")
     try:
-        root = parse_plain_xml(in_utf8(raw))
+        root = parse_safe_xml(to_utf8(raw))
     except ValueError as error:
         raise DataError(f"The ISMRMRD header {error}.") from error
     if local_name(root) != "ismrmrdHeader":

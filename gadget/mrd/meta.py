@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.header import Header
-from gadget.mrd.plain_xml import declares_entities
+from gadget.mrd.safe_xml import declares_entities
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def parse_meta(attributes: bytes) -> ismrmrd.Meta:
         return ismrmrd.Meta()
 
 
-def is_deviation(meta: Mapping[str, object]) -> bool:
+def is_std_map(meta: Mapping[str, object]) -> bool:
     """Whether an image with this metadata is a standard deviation; it may have several roles."""
     role = meta.get("DataRole")
     return role == STD_ROLE or (isinstance(role, list) and STD_ROLE in role)

@@ -12,7 +12,7 @@ import ismrmrd.xsd
 
 from gadget.errors import DataError
 from gadget.mrd.header import local_name, parse_xml
-from gadget.mrd.plain_xml import in_utf8
+from gadget.mrd.safe_xml import to_utf8
 
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
@@ -28,7 +28,7 @@ def sanitize_header(xml: bytes) -> bytes:
     DataError
         The text is not an ISMRMRD header, or it lacks something that the schema demands.
     """
-    raw = in_utf8(xml.strip(b"\0 \t\r\n"))
+    raw = to_utf8(xml.strip(b"\0 \t\r\n"))
     root = parse_xml(raw)
     if _keep_known(root, ismrmrd.xsd.ismrmrdHeader):
         # ElementTree would call the namespace ns0 otherwise.
