@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import Key, key_of
+from gadget.mrd.acquisition import ImageKey, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.grid import LineGrid, forwards
@@ -104,7 +104,7 @@ def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Ite
         for at in np.ndindex(bit.data.data.shape[:3]):
             yield _gathered(bit, at, header)
         return
-    grids: dict[Key, LineGrid] = {}
+    grids: dict[ImageKey, LineGrid] = {}
     for at in np.ndindex(bit.data.data.shape[:3]):
         lines = bit.data.headers[at]
         if ((lines["number_of_samples"] > 0) & _of_image(lines)).any():
@@ -116,7 +116,7 @@ def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Ite
             "so no line of it was measured. Check what comes before this node."
         )
     for key, grid in grids.items():
-        yield make_buffer(grid, calibration.likest(key, grid))
+        yield make_buffer(grid, calibration.best_match(key, grid))
 
 
 def _check(buffer: ReconBuffer) -> None:
@@ -158,7 +158,7 @@ def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
 
 
 def _lay_image(
-    bit: ReconBit, at: tuple[int, ...], header: Header, grids: dict[Key, LineGrid]
+    bit: ReconBit, at: tuple[int, ...], header: Header, grids: dict[ImageKey, LineGrid]
 ) -> None:
     """Lay the lines of one of Gadgetron's buffers on the grid of the image they belong to."""
     reference = central_header(bit.data.headers[at])
@@ -231,7 +231,7 @@ def _add_calibration(
     bit: ReconBit,
     header: Header,
     calibration: CalibrationLines,
-    images: Container[Key] = (),
+    images: Container[ImageKey] = (),
 ) -> None:
     """Add the calibration lines that are no image lines, those of each of the images."""
     buffer = bit.calibration

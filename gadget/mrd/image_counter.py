@@ -8,7 +8,7 @@ import ismrmrd
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import Key, key_of
+from gadget.mrd.acquisition import ImageKey, key_of
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
@@ -23,7 +23,7 @@ class ImageCounter:
         self.images = 0
         """Images received, without standard deviation maps."""
         self.std_maps = 0
-        self._expected: set[Key] = set()
+        self._expected: set[ImageKey] = set()
         self._received: dict[int, set[tuple[int, ...]]] = {}
 
     @property
@@ -73,7 +73,7 @@ class ImageCounter:
             f"{names}{more}."
         )
 
-    def _missing(self) -> list[Key]:
+    def _missing(self) -> list[ImageKey]:
         """Return the images that a series lacks, by their slice, contrast, ... counters."""
         expected = sorted(self._expected)
         received = set().union(*self._received.values())
@@ -95,6 +95,6 @@ class ImageCounter:
         self._expected.add(key_of(header))
 
 
-def _counters(source: Key | ismrmrd.ImageHeader) -> tuple[int, ...]:
+def _counters(source: ImageKey | ismrmrd.ImageHeader) -> tuple[int, ...]:
     names = ("slice", "contrast", "phase", "set", "repetition")
     return tuple(int(getattr(source, name)) for name in names)

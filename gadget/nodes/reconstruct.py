@@ -62,7 +62,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
                 session.log.error("%s", error)
                 wrong = wrong or error
     except StreamError:
-        yield from gatherer.rescue() if gatherer is not None else ()
+        yield from gatherer.flush() if gatherer is not None else ()
         raise
     if not came:
         raise DataError(

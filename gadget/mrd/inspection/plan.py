@@ -40,7 +40,7 @@ class Plan:
         self.kspace_bytes = 0
         self.told: list[str] = []
         """What the gatherer warned of, but for unreadable lines: the survey counts them."""
-        self._gatherer = Gatherer(header, self._note, name_unreadable=False)
+        self._gatherer = Gatherer(header, self._note, warn_not_finite=False)
         self._coils: dict[int, int] = {}
         self._spaces: dict[int, Space] = {}
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.acquisition import Key
+from gadget.mrd.acquisition import ImageKey
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.inspection.facts import SamplingFacts
 
@@ -44,7 +44,7 @@ class Sampling:
         self._patterns: set[int] = set()
         self._names: dict[int, list[str]] = {}
 
-    def add(self, buffer: Buffer, key: Key) -> None:
+    def add(self, buffer: Buffer, key: ImageKey) -> None:
         """Add an image."""
         weight = buffer.kspace.weight
         lines = _any(weight > 0, -1)
