@@ -26,7 +26,7 @@ class ImageKey(NamedTuple):
         return ", ".join(f"{field} {value}" for field, value in self._asdict().items())
 
     def similarity(self, other: ImageKey) -> tuple[int, float]:
-        """Rank another image as source of coil maps: same counters first, then the latest earlier."""
+        """Rank another image as source of coil maps: most equal counters, then latest earlier."""
         same = sum(a == b for a, b in zip(self, other, strict=True))
         age = self.repetition - other.repetition
         return same, -age if age >= 0 else -math.inf

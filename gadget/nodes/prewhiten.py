@@ -11,7 +11,7 @@ def prewhiten(session: Session) -> None:
     """Whiten every readout with the covariance of the noise readouts before it."""
     from threadpoolctl import threadpool_limits
 
-    from gadget.mrd.whiten import Prewhitener
+    from gadget.mrd.prewhiten import Prewhitener
 
     whitener = Prewhitener(session.header)
     # A readout is too little to share: the second thread would only spin, and keep a processor
