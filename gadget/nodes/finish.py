@@ -9,9 +9,9 @@ from gadget.stream.wire.messages import MessageId
 @node("gadget.nodes.settings:FinishSettings", takes=(MessageId.IMAGE,))
 def finish(session: Session) -> None:
     """Convert every image to the pixels that the settings name; all else stays as it is."""
-    from gadget.mrd.finish import finished
+    from gadget.mrd.finish import finish_image
     from gadget.mrd.pixels import PixelConverter
 
     converter = PixelConverter(session.settings.output)
     for image in session:
-        session.send(finished(image, converter))
+        session.send(finish_image(image, converter))

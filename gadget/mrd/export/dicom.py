@@ -156,7 +156,7 @@ def _slices(images: Sequence[Exported]) -> list[Slice]:
 
 
 def _plane(geometry: Geometry, z: int) -> Attributes:
-    first, (row, column, _) = geometry.plane(z), geometry.directions
+    first, (row, column, _) = geometry.plane_origin(z), geometry.directions
     return {
         "ImagePositionPatient": first.tolist(),
         "ImageOrientationPatient": [*row.tolist(), *column.tolist()],

@@ -52,14 +52,14 @@ def _aligned(one: Geometry, other: Geometry) -> bool:
         return False
     if not np.allclose(one.directions, other.directions, rtol=0, atol=SAME_DIRECTION):
         return False
-    within = (other.first - one.first) @ one.directions[:2].T
+    within = (other.origin - one.origin) @ one.directions[:2].T
     return bool((np.abs(within) < SAME_MM).all())
 
 
 def _equally_spaced(group: list[int], geometries: Sequence[Geometry]) -> Iterator[Stack]:
     reference = geometries[group[0]]
     along = {
-        number: float((geometries[number].first - reference.first) @ reference.directions[2])
+        number: float((geometries[number].origin - reference.origin) @ reference.directions[2])
         for number in group
     }
     places: list[list[int]] = []
@@ -90,6 +90,6 @@ def _stack(reference: Geometry, at: Sequence[float], places: Sequence[Sequence[i
     if len(at) > 1:
         spacing[2] = (at[-1] - at[0]) / (len(at) - 1)
         shape = (*shape[:2], len(at))
-    first = reference.first + at[0] * reference.directions[2]
-    geometry = replace(reference, shape=shape, spacing=spacing, first=first)
+    origin = reference.origin + at[0] * reference.directions[2]
+    geometry = replace(reference, shape=shape, spacing=spacing, origin=origin)
     return Stack(geometry, tuple(tuple(sorted(place)) for place in places))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gadget import files
 from gadget.errors import DataError, reason
 from gadget.mrd.export.stacks import Stack
-from gadget.mrd.geometry import Geometry, encoding_sign, geometry_of
+from gadget.mrd.geometry import Geometry, axis_sign, geometry_of
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class SeriesWriter(FolderWriter):
     """Whether it warns of places that are made up: of several writers of the same images, one."""
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        self._sign = encoding_sign(header_xml)
+        self._sign = axis_sign(header_xml)
         super().__init__(folder, stem)
         self._series: dict[int, list[Exported]] = {}
 
