@@ -67,7 +67,7 @@ def _let_one_warn(writers: Sequence[FolderWriter]) -> None:
     from gadget.mrd.export.writers import SeriesWriter
 
     for writer in [one for one in writers if isinstance(one, SeriesWriter)][1:]:
-        writer.warns = False
+        writer.warns_of_positions = False
 
 
 def _open(export: Export, header_xml: bytes | None, stem: Path) -> FolderWriter:

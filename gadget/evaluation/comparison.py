@@ -14,7 +14,7 @@ from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.export.scales import told_scale
+from gadget.mrd.export.scales import scale_from_meta
 from gadget.mrd.image_file import read_images
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
@@ -116,8 +116,8 @@ def _magnitudes(images: list[ismrmrd.Image]) -> Images:
 def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
     pixels = image.data[0, 0]
     # Of uint16 images, each may have its own.
-    scale = told_scale(pixels, image.meta)
-    return np.abs(pixels if scale is None else scale.real(pixels)).astype(np.float32)
+    scale = scale_from_meta(pixels, image.meta)
+    return np.abs(pixels if scale is None else scale.rescaled(pixels)).astype(np.float32)
 
 
 def _place(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> Place:

@@ -107,7 +107,7 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, with the coils `[image, coil, z, y, x]` joined."""
-    from gadget.mrd.export.scales import told_scale
+    from gadget.mrd.export.scales import scale_from_meta
     from gadget.mrd.meta import STD_ROLE, parse_meta
 
     data = series["data"]
@@ -123,7 +123,7 @@ def _series_slices(series: h5py.Group) -> Stack:
         if types[number] not in NO_MAGNITUDE and STD_ROLE not in text:
             stored = data[number]
             # Of uint16 images, each may have its own.
-            scale = told_scale(stored, parse_meta(text.encode()))
-            coils = magnitude(stored if scale is None else scale.real(stored))
+            scale = scale_from_meta(stored, parse_meta(text.encode()))
+            coils = magnitude(stored if scale is None else scale.rescaled(stored))
             slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
     return slices

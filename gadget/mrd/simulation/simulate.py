@@ -1,4 +1,4 @@
-"""Raw data of a scan that never took place, written the way a scanner's converter does."""
+"""Simulated raw data, in the form that a scanner's converter writes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from gadget.mri.resample import centred_resize
 from gadget.mri.simulation import coil_maps, correlated_noise, noise_covariance, smooth_phase
 
 TRUTH_GROUP = "truth"
-"""Group of the images that a complete scan without noise would give, beside the raw data."""
+"""HDF5 group of the ground truth images, beside the raw data."""
 NOISE_READOUTS = 8
 
 
 def write_simulation(path: Path, scan: SimulatedScan) -> None:
-    """Write raw data and, beside them, the truth in the group `truth`.
+    """Simulate raw data and the ground truth, in the group `truth` of the same file.
 
     The truth `[slice, y, x]` is the magnitude of what a complete scan without noise gives after
     whitening (root sum of squares over coils), so its unit is the standard deviation of the noise.
@@ -72,9 +72,9 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
 
 
 def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDArray[np.complex64]:
-    """Return the complete k-space `[coil, ky, kx]` of a slice, free of noise.
+    """Return the complete, noiseless k-space `[coil, ky, kx]` of a slice.
 
-    The object is drawn finer than the scan resolves it, as nature does.
+    The object is drawn at a finer resolution than that of the scan.
     """
     fine = OVERSAMPLING * scan.matrix
     z_mm = scan.slice_offsets[number] + (HIGHEST_MM + LOWEST_MM) / 2
@@ -120,12 +120,12 @@ def _readouts(
     samples = OVERSAMPLING * scan.matrix
     covariance = covariance * scan.noise**2
     # A wider bandwidth, a shorter dwell time, lets more noise in.
-    louder = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
+    noise_gain = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
     counter = 0
     for _ in range(NOISE_READOUTS):
         head = readout_header(scan, counter, NOISE_DWELL_US)
         head.flags = flags.NOISE
-        yield ismrmrd.Acquisition(head, correlated_noise(covariance * louder, samples, rng))
+        yield ismrmrd.Acquisition(head, correlated_noise(covariance * noise_gain, samples, rng))
         counter += 1
     lines = np.flatnonzero(mask)
     for ky in lines:
