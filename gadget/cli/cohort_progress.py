@@ -50,12 +50,12 @@ class Account:
             self.outcomes[task.name] = event
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Of the work that is done, 0 to 1. Work is in proportion to the raw data."""
         # Most files that fail do so at once: they say nothing of the time that others take.
         failed = sum(self._sizes[name] for name, one in self.outcomes.items() if one.failed)
         done = sum(self._sizes[name] for name in self.outcomes) - failed
-        half_done = sum(self._sizes[name] * now.share for name, now in self._running.items())
+        half_done = sum(self._sizes[name] * now.fraction for name, now in self._running.items())
         work = sum(self._sizes.values()) - failed
         return (done + half_done) / work if work else 1.0
 
@@ -65,10 +65,10 @@ class Account:
         images = sum(one.images for one in self.outcomes.values())
         images += sum(one.images for one in self._running.values())
         words = f"{len(self.outcomes)} of {len(self._sizes)} files, {images} images"
-        share = self.share
-        if not 0 < share < 1:
+        fraction = self.fraction
+        if not 0 < fraction < 1:
             return words
-        seconds = (time.monotonic() - self._started) * (1 - share) / share
+        seconds = (time.monotonic() - self._started) * (1 - fraction) / fraction
         return f"{words}, about {_duration(seconds)} left"
 
 
@@ -94,7 +94,7 @@ class _Bars:
         if isinstance(event, Logged):
             _log(task, event)
             return
-        self._bars.update(self._all, completed=self._account.share, text=self._account.summary)
+        self._bars.update(self._all, completed=self._account.fraction, text=self._account.summary)
         if isinstance(event, Outcome):
             if task.name in self._rows:
                 self._bars.remove_task(self._rows.pop(task.name))
@@ -103,7 +103,7 @@ class _Bars:
         elif isinstance(event, Status):
             self._bars.update(
                 self._rows[task.name],
-                completed=event.share,
+                completed=event.fraction,
                 text=f"{event.images} of {event.expected} images",
             )
         elif task.name not in self._rows:

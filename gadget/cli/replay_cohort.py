@@ -13,9 +13,9 @@ from gadget.cli.cohort_progress import Account, follow_cohort
 from gadget.cli.console import complain, say
 from gadget.cohort.events import Event
 from gadget.cohort.exports import open_writers
-from gadget.cohort.place import claimed
+from gadget.cohort.output_files import locked_folder
 from gadget.cohort.plan import Plan, make_plan
-from gadget.cohort.pool import run_here
+from gadget.cohort.pool import run_locally
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.text import pluralize
@@ -56,7 +56,7 @@ def replay_cohort(
     if plan.tasks:
         with open_writers(recipe.exports):
             pass  # what is wrong with a format is told before the work
-        with claimed(folder, [task.output for task in plan.tasks]):
+        with locked_folder(folder, [task.output for task in plan.tasks]):
             try:
                 _show(account, _events(plan.tasks, recipe, jobs, cluster))
             except (KeyboardInterrupt, SystemExit):
@@ -71,7 +71,7 @@ def _events(
     tasks: Sequence[Task], recipe: Recipe, jobs: int, cluster: str | None
 ) -> Generator[tuple[Task, Event], None, None]:
     if cluster is None:
-        return run_here(tasks, recipe, jobs)
+        return run_locally(tasks, recipe, jobs)
     from gadget.cohort.cluster import run_on_cluster
 
     return run_on_cluster(cluster, tasks, recipe)

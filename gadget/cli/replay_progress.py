@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bars
 
 from gadget.cli.console import console
-from gadget.cohort.task import steps_of
+from gadget.cohort.task import step_counts
 from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.meta import is_std_map
 from gadget.stream.progress import Progress
@@ -67,7 +67,7 @@ class _Bars:
         self._steps = bars.add_task("sampling", total=None)
 
     def show(self, progress: Progress) -> None:
-        done, total = steps_of(progress)
+        done, total = step_counts(progress)
         if total:
             self._bars.update(self._steps, description=progress.text, completed=done, total=total)
         self._update()
@@ -88,7 +88,7 @@ class _Lines:
         log.info("%d readouts in the file", readouts)
 
     def show(self, progress: Progress) -> None:
-        done, total = steps_of(progress)
+        done, total = step_counts(progress)
         if not total or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LINE_SECONDS

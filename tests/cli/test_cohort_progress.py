@@ -12,10 +12,10 @@ from rich.console import Console
 from gadget.cli import cohort_progress
 from gadget.cli.cohort_progress import Account, follow_cohort
 from gadget.cohort.events import Logged, Outcome, Started, Status
-from gadget.cohort.record import Making, Record, Source
+from gadget.cohort.record import RecipeFingerprint, Record, Source
 from gadget.cohort.task import Task
 
-MAKING = Making(version="1", pipeline="", server=False, models={}, group=None)
+FINGERPRINT = RecipeFingerprint(version="1", pipeline="", server=False, models={}, group=None)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def clock(monkeypatch):
 
 def task(name: str, size: int) -> Task:
     source = Source(name=name, size=size, modified_ns=0)
-    return Task(name, Path(name), Path(name), Record(source=source, making=MAKING))
+    return Task(name, Path(name), Path(name), Record(source=source, recipe=FINGERPRINT))
 
 
 BIG, SMALL = task("big", 3000), task("small", 1000)
@@ -40,7 +40,7 @@ def test_the_time_left_goes_by_the_size_of_the_data(clock):
     account.take(BIG, Started())
     account.take(BIG, Status(5, 20, 0.25))
     clock[0] = 30.0
-    assert account.share == pytest.approx(0.1875)
+    assert account.fraction == pytest.approx(0.1875)
     assert account.summary == "0 of 2 files, 5 images, about 2 min 10 s left"
     account.take(BIG, Outcome("20 images", 20))
     assert account.summary == "1 of 2 files, 20 images, about 10 s left"
@@ -58,7 +58,7 @@ def test_files_that_fail_at_once_say_nothing_of_the_time_left(clock):
     account.take(SMALL, Status(1, 2, 0.5))
     assert account.summary == "1 of 2 files, 1 images, about 1 s left"
     account.take(SMALL, Outcome("so is this", failed=True))
-    assert account.share == 1.0
+    assert account.fraction == 1.0
 
 
 def test_a_file_that_begins_again_has_done_nothing(clock):

@@ -1,4 +1,4 @@
-"""Where outputs come to be: beside their final place, out of everybody's way."""
+"""Output files: written in a hidden folder, moved into place when complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIX = ".partial"
 
 @contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
-    """Give an empty folder on the file system of an output; it is gone at the end.
+    """Make a temporary folder on the file system of an output.
 
     Raises
     ------
@@ -36,8 +36,8 @@ def working_folder(output: Path) -> Iterator[Path]:
         yield Path(path)
 
 
-def settle(file: Path, output: Path) -> None:
-    """Move a complete file to its final place, at once and for good.
+def move_into_place(file: Path, output: Path) -> None:
+    """Move a complete file to its final place, atomically and flushed to disk.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def settle(file: Path, output: Path) -> None:
 
 
 @contextmanager
-def claimed(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
-    """Keep a folder of outputs for one run alone, and clear away what killed runs left there.
+def locked_folder(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
+    """Lock a folder of outputs for one run, and remove what killed runs left there.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def claimed(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
         ) from error
     try:
         _lock(handle, folder)
-        with _swept(places):
+        with _stale_folders_removed(places):
             yield
     finally:
         os.close(handle)
@@ -100,15 +100,15 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 @contextmanager
-def _swept(places: Iterable[Path]) -> Iterator[None]:
+def _stale_folders_removed(places: Iterable[Path]) -> Iterator[None]:
     try:
-        _sweep(places)
+        _remove_stale_folders(places)
         yield
     finally:
-        _sweep(places)
+        _remove_stale_folders(places)
 
 
-def _sweep(places: Iterable[Path]) -> None:
+def _remove_stale_folders(places: Iterable[Path]) -> None:
     for place in places:
         for left in place.glob(f".*.h5.*{SUFFIX}"):
             shutil.rmtree(left, ignore_errors=True)
