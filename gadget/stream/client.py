@@ -13,7 +13,7 @@ import ismrmrd
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.wire.address import connect, parse_address
 from gadget.stream.wire.codec import decode
-from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
+from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerDisconnected
 from gadget.stream.wire.framing import FILENAME_BYTES
 from gadget.stream.wire.messages import UINT16, Message, MessageId, text_message, text_of
 
@@ -136,12 +136,12 @@ class _Client:
             log.warning("The server sends %s, which is no image: dropped.", message.id.name)
 
     def _feed(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
-        with suppress(PeerVanished):  # noticed where the server is read
+        with suppress(PeerDisconnected):  # noticed where the server is read
             self._connection.write(setup)
             try:
                 for block in messages:
                     self._connection.write([block])
-            except PeerVanished:
+            except PeerDisconnected:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 self._input_error = error

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gadget.errors import StreamError
-from gadget.stream.wire.connection import Connection, InputEnded, PeerVanished
+from gadget.stream.wire.connection import Connection, InputEnded, PeerDisconnected
 from gadget.stream.wire.messages import Message, MessageId, text_of
 
 DEFAULT_LIMIT_BYTES = 2**29
@@ -91,9 +91,9 @@ class Inbox:
         return None
 
     @property
-    def vanished(self) -> PeerVanished | None:
+    def vanished(self) -> PeerDisconnected | None:
         """What happened to the other end, if it is gone."""
-        return _again(self._failure) if isinstance(self._failure, PeerVanished) else None
+        return _again(self._failure) if isinstance(self._failure, PeerDisconnected) else None
 
     def drain(self, seconds: float) -> bool:
         """Throw away what comes until the other end closes the stream.
@@ -108,7 +108,7 @@ class Inbox:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._failure, seconds)
             failure = self._failure
-        if failure is not None and not isinstance(failure, PeerVanished):
+        if failure is not None and not isinstance(failure, PeerDisconnected):
             self._thread.join(seconds)
         return self._closed
 
@@ -134,8 +134,8 @@ class Inbox:
             if not self._beyond_close:
                 return
             self._connection.wait_for_end()
-            raise PeerVanished("The other end is gone: it did not wait for the result.")
-        except PeerVanished as error:
+            raise PeerDisconnected("The other end is gone: it did not wait for the result.")
+        except PeerDisconnected as error:
             self._fail(error)
             if self._on_vanished is not None and not self._finished:
                 self._on_vanished()
@@ -187,7 +187,7 @@ class Inbox:
     def _fail(self, error: StreamError) -> None:
         with self._changed:
             self._failure = _again(error)
-            if isinstance(error, PeerVanished):
+            if isinstance(error, PeerDisconnected):
                 # Nobody waits for what would be made of them.
                 self._waiting.clear()
                 self._bytes = 0

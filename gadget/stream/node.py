@@ -18,7 +18,7 @@ from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.stream.inbox import Inbox
 from gadget.stream.progress import Value
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected, take_socket
 from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
@@ -156,10 +156,10 @@ class Node:
         model: type[BaseModel] = resolve(self.settings_path)
         return model
 
-    def __call__(self, foreign: Any) -> None:  # noqa: ANN401 - of a package without types
+    def __call__(self, gadgetron_connection: Any) -> None:  # noqa: ANN401 - of a package without types
         """Run as the target of `python -m gadgetron`; end with status 1 after a failure."""
-        setup = foreign.raw_bytes.config, foreign.raw_bytes.header
-        self.run_process(take_over(foreign), setup)
+        setup = gadgetron_connection.raw_bytes.config, gadgetron_connection.raw_bytes.header
+        self.run_process(take_socket(gadgetron_connection), setup)
 
     def run_process(self, connection: Connection, setup: tuple[bytes, bytes]) -> NoReturn:
         """Run the one session that this process is for; end with status 1 after a failure."""
@@ -187,7 +187,7 @@ class Node:
             inbox.finish()
             connection.write_close()
             return True
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             session.log.error("%s Nothing can be told to it.", error)
             return False
         except BaseException as error:
@@ -263,7 +263,7 @@ def _report(text: str, error: BaseException, connection: Connection, inbox: Inbo
         if not drained:
             # Closing with unread data in the socket resets the connection, and a reset throws away
             # what the other end has not read yet: the error and the last image.
-            connection.finish_writing()
+            connection.shut_down_writing()
             inbox.join(LINGER_SECONDS)
 
 

@@ -15,7 +15,7 @@ from waiting import wait_until
 from gadget.errors import StreamError
 from gadget.stream.inbox import Inbox
 from gadget.stream.wire.codec import encode_bytes
-from gadget.stream.wire.connection import PeerVanished
+from gadget.stream.wire.connection import PeerDisconnected
 
 CLOSE = struct.pack("<H", 4)
 
@@ -60,7 +60,7 @@ def test_a_vanished_sender_is_noticed_while_nobody_takes(pair, acquisition, limi
     assert not vanished.is_set()
     theirs.close()
     assert vanished.wait(3)
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         inbox.get()
 
 
@@ -71,7 +71,7 @@ def test_what_a_vanished_sender_sent_does_not_stay_in_memory(pair, acquisition):
     theirs.sendall(encode_bytes(acquisition()) * 5)
     theirs.close()
     assert vanished.wait(3)
-    with pytest.raises(PeerVanished) as caught:
+    with pytest.raises(PeerDisconnected) as caught:
         inbox.get()
     del caught
     assert not inbox._waiting
@@ -168,7 +168,7 @@ def test_a_reset_is_a_vanished_sender(pair):
     inbox = Inbox(connection)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         inbox.get()
 
 
@@ -176,5 +176,5 @@ def test_whoever_waits_for_data_is_woken_when_this_end_closes(pair):
     connection, _ = pair
     inbox = Inbox(connection)
     threading.Timer(0.1, lambda: (inbox.finish(), connection.close())).start()
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         inbox.get()

@@ -19,7 +19,7 @@ from gadget.stream.host.process import NodeProcess
 from gadget.stream.host.remote import PATIENCE_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
-from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.connection import Connection, PeerDisconnected
 from gadget.stream.wire.messages import Message, MessageId, text_of
 
 WAITING_EVENTS = 64
@@ -153,7 +153,7 @@ class _Host:
     def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
         try:
             self._connections[-1].write_setup(entry.configuration, header)
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             node.wait(CRASH_SECONDS)
             raise StreamError(
                 f"The node {node.name} {node.ending()} before its work began.{node.words()}"
@@ -209,7 +209,7 @@ class _Host:
             try:
                 for block in messages:
                     target.write([block])
-            except PeerVanished:
+            except PeerDisconnected:
                 raise
             except Abandoned as error:
                 self._post(error)
@@ -232,9 +232,9 @@ class _Host:
                 elif target is None:
                     self._take(node, message)
                 else:
-                    with suppress(PeerVanished):
+                    with suppress(PeerDisconnected):
                         target.write_message(message)
-        except PeerVanished:
+        except PeerDisconnected:
             node.wait(CRASH_SECONDS)
             fail(f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}")
         except ReconError as error:

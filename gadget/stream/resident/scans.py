@@ -10,7 +10,7 @@ from contextlib import suppress
 from gadget.errors import StreamError
 from gadget.stream.open_connections import OpenConnections
 from gadget.stream.resident.status import Status, answer
-from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
+from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerDisconnected
 from gadget.stream.wire.messages import MessageId
 
 SETUP_SECONDS = 60.0
@@ -106,7 +106,7 @@ class Scans:
                 answer(connection, first, self._status())
                 return None
             return connection.read_setup(first)
-        except PeerVanished:
+        except PeerDisconnected:
             log.debug("The other end left before it sent a scan.")
         except StreamError as error:
             log.warning("%s", error)
@@ -117,4 +117,4 @@ class Scans:
 def _turn_away(connection: Connection, reason: str) -> None:
     with suppress(StreamError):
         connection.write_error(f"score-gadget: {reason}")
-        connection.take_leave()
+        connection.shut_down()

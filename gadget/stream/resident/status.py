@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from gadget.errors import StreamError
 from gadget.stream.wire.address import Address, connect
-from gadget.stream.wire.connection import FAREWELL_SECONDS, Connection
+from gadget.stream.wire.connection import SHUTDOWN_SECONDS, Connection
 from gadget.stream.wire.messages import Message, MessageId, raw_text_of, response, text_message
 
 QUERY = b"score-gadget::status"
@@ -64,8 +64,8 @@ def answer(connection: Connection, query: Message, status: Status) -> None:
     text = b"This server answers the query %s alone." % QUERY
     if raw_text_of(query) == QUERY:
         text = status.model_dump_json().encode()
-    connection.write([response(query, text)], wait_s=FAREWELL_SECONDS)
-    connection.take_leave()
+    connection.write([response(query, text)], wait_s=SHUTDOWN_SECONDS)
+    connection.shut_down()
 
 
 def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:

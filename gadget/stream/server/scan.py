@@ -16,7 +16,7 @@ from gadget.stream.server.log import SLOW_SECONDS, told
 from gadget.stream.server.pipeline import choose_pipeline
 from gadget.stream.server.setup import Setup, parse_parameters, read_setup
 from gadget.stream.wire.codec import encode, encode_bytes
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected
 
 BROKEN_SECONDS = 1.0
 """How long it may take until a machine answers that nobody takes what was sent to it."""
@@ -68,7 +68,7 @@ class ScanService:
             messages = self._messages(setup, self._inbox)
             run_pipeline(pipeline, setup.header, messages, self._send)
             log.info("The scan is finished: %d images.", self._images)
-        except PeerVanished:
+        except PeerDisconnected:
             log.info("The client left before it sent data.")
         except Abandoned as error:
             self._gone = True
@@ -84,7 +84,7 @@ class ScanService:
         try:
             while (message := inbox.get()) is not None:
                 yield encode_bytes(message)
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             raise Abandoned(f"The client left in the middle of its scan. {error}") from error
         if inbox.closed_without_a_word:
             # Which is told to the client, too: if there is none, its machine answers that.
@@ -109,4 +109,4 @@ class ScanService:
                 self._connection.discard(SILENCE_SECONDS, LINGER_SECONDS)
             else:
                 self._inbox.drain(DRAIN_SECONDS)
-            self._connection.take_leave()
+            self._connection.shut_down()

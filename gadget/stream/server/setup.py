@@ -52,7 +52,7 @@ def read_setup(connection: Connection) -> Setup | None:
     ------
     StreamError
         Messages came in another order.
-    PeerVanished
+    PeerDisconnected
         The client is gone.
     """
     connection.idle_s = SETUP_SECONDS

@@ -111,11 +111,11 @@ def careless(connection) -> None:
 
 def record(connection) -> None:
     """Write what arrives to the file that `RECORD_FILE` names, byte for byte."""
-    from gadget.stream.wire.connection import take_over
+    from gadget.stream.wire.connection import take_socket
     from gadget.stream.wire.messages import UINT16
 
     setup = connection.raw_bytes.config, connection.raw_bytes.header
-    ours = take_over(connection)
+    ours = take_socket(connection)
     with Path(os.environ["RECORD_FILE"]).open("wb") as file:
         for number, text in enumerate(setup, 2):
             file.write(UINT16.pack(number) + len(text).to_bytes(4, "little") + text)

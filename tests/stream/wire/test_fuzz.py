@@ -35,7 +35,7 @@ from gadget.stream.host.pipeline import Execute
 from gadget.stream.node import Node
 from gadget.stream.server.scan import ScanService
 from gadget.stream.wire.codec import decode, encode_bytes
-from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.connection import Connection, PeerDisconnected
 from gadget.stream.wire.messages import Message, MessageId
 
 SIZE = 8
@@ -158,7 +158,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch):
     """Tiny chunks of memory, no log, and no waiting for those who are late."""
     monkeypatch.setattr("gadget.stream.wire.framing.FIRST_CHUNK_BYTES", 2**12)
     monkeypatch.setattr("gadget.stream.inbox.SILENCE_SECONDS", 0.01)
-    monkeypatch.setattr("gadget.stream.wire.connection.FAREWELL_SECONDS", 0.01)
+    monkeypatch.setattr("gadget.stream.wire.connection.SHUTDOWN_SECONDS", 0.01)
     monkeypatch.setattr("gadget.stream.server.scan.LINGER_SECONDS", 0.01)
     logging.disable()
     yield
@@ -223,7 +223,7 @@ def run(node: Node, config: bytes, header: bytes, stream: bytes) -> None:
 def received(theirs: socket.socket) -> list[Message]:
     """What a node has sent; an end that is gone is told nothing."""
     messages = []
-    with contextlib.suppress(PeerVanished):
+    with contextlib.suppress(PeerDisconnected):
         messages = answers(theirs)
     return messages
 
