@@ -6,7 +6,7 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 
-@node("gadget.nodes.settings:FinishSettings", takes=(MessageId.IMAGE,))
+@node("gadget.nodes.settings:FinishSettings", accepts=(MessageId.IMAGE,))
 def finish(session: Session) -> None:
     """Convert every image to the pixels that the settings name; all else stays as it is."""
     from gadget.mrd.finish import finish_image

@@ -6,7 +6,7 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 
-@node("gadget.nodes.settings:GatherSettings", takes=(MessageId.ACQUISITION,))
+@node("gadget.nodes.settings:GatherSettings", accepts=(MessageId.ACQUISITION,))
 def gather(session: Session) -> None:
     """Gather readouts until a buffer is complete, then send it on."""
     from gadget.mrd.gather import Gatherer

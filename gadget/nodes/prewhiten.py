@@ -6,7 +6,7 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 
-@node("gadget.nodes.settings:PrewhitenSettings", takes=(MessageId.ACQUISITION,))
+@node("gadget.nodes.settings:PrewhitenSettings", accepts=(MessageId.ACQUISITION,))
 def prewhiten(session: Session) -> None:
     """Whiten every readout with the covariance of the noise readouts before it."""
     from threadpoolctl import threadpool_limits

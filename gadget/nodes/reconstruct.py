@@ -18,10 +18,10 @@ from gadget.stream.wire.messages import MessageId
 if TYPE_CHECKING:
     from gadget.mrd.buffer import Buffer
 
-TAKES = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
+ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
 
 
-@node("gadget.nodes.settings:ReconstructSettings", takes=TAKES)
+@node("gadget.nodes.settings:ReconstructSettings", accepts=ACCEPTED)
 def reconstruct(session: Session) -> None:
     """Reconstruct every buffer with the method that the settings name."""
     from gadget.mrd.results import ImageMaker

@@ -1,4 +1,4 @@
-"""The `<configuration>` element of a node: read it, and write it as Gadgetron does."""
+"""Parsing and serialization of the `<configuration>` element of a node, as Gadgetron does it."""
 
 from __future__ import annotations
 

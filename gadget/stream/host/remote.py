@@ -7,7 +7,7 @@ from gadget.stream.host.pipeline import Connect
 from gadget.stream.wire.address import connect
 from gadget.stream.wire.connection import Connection
 
-PATIENCE_SECONDS = 20.0
+CONNECT_SECONDS = 20.0
 """How long Gadgetron tries: a server that restarts meanwhile is not missed."""
 
 
@@ -18,19 +18,19 @@ class RemoteNode:
     ----------
     entry
         Where it is.
-    patience_s
+    connect_s
         How long it is tried [s].
     """
 
-    def __init__(self, entry: Connect, patience_s: float) -> None:
+    def __init__(self, entry: Connect, connect_s: float) -> None:
         self.name = f"at {entry.address}"
         self._address = entry.address
-        self._patience_s = patience_s
+        self._connect_s = connect_s
 
     def connect(self) -> Connection:
         """Return a connection to the server; raises `StreamError` if it does not answer."""
         try:
-            return Connection(connect(self._address, self._patience_s))
+            return Connection(connect(self._address, self._connect_s))
         except StreamError as error:
             raise StreamError(
                 f"{error} Start the node there with `score-gadget node --bind {self._address}`, or "

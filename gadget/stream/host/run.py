@@ -16,7 +16,7 @@ from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.mrd.schema import sanitize_header
 from gadget.stream.host.pipeline import Execute, PipelineNode
 from gadget.stream.host.process import NodeProcess
-from gadget.stream.host.remote import PATIENCE_SECONDS, RemoteNode
+from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import Connection, PeerDisconnected
@@ -25,7 +25,7 @@ from gadget.stream.wire.messages import Message, MessageId, text_of
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
 CRASH_SECONDS = 5.0
-FEEDER_SECONDS = 5.0
+SENDER_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def run_pipeline(
     on_image: Callable[[ismrmrd.Image], None],
     on_progress: Callable[[Progress], None] | None = None,
     *,
-    patience_s: float = PATIENCE_SECONDS,
+    connect_s: float = CONNECT_SECONDS,
 ) -> None:
     """Send data through the nodes of a pipeline and hand on the images that come out.
 
@@ -89,7 +89,7 @@ def run_pipeline(
         Called for each image, in order, in the calling thread.
     on_progress
         Called for each progress line of a node, in the calling thread.
-    patience_s
+    connect_s
         How long nodes that are servers are tried [s].
 
     Raises
@@ -102,7 +102,7 @@ def run_pipeline(
     """
     if not pipeline:
         raise ConfigError("The pipeline has no nodes: nothing would be reconstructed.")
-    host = _Host(pipeline, on_image, on_progress, patience_s)
+    host = _Host(pipeline, on_image, on_progress, connect_s)
     host.run(sanitize_header(header), messages)
 
 
@@ -114,10 +114,10 @@ class _Host:
         pipeline: Sequence[PipelineNode],
         on_image: Callable[[ismrmrd.Image], None],
         on_progress: Callable[[Progress], None] | None,
-        patience_s: float,
+        connect_s: float,
     ) -> None:
         self._pipeline = pipeline
-        self._patience_s = patience_s
+        self._connect_s = connect_s
         self._on_image = on_image
         self._on_progress = on_progress
         self._events: queue.Queue[_Event] = queue.Queue(WAITING_EVENTS)
@@ -129,26 +129,26 @@ class _Host:
 
     def run(self, header: bytes, messages: Iterable[bytes]) -> None:
         """Run the pipeline to its end."""
-        feeder = _same_named_thread(self._feed, messages)
+        sender = _same_named_thread(self._send_all, messages)
         try:
             for entry in self._pipeline:
                 self._nodes.append(self._start(entry))
             for node, entry in zip(self._nodes, self._pipeline, strict=True):
                 self._connections.append(node.connect())
                 self._set_up(node, entry, header)
-            feeder.start()
+            sender.start()
             self._start_links()
             self._dispatch()
             self._check_exit()
         finally:
             self._stop()
-            if feeder.is_alive():
-                feeder.join(FEEDER_SECONDS)
+            if sender.is_alive():
+                sender.join(SENDER_SECONDS)
 
     def _start(self, entry: PipelineNode) -> _Node:
         if isinstance(entry, Execute):
             return NodeProcess(entry, self._tell_progress)
-        return RemoteNode(entry, self._patience_s)
+        return RemoteNode(entry, self._connect_s)
 
     def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
         try:
@@ -203,7 +203,7 @@ class _Host:
                     f"images may be missing.{node.words()}"
                 )
 
-    def _feed(self, messages: Iterable[bytes]) -> None:
+    def _send_all(self, messages: Iterable[bytes]) -> None:
         target = self._connections[0]
         with suppress(StreamError):  # a node that is gone is reported where its output is read
             try:

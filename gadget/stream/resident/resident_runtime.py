@@ -77,12 +77,12 @@ class ResidentRuntime(Runtime):
             ahead.close()
             worker.drop(self)
 
-    def tell(self, text: str, fields: dict[str, Value]) -> None:
+    def report_progress(self, text: str, fields: dict[str, Value]) -> None:
         """Tell nobody: the log of a server has a line for each reconstruction."""
         if self._over:
             raise StreamError("The session is over.")
 
-    def vanished(self) -> None:
+    def disconnected(self) -> None:
         """Take what the session has queued out of the queue."""
         if self._worker is not None:
             self._worker.drop(self)

@@ -62,7 +62,7 @@ class ScanService:
             if setup is None:
                 log.debug("The client closed before it sent a header.")
                 return
-            self._inbox = Inbox(self._connection, beyond_close=False)
+            self._inbox = Inbox(self._connection, watch_after_close=False)
             parameters = parse_parameters(setup.parameters)
             pipeline = choose_pipeline(setup.config, parameters, self._default)
             messages = self._messages(setup, self._inbox)
@@ -86,7 +86,7 @@ class ScanService:
                 yield encode_bytes(message)
         except PeerDisconnected as error:
             raise Abandoned(f"The client left in the middle of its scan. {error}") from error
-        if inbox.closed_without_a_word:
+        if inbox.ended_without_close:
             # Which is told to the client, too: if there is none, its machine answers that.
             log.warning("The client sends no more, without CLOSE (4): that counts as its end.")
             if self._connection.is_broken(BROKEN_SECONDS):

@@ -14,14 +14,14 @@ from gadget.stream.wire.messages import MessageId
 TEST_SETTINGS = "stream_target_settings:TestSettings"
 
 
-@node(TEST_SETTINGS, takes=())
+@node(TEST_SETTINGS, accepts=())
 def echo(session: Session) -> None:
     """Send everything back as it came."""
     for _ in session:
         pass
 
 
-@node(TEST_SETTINGS, takes=tuple(MessageId))
+@node(TEST_SETTINGS, accepts=tuple(MessageId))
 def decoded_echo(session: Session) -> None:
     """Decode everything and encode it again."""
     for item in session:

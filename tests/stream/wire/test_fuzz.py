@@ -313,7 +313,7 @@ def test_the_client_takes_every_answer(stream):
         thread.start()
         try:
             address = f"127.0.0.1:{listener.getsockname()[1]}"
-            run_on_server(address, "a", HEADER, READOUTS, lambda image: None, silence_s=1.0)
+            run_on_server(address, "a", HEADER, READOUTS, lambda image: None, idle_s=1.0)
         except ReconError as error:
             assert isinstance(error, StreamError)
             assert is_sentence(str(error))
