@@ -72,7 +72,7 @@ def node(
     address = parse_address(bind)
     served = find_node(SERVED.module, SERVED.target)
     defaults = parse_settings(settings)
-    make_settings(served.settings_model, defaults)  # what is wrong is told before all else
+    make_settings(served.settings_model, defaults)  # reports errors before all else
     log_as_a_server()
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
@@ -104,9 +104,9 @@ def status(
 
     Example: score-gadget node status --address 127.0.0.1:18000
     """
-    from gadget.stream.resident.status import ask
+    from gadget.stream.resident.status import query_status
     from gadget.stream.wire.address import parse_address
 
-    told = ask(parse_address(address or context.obj))
-    say(told.identity)
-    say(told.work)
+    server_status = query_status(parse_address(address or context.obj))
+    say(server_status.identity)
+    say(server_status.activity)

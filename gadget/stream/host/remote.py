@@ -1,4 +1,4 @@
-"""A node of a pipeline that is a server elsewhere, connected to the way Gadgetron 4.7 does."""
+"""A node of a pipeline that is a running server, connected to the way Gadgetron 4.7 does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gadget.stream.wire.address import connect
 from gadget.stream.wire.connection import Connection
 
 CONNECT_SECONDS = 20.0
-"""How long Gadgetron tries: a server that restarts meanwhile is not missed."""
+"""How long to retry to connect, as Gadgetron does: a server may be restarting."""
 
 
 class RemoteNode:
@@ -19,7 +19,7 @@ class RemoteNode:
     entry
         Where it is.
     connect_s
-        How long it is tried [s].
+        How long to retry to connect [s].
     """
 
     def __init__(self, entry: Connect, connect_s: float) -> None:

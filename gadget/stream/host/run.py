@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class _Node(Protocol):
-    """A node that runs: a process of this host's, or a server."""
+    """A running node: a process of this host, or a server."""
 
     name: str
 
@@ -43,7 +43,7 @@ class _Node(Protocol):
 
 
 class Abandoned(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
-    """Nobody waits for the images any more; raised by the messages of a run, it ends at once."""
+    """Nobody waits for the images any more; raised by `messages`, it ends a run at once."""
 
 
 class _Ended:
@@ -54,10 +54,10 @@ class _Failure(NamedTuple):
     """Why images may be missing."""
 
     node: int
-    """Number of the node, -1 for what is before the first."""
+    """Index of the node, -1 for the input."""
     error: Exception
-    seen: bool = False
-    """Whether the host saw it, or else was told."""
+    observed: bool = False
+    """Whether the host observed it; otherwise the node reported it."""
 
 
 _Event: TypeAlias = ismrmrd.Image | Progress | _Ended | Abandoned
@@ -72,7 +72,7 @@ def run_pipeline(
     *,
     connect_s: float = CONNECT_SECONDS,
 ) -> None:
-    """Send data through the nodes of a pipeline and hand on the images that come out.
+    """Send data through the nodes of a pipeline and pass on the images that come out.
 
     No node that it started outlives the call, however it ends.
 
@@ -90,13 +90,13 @@ def run_pipeline(
     on_progress
         Called for each progress line of a node, in the calling thread.
     connect_s
-        How long nodes that are servers are tried [s].
+        How long to retry to connect to nodes that are servers [s].
 
     Raises
     ------
     StreamError
         A node failed: its own sentence; or it crashed, hung or did not start. Images that it
-        finished before have been handed on.
+        finished before have been passed on.
     Exception
         Whatever `messages` or a callback raises.
     """
@@ -147,7 +147,7 @@ class _Host:
 
     def _start(self, entry: PipelineNode) -> _Node:
         if isinstance(entry, Execute):
-            return NodeProcess(entry, self._tell_progress)
+            return NodeProcess(entry, self._post_progress)
         return RemoteNode(entry, self._connect_s)
 
     def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
@@ -165,7 +165,7 @@ class _Host:
             _same_named_thread(self._link, number, *arguments).start()
 
     def _dispatch(self) -> None:
-        """Hand on what comes until all streams have ended, or the last one after a failure."""
+        """Handle events until all streams have ended, or after a failure the last one."""
         open_streams = len(self._nodes)
         while open_streams:
             event = self._events.get()
@@ -185,14 +185,14 @@ class _Host:
     def _raise_first(self) -> None:
         # The nodes behind one that fails have too little to work on, and say so. What a node says
         # itself is nearer to the cause than how it was seen to end.
-        failures = sorted(self._failures, key=lambda failure: (failure.node, failure.seen))
+        failures = sorted(self._failures, key=lambda failure: (failure.node, failure.observed))
         for failure in failures[1:]:
             log.error("%s", failure.error)
         if failures:
             raise failures[0].error
 
     def _check_exit(self) -> None:
-        """Raise if a node closed its stream as if all were well, and yet failed."""
+        """Raise if a node failed after it closed its stream."""
         for node in self._nodes:
             status = node.wait()
             if status is None:
@@ -220,17 +220,17 @@ class _Host:
     def _link(
         self, number: int, node: _Node, source: Connection, target: Connection | None
     ) -> None:
-        """Carry what one node sends to the next one, or to the caller."""
+        """Forward what a node sends to the next one, or to the caller."""
 
-        def fail(text: str, seen: bool = True) -> None:
-            self._failures.append(_Failure(number, StreamError(text), seen))
+        def fail(text: str, observed: bool = True) -> None:
+            self._failures.append(_Failure(number, StreamError(text), observed))
 
         try:
             while (message := source.read()).id is not MessageId.CLOSE:
                 if message.id is MessageId.ERROR:
-                    fail(text_of(message), seen=False)
+                    fail(text_of(message), observed=False)
                 elif target is None:
-                    self._take(node, message)
+                    self._handle(node, message)
                 else:
                     with suppress(PeerDisconnected):
                         target.write_message(message)
@@ -240,7 +240,7 @@ class _Host:
         except ReconError as error:
             fail(f"The node {node.name} sent nonsense: {error}")
         except Exception as error:  # raised again in the calling thread
-            # Without a word, its images would be missing and all seem well.
+            # Ignored, the error would look like success with missing images.
             log.exception("What the node %s sent could not be taken.", node.name)
             fail(f"What the node {node.name} sent could not be taken: {error!r}.")
         finally:
@@ -252,8 +252,8 @@ class _Host:
                     target.write_close()
                 self._post(_Ended())
 
-    def _take(self, node: _Node, message: Message) -> None:
-        """Take what the last node sends: images are for the caller."""
+    def _handle(self, node: _Node, message: Message) -> None:
+        """Handle a message of the last node: images are for the caller."""
         if message.id is MessageId.IMAGE:
             self._post(decode(message))
         elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
@@ -264,7 +264,7 @@ class _Host:
                 message.id.name,
             )
 
-    def _tell_progress(self, progress: Progress) -> None:
+    def _post_progress(self, progress: Progress) -> None:
         with suppress(queue.Full):
             self._events.put_nowait(progress)
 
@@ -286,6 +286,6 @@ _LAST = _Ended()
 
 
 def _same_named_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Return a thread of this one's name: a log is told by it which scan a line is about."""
+    """Return a thread of this one's name, by which log lines are assigned to a scan."""
     name = threading.current_thread().name
     return threading.Thread(target=target, args=arguments, name=name, daemon=True)

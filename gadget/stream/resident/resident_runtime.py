@@ -1,4 +1,4 @@
-"""What a session runs in within a resident server."""
+"""Runtime of a session within a resident server."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class ResidentRuntime(Runtime):
         self._depth = depth
         self._counts = counts
         self._worker: FairWorker | None = None
-        self._over = False
+        self._ended = False
 
     def reconstruct(
         self, session: Session, settings: SamplerSettings, buffers: Iterable[Buffer]
     ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
-        """Yield each buffer and what it was reconstructed to, in their order."""
+        """Yield each buffer with its reconstruction, in order."""
         reconstructor, worker = self._engine.provide(settings)
         self._worker = worker
         batcher = Batcher(reconstructor)
 
         def work(number: int) -> Reconstruction:
-            if self._over:
+            if self._ended:
                 raise StreamError("The session is over.")
             session.check()
             return batcher.result(number, partial(report_sampling, session, number))
@@ -73,16 +73,16 @@ class ResidentRuntime(Runtime):
             session.check()
             raise
         finally:
-            self._over = True
+            self._ended = True
             ahead.close()
             worker.drop(self)
 
     def report_progress(self, text: str, fields: dict[str, Value]) -> None:
-        """Tell nobody: the log of a server has a line for each reconstruction."""
-        if self._over:
+        """Report nothing: the log of a server has a line for each reconstruction."""
+        if self._ended:
             raise StreamError("The session is over.")
 
     def disconnected(self) -> None:
-        """Take what the session has queued out of the queue."""
+        """Cancel the queued jobs of the session."""
         if self._worker is not None:
             self._worker.drop(self)
