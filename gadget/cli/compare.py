@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
+from gadget.cli.console import print_result
 from gadget.extras import optional_import
 
 
@@ -27,15 +27,15 @@ def compare(
         from gadget.evaluation.figure import save_figure
 
     found = comparisons.compare(images, raw)
-    say("slice   zero-filled PSNR  SSIM    reconstruction PSNR  SSIM")
+    print_result("slice   zero-filled PSNR  SSIM    reconstruction PSNR  SSIM")
     for number in (*range(len(found.places)), None):
         name = "all" if number is None else str(found.places[number].slice)
         simple = found.quality(found.zero_filled, number)
         ours = found.quality(found.reconstruction, number)
-        say(
+        print_result(
             f"{name:<5} {simple.psnr:14.2f} dB  {simple.ssim:.3f} {ours.psnr:18.2f} dB"
             f"  {ours.ssim:.3f}"
         )
     if png is not None:
         save_figure(found, png)
-        say(f"picture: {png}")
+        print_result(f"picture: {png}")

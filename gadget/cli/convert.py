@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
+from gadget.cli.console import print_result
 from gadget.errors import ConfigError
 from gadget.text import pluralize
 
@@ -60,7 +60,7 @@ def convert(
                 for writer in writers:
                     writer.write(image)
     count = pluralize(sum(map(len, groups.values())), "image")
-    say(f"{count}: {', '.join(str(export.folder) for export in exports)}")
+    print_result(f"{count}: {', '.join(str(export.folder) for export in exports)}")
 
 
 def _header_of_raw(path: Path) -> bytes:

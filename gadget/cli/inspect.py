@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gadget.cli.console import console, results, say
+from gadget.cli.console import console, print_result, results
 from gadget.text import pluralize
 
 if TYPE_CHECKING:
@@ -51,12 +51,12 @@ def inspect(
         results.out(found.facts.model_dump_json(indent=2), highlight=False)
         return
     for line in _lines(found.facts):
-        say(line)
+        print_result(line)
     for encoding, mask in found.masks.items():
         down = "kz" if mask.shape[0] > 1 else "kx"
-        say(f"\nmeasured points of encoding {encoding}: ky to the right, {down} down")
+        print_result(f"\nmeasured points of encoding {encoding}: ky to the right, {down} down")
         for line in draw(mask, results.width - 2, HEIGHT):
-            say(f"|{line}|")
+            print_result(f"|{line}|")
 
 
 def _lines(facts: FileFacts) -> Iterator[str]:

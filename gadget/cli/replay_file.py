@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gadget.cli.console import say
-from gadget.cli.replay_progress import follow
+from gadget.cli.console import print_result
+from gadget.cli.replay_progress import show_progress
 from gadget.cohort.exports import open_writers
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
-    """Reconstruct a file and tell how it went; images that are finished before an error are kept.
+    """Reconstruct a file and print a summary; images that are finished before an error are kept.
 
     Raises
     ------
@@ -40,13 +40,13 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
         RawFile(file, recipe.in_group) as raw,
         open_writers(recipe.exports, raw.header_xml) as exporters,
         ImageWriter(output, recipe.out_group, raw.header_xml) as writer,
-        follow(counter, raw.number_of_acquisitions) as progress,
+        show_progress(counter, raw.number_of_acquisitions) as progress,
     ):
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)
             for exporter in exporters:
-                # What a format cannot hold must not cost the images themselves.
+                # An error of a format must not lose the images themselves.
                 try:
                     exporter.write(image)
                 except DataError as error:
@@ -58,4 +58,4 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
         raise problems[0]
     seconds = time.monotonic() - started
     each = seconds / counter.images
-    say(f"{counter.summary} in {seconds:.1f} s, {each:.1f} s per image: {output}")
+    print_result(f"{counter.summary} in {seconds:.1f} s, {each:.1f} s per image: {output}")

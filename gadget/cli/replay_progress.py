@@ -1,4 +1,4 @@
-"""Progress of a replay: bars on a terminal, plain log lines anywhere else."""
+"""Progress of a replay: bars on a terminal, log lines anywhere else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 import ismrmrd
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console
 from gadget.cohort.task import step_counts
@@ -19,34 +19,34 @@ from gadget.mrd.meta import is_std_map
 from gadget.stream.progress import Progress
 
 LINE_SECONDS = 10.0
-"""Between two log lines of the same kind."""
+"""Least time between two log lines of progress."""
 
 log = logging.getLogger(__name__)
 
 
-class Follower(Protocol):
-    """What a replay tells of itself."""
+class ProgressDisplay(Protocol):
+    """Shows the progress of a replay."""
 
     def show(self, progress: Progress) -> None:
-        """Take what a node tells of its progress."""
+        """Show the progress of a node."""
 
     def show_image(self, image: ismrmrd.Image) -> None:
-        """Take an image that has come out."""
+        """Show an image that was received."""
 
 
 @contextmanager
-def follow(counter: ImageCounter, readouts: int) -> Iterator[Follower]:
-    """Show how far a replay is.
+def show_progress(counter: ImageCounter, readouts: int) -> Iterator[ProgressDisplay]:
+    """Show the progress of a replay.
 
     Parameters
     ----------
     counter
-        What counts the readouts and images.
+        Counts readouts and images.
     readouts
         Readouts in the file.
     """
     if not console.is_terminal:
-        yield _Lines(counter, readouts)
+        yield _LogDisplay(counter, readouts)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -54,12 +54,12 @@ def follow(counter: ImageCounter, readouts: int) -> Iterator[Follower]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
-        yield _Bars(counter, readouts, bars)
+    with ProgressBars(*columns, console=console, transient=True) as bars:
+        yield _BarDisplay(counter, readouts, bars)
 
 
-class _Bars:
-    def __init__(self, counter: ImageCounter, readouts: int, bars: Bars) -> None:
+class _BarDisplay:
+    def __init__(self, counter: ImageCounter, readouts: int, bars: ProgressBars) -> None:
         self._counter = counter
         self._bars = bars
         self._read = bars.add_task("readouts", total=readouts)
@@ -81,7 +81,7 @@ class _Bars:
         self._bars.update(self._images, completed=counter.images, total=counter.expected or None)
 
 
-class _Lines:
+class _LogDisplay:
     def __init__(self, counter: ImageCounter, readouts: int) -> None:
         self._counter = counter
         self._next = time.monotonic() + LINE_SECONDS

@@ -7,14 +7,14 @@ import logging
 import ismrmrd
 import numpy as np
 
-from gadget.cli.replay_progress import follow
+from gadget.cli.replay_progress import show_progress
 from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.meta import STD_ROLE
 
 
 def test_standard_deviations_are_not_counted_as_images(caplog):
     counter = ImageCounter()
-    with caplog.at_level(logging.INFO), follow(counter, 100) as follower:
+    with caplog.at_level(logging.INFO), show_progress(counter, 100) as follower:
         for role in ("Image", STD_ROLE):
             image = ismrmrd.Image.from_array(np.ones((2, 2), np.float32), transpose=False)
             image.meta = {"DataRole": role}

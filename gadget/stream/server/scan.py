@@ -87,7 +87,7 @@ class ScanService:
         except PeerDisconnected as error:
             raise Abandoned(f"The client left in the middle of its scan. {error}") from error
         if inbox.ended_without_close:
-            # The warning goes to the client, too: if that is gone, its machine resets the connection.
+            # The warning goes to the client, too: if it is gone, its machine resets the connection.
             log.warning("The client sends no more, without CLOSE (4): that counts as its end.")
             if self._connection.is_broken(RESET_SECONDS):
                 raise Abandoned("The client left in the middle of its scan.")
