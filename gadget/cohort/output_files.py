@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gadget.errors import ConfigError, DataError
+from gadget.files import write_errors
 
 SUFFIX = ".partial"
 
@@ -25,13 +26,11 @@ def working_folder(output: Path) -> Iterator[Path]:
     DataError
         It cannot be made.
     """
-    try:
+    with write_errors(output, DataError):
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(
             prefix=f".{output.name}.", suffix=SUFFIX, dir=output.parent, ignore_cleanup_errors=True
         )
-    except OSError as error:
-        raise DataError(f"'{output}' cannot be written: {error.strerror}.") from error
     with folder as path:
         yield Path(path)
 
@@ -44,13 +43,11 @@ def move_into_place(file: Path, output: Path) -> None:
     DataError
         The disk is full, or another error of the file system.
     """
-    try:
+    with write_errors(output, DataError):
         with file.open("rb") as content:
             # Without it a file can be there and yet be empty after a loss of power.
             os.fsync(content.fileno())
         file.replace(output)
-    except OSError as error:
-        raise DataError(f"'{output}' cannot be written: {error.strerror}.") from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
+from gadget.files import temporary_path
 from gadget.mrd.meta import parse_meta
 from gadget.mrd.raw.ismrmrd_source import is_image_series
 from gadget.mrd.raw.raw_file import open_hdf5
@@ -59,7 +60,7 @@ class ImageWriter:
         self.count = 0
         self._signatures: dict[int, Signature] = {}
         self._renumbered: dict[tuple[int, Signature], int] = {}
-        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._temporary = temporary_path(self.path)
         if not self.group:
             raise ConfigError("The group of the images needs a name, such as 'dataset'.")
         if self.path.exists() and not self.path.is_file():

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget import files
-from gadget.errors import DataError, reason
+from gadget.errors import DataError
 from gadget.mrd.export.stacks import Stack
 from gadget.mrd.geometry import Geometry, axis_sign, geometry_of
 
@@ -182,11 +182,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     DataError
         The file cannot be written.
     """
-    try:
-        with files.atomic_write(path) as part:
-            yield part
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
+    with files.write_errors(path, DataError), files.atomic_write(path) as part:
+        yield part
 
 
 def meta_values(meta: Mapping[str, Any], *names: str) -> list[str]:

@@ -9,8 +9,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, reason
-from gadget.files import atomic_write
+from gadget.errors import ConfigError
+from gadget.files import atomic_write, write_errors
 from gadget.mrd import flags
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.images import make_image
@@ -55,20 +55,17 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
     covariance = noise_covariance(scan.coils, rng)
     mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
     kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
-    try:
-        with atomic_write(path) as part:
-            dataset = ismrmrd.Dataset(str(part), "dataset", True)
-            try:
-                dataset.write_xml_header(xml_header(scan))
-                for readout in _readouts(scan, kspace, mask, covariance, rng):
-                    dataset.append_acquisition(readout)
-            finally:
-                dataset.close()
-            with ImageWriter(part, TRUTH_GROUP) as truth:
-                for image in _truth(scan, kspace, covariance):
-                    truth.append(image)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
+    with write_errors(path, ConfigError), atomic_write(path) as part:
+        dataset = ismrmrd.Dataset(str(part), "dataset", True)
+        try:
+            dataset.write_xml_header(xml_header(scan))
+            for readout in _readouts(scan, kspace, mask, covariance, rng):
+                dataset.append_acquisition(readout)
+        finally:
+            dataset.close()
+        with ImageWriter(part, TRUTH_GROUP) as truth:
+            for image in _truth(scan, kspace, covariance):
+                truth.append(image)
 
 
 def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDArray[np.complex64]:
