@@ -46,14 +46,14 @@ class DeadlineError(ReconError):
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of another library says, as a part of a sentence: without numbers."""
+    """Return the message of another library's error as part of a sentence, without errno."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(". ")
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about a name that is not known: what may be meant by it."""
-    import difflib  # nodes that start in a hurry do not need it
+    """Return the end of a sentence about an unknown name: the closest known one, or all of them."""
+    import difflib  # not at the top, for nodes to start fast
 
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)

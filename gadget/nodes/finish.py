@@ -1,4 +1,4 @@
-"""Complex images in, images for people and archives out."""
+"""Complex images in, magnitude, phase or integer images out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gadget.stream.wire.messages import MessageId
 
 @node("gadget.nodes.settings:FinishSettings", accepts=(MessageId.IMAGE,))
 def finish(session: Session) -> None:
-    """Convert every image to the pixels that the settings name; all else stays as it is."""
+    """Convert every complex image to the pixel type of the settings."""
     from gadget.mrd.finish import finish_image
     from gadget.mrd.pixels import PixelConverter
 

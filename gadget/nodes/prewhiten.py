@@ -14,7 +14,7 @@ def prewhiten(session: Session) -> None:
     from gadget.mrd.prewhiten import Prewhitener
 
     whitener = Prewhitener(session.header)
-    # A readout is too little to share: the second thread would only spin, and keep a processor
+    # A readout is too small to share among threads: others would only spin, and take a processor
     # from the nodes that follow.
     with threadpool_limits(1, "blas"):
         for acquisition in session:

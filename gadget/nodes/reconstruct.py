@@ -44,11 +44,11 @@ def _buffers(session: Session) -> Iterator[Buffer]:
 
     gatherer = None
     calibration = CalibrationLines(session.log.warning)
-    wrong: DataError | None = None
-    came = False
+    first_error: DataError | None = None
+    received = False
     try:
         for item in session:
-            came = True
+            received = True
             try:
                 if isinstance(item, ReconData):
                     yield from from_recon_data(item, session.header, calibration)
@@ -58,18 +58,18 @@ def _buffers(session: Session) -> Iterator[Buffer]:
                     gatherer = gatherer or Gatherer(session.header)
                     yield from gatherer.add(item)
             except DataError as error:
-                # The images of what comes behind it are not to be lost with it.
+                # The images of later items must not be lost with it.
                 session.log.error("%s", error)
-                wrong = wrong or error
+                first_error = first_error or error
     except StreamError:
         yield from gatherer.flush() if gatherer is not None else ()
         raise
-    if not came:
+    if not received:
         raise DataError(
             "Neither a readout nor a buffer came, so there is nothing to reconstruct. Is this a "
             "noise or adjustment scan, or did what comes before this node fail?"
         )
     if gatherer is not None:
         yield from gatherer.finish()
-    if wrong is not None:
-        raise wrong
+    if first_error is not None:
+        raise first_error
