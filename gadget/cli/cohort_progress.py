@@ -64,12 +64,12 @@ class CohortProgress:
         """Files, images and time left, as text."""
         images = sum(one.images for one in self.outcomes.values())
         images += sum(one.images for one in self._running.values())
-        words = f"{len(self.outcomes)} of {len(self._sizes)} files, {images} images"
+        text = f"{len(self.outcomes)} of {len(self._sizes)} files, {images} images"
         fraction = self.fraction
         if not 0 < fraction < 1:
-            return words
+            return text
         seconds = (time.monotonic() - self._started) * (1 - fraction) / fraction
-        return f"{words}, about {_duration(seconds)} left"
+        return f"{text}, about {_duration(seconds)} left"
 
 
 @contextmanager

@@ -90,10 +90,10 @@ def _encoding(facts: EncodingFacts) -> Iterator[str]:
     yield _fact("  coils", _numbers(facts.coils))
     yield _fact("  counters", ", ".join(several) or "one image")
     echo = f"{facts.echo:.0%} of the echo" if facts.echo < 1 else "whole echo"
-    turned = f", {facts.reversed_readouts} reversed" if facts.reversed_readouts else ""
+    reversed_lines = f", {facts.reversed_readouts} reversed" if facts.reversed_readouts else ""
     over = facts.readout_oversampling
     oversampled = f"oversampled {over:g} times" if over > 1 else "not oversampled"
-    yield _fact("  readout", f"{_readout(facts)}, {oversampled}, {echo}{turned}")
+    yield _fact("  readout", f"{_readout(facts)}, {oversampled}, {echo}{reversed_lines}")
     yield from _sampling(facts)
 
 

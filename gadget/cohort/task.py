@@ -177,9 +177,9 @@ def _make_images(
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)
-            meter.take_image()
+            meter.count_image()
 
-        reconstruct(raw, recipe, counter, take, meter.take_progress)
+        reconstruct(raw, recipe, counter, take, meter.show_steps)
 
 
 class _ProgressMeter:
@@ -194,11 +194,11 @@ class _ProgressMeter:
         self._step = 0.0
         self._next = 0.0
 
-    def take_image(self) -> None:
+    def count_image(self) -> None:
         self._step = 0.0
         self._report_status()
 
-    def take_progress(self, progress: Progress) -> None:
+    def show_steps(self, progress: Progress) -> None:
         done, total = step_counts(progress)
         if total and time.monotonic() >= self._next:
             self._step = done / total

@@ -77,9 +77,9 @@ def readout_width(encoding: Encoding, samples: int, center: int) -> int:
     """
     full, cropped = encoding.encoded.matrix[0], encoding.recon_readout
     # Gadgetron rounds down, both the length and the centre.
-    for whole in (cropped, encoding.cropped_readout):
-        if samples == whole < full and abs(whole // 2 - center) <= 1:
-            return whole
+    for width in (cropped, encoding.cropped_readout):
+        if samples == width < full and abs(width // 2 - center) <= 1:
+            return width
     start = cropped // 2 - center
     fills = start <= 1 or start + samples >= cropped - 1
     if start >= 0 and start + samples <= cropped and fills:

@@ -114,8 +114,8 @@ class ScanAttributes:
             Digest of all images: what identifies a measurement that has no identifier of its own.
         """
         named = text(self._root, MEASUREMENT, "measurementID")
-        whole = ElementTree.tostring(self._root)
-        identity = hashlib.sha256(whole).hexdigest() if named else content
+        header_xml = ElementTree.tostring(self._root)
+        identity = hashlib.sha256(header_xml).hexdigest() if named else content
         found = dict(self._shared)
         found["PatientName"] = found["PatientName"] or "Anonymous"
         found["PatientID"] = found["PatientID"] or f"anonymous-{identity[:16]}"

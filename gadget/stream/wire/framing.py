@@ -77,7 +77,7 @@ class _Body:
             if len(self._data) < end:
                 self._grow(end)
             stop = min(end, len(self._data))
-            with memoryview(self._data) as whole, whole[self._size : stop] as part:
+            with memoryview(self._data) as buffer, buffer[self._size : stop] as part:
                 self._source.read_into(part)
             self._size = stop
         return start
