@@ -19,7 +19,7 @@ from gadget.diffusion.devices import memory_needed, multiplies_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
-from gadget.errors import ConfigError, WeightsError, reason
+from gadget.errors import ConfigError, WeightsError, invalid_values, reason
 from gadget.files import atomic_write
 
 WEIGHTS = "model.safetensors"
@@ -108,16 +108,8 @@ def read_config(folder: Path) -> ModelConfig:
     except OSError as error:
         raise WeightsError(f"The model config {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise WeightsError(f"{path} is not a usable model config: {problems(error)}.") from error
-
-
-def problems(error: ValidationError) -> str:
-    """Return in one line which values of a configuration are wrong."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}"
-        + (f" (got {e['input']!r})" if e["loc"] and e["type"] != "missing" else "")
-        for e in error.errors()
-    )
+        wrong = invalid_values(error, ModelConfig, "Key")
+        raise WeightsError(f"{path} is not a usable model config. {wrong}") from error
 
 
 def load_prior(name: str, device: torch.device) -> Prior:
