@@ -42,7 +42,7 @@ class RemoteNode:
         return 0
 
     def ending(self) -> str:
-        """Say in words how the connection has ended."""
+        """Return the end of the connection as part of a sentence."""
         return "broke the connection"
 
     def words(self) -> str:

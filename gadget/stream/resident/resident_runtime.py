@@ -53,7 +53,7 @@ class ResidentRuntime(Runtime):
         self._worker = worker
         batcher = Batcher(reconstructor)
 
-        def work(number: int) -> Reconstruction:
+        def reconstruct_one(number: int) -> Reconstruction:
             if self._ended:
                 raise StreamError("The session is over.")
             session.check()
@@ -62,7 +62,7 @@ class ResidentRuntime(Runtime):
         def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction]:
             number, buffer = numbered
             batcher.add(number, buffer.kspace)
-            return worker.submit(self, partial(work, number))
+            return worker.submit(self, partial(reconstruct_one, number))
 
         ahead = LookAhead(enumerate(buffers, start=1), submit, self._depth)
         try:
