@@ -54,6 +54,10 @@ def test_a_recipe_is_read(recipe):
             r"'network\.widths\.0' .*greater than or equal to 1, got 0",
         ),
         (
+            'name = "a"\nsteps = 1\n[network]\ncolour = 1',
+            r"Key 'network\.colour' is not known: leave it out\.",
+        ),
+        (
             'name = "a"\nsteps = 1\n[network]\nwidths = [8, -4]',
             r"'network\.widths\.1' .*greater than or equal to 1, got -4",
         ),
