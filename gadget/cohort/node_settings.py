@@ -82,8 +82,10 @@ def _nodes(root: Element, name: str) -> Iterator[_Node]:
         execute, connect = external.find("execute"), external.find("connect")
         if connect is not None:
             yield _Node(f"at port {connect.get('port')}", external, served, own=False)
-        elif execute is not None and execute.get("name", "").startswith(OWN_NODES):
-            module, target = execute.get("name", ""), execute.get("target", "")
+        elif execute is not None:
+            module, target = ((execute.get(key) or "").strip() for key in ("name", "target"))
+            if not module.startswith(OWN_NODES):
+                continue
             try:
                 node = find_node(module, target)
             except ConfigError:
