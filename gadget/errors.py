@@ -15,6 +15,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
 
 
 class ReconError(Exception):
@@ -46,15 +51,48 @@ class DeadlineError(ReconError):
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of another library says, as a part of a sentence: without numbers."""
+    """Return the message of another library's error as part of a sentence, without errno."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(". ")
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about a name that is not known: what may be meant by it."""
-    import difflib  # nodes that start in a hurry do not need it
+    """Return the end of a sentence about an unknown name: the closest known one, or all of them."""
+    import difflib  # not at the top, for nodes to start fast
 
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"known are {', '.join(names) or 'none'}."
+
+
+def invalid_values(error: ValidationError, model: type[BaseModel], noun: str) -> str:
+    """Return a sentence for each invalid value of a pydantic model.
+
+    Parameters
+    ----------
+    error
+        The error of the validation.
+    model
+        The model, whose fields are known.
+    noun
+        What a field is called where the values come from: `Property`, `Key`.
+    """
+    return " ".join(_invalid_value(details, model, noun) for details in error.errors())
+
+
+def _invalid_value(details: ErrorDetails, model: type[BaseModel], noun: str) -> str:
+    name = ".".join(map(str, details["loc"]))
+    if details["type"] == "extra_forbidden":
+        nested = len(details["loc"]) > 1
+        known = "leave it out." if nested else hint(name, model.model_fields)
+        return f"{noun} '{name}' is not known: {known}"
+    message = details["msg"].removeprefix("Value error, ")
+    if not name:
+        together = details["type"] == "value_error"
+        return f"The settings do not fit together: {message}." if together else f"{message}."
+    if details["type"] == "missing":
+        return f"{noun} '{name}' is missing: it has no default."
+    expected = message.replace("Input should be", "must be", 1)
+    if expected == message:
+        expected = f"is wrong ({message})"
+    return f"{noun} '{name}' {expected}, got {details['input']!r}."

@@ -1,4 +1,4 @@
-"""Packages that this one can do without: the extras of its installation."""
+"""Optional dependencies: the extras of the installation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from gadget.errors import ConfigError
 
 
 @contextmanager
-def needed(what: str, extra: str) -> Iterator[None]:
-    """Say what to install when a package that is imported here is missing.
+def optional_import(what: str, extra: str) -> Iterator[None]:
+    """Turn an `ImportError` in the block into a sentence that says what to install.
 
     Parameters
     ----------

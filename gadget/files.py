@@ -1,4 +1,4 @@
-"""Files and folders that are written."""
+"""Atomic writes, and output folders."""
 
 from __future__ import annotations
 
@@ -7,27 +7,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, ReconError, reason
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a hidden path beside `path`, of this process, to write to before renaming."""
+    # The end of the name stays: libraries choose the format by it.
+    return path.with_name(f".{os.getpid()}.{path.name}")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what was written there takes the place of `path` at the end.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which is renamed to it at the end.
 
-    After an error `path` is as it was.
+    After an error `path` is unchanged.
 
     Raises
     ------
     OSError
         The file cannot be written.
     """
-    # The end of the name stays: libraries choose the format by it.
-    part = path.with_name(f".{os.getpid()}.{path.name}")
+    part = temporary_path(path)
     try:
         yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(path: Path, error_type: type[ReconError]) -> Iterator[None]:
+    """Turn an `OSError` in the block into the sentence that `path` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise error_type(f"'{path}' cannot be written: {reason(error)}.") from error
 
 
 def make_folder(folder: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gadget.errors import ConfigError
-from gadget.extras import needed
+from gadget.extras import optional_import
 
 
 @pytest.mark.parametrize(
@@ -15,5 +15,5 @@ from gadget.extras import needed
 )
 def test_a_missing_package_is_named_with_what_installs_it(error, missing):
     sentence = f"^NIfTI files need {missing}: pip install 'score-gadget\\[nifti\\]'.$"
-    with pytest.raises(ConfigError, match=sentence), needed("NIfTI files need", "nifti"):
+    with pytest.raises(ConfigError, match=sentence), optional_import("NIfTI files need", "nifti"):
         raise error

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from gadget.errors import ConfigError
-from gadget.files import make_folder, replacing
+from gadget.files import atomic_write, make_folder
 
 
 def test_a_file_is_replaced_at_the_end(tmp_path):
     path = tmp_path / "image.nii.gz"
     path.write_text("old")
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("new")
         assert part.name.endswith(".nii.gz")
         assert path.read_text() == "old"
@@ -19,7 +19,7 @@ def test_a_file_is_replaced_at_the_end(tmp_path):
 def test_after_an_error_a_file_is_as_it_was(tmp_path):
     path = tmp_path / "losses.csv"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as part:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as part:
         part.write_text("half")
         raise KeyboardInterrupt
     assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("losses.csv", "old")]

@@ -1,4 +1,4 @@
-"""Progress of a cohort: bars on a terminal, a line for each file anywhere else."""
+"""Progress of a cohort: bars on a terminal, a log line for each file anywhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.progress import BarColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console
 from gadget.cohort.events import Event, Logged, Outcome, Started, Status
@@ -18,20 +18,20 @@ from gadget.cohort.task import Task
 log = logging.getLogger(__name__)
 
 
-class Follower(Protocol):
-    """What a cohort tells of itself."""
+class ProgressDisplay(Protocol):
+    """Shows the events of a cohort."""
 
     def show(self, task: Task, event: Event) -> None:
-        """Take what is told of a file."""
+        """Show an event of a file."""
 
 
-class Account:
-    """What is done of a cohort, and how long the rest will take.
+class CohortProgress:
+    """Progress of a cohort, and the time that remains.
 
     Parameters
     ----------
     tasks
-        All that is to be done.
+        The tasks of the cohort.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -40,8 +40,8 @@ class Account:
         self._running: dict[str, Status] = {}
         self._started = time.monotonic()
 
-    def take(self, task: Task, event: Event) -> None:
-        """Enter what is told of a file."""
+    def update(self, task: Task, event: Event) -> None:
+        """Update with an event of a file."""
         if isinstance(event, Status):
             self._running[task.name] = event
         elif isinstance(event, Started | Outcome):
@@ -50,51 +50,51 @@ class Account:
             self.outcomes[task.name] = event
 
     @property
-    def share(self) -> float:
-        """Of the work that is done, 0 to 1. Work is in proportion to the raw data."""
-        # Most files that fail do so at once: they say nothing of the time that others take.
+    def fraction(self) -> float:
+        """Fraction of the work that is done, 0 to 1, where work is proportional to raw data."""
+        # Most files that fail do so at once: they are no measure of speed.
         failed = sum(self._sizes[name] for name, one in self.outcomes.items() if one.failed)
         done = sum(self._sizes[name] for name in self.outcomes) - failed
-        half_done = sum(self._sizes[name] * now.share for name, now in self._running.items())
-        work = sum(self._sizes.values()) - failed
-        return (done + half_done) / work if work else 1.0
+        running = sum(self._sizes[name] * now.fraction for name, now in self._running.items())
+        total = sum(self._sizes.values()) - failed
+        return (done + running) / total if total else 1.0
 
     @property
     def summary(self) -> str:
-        """Files, images and time left, in words."""
+        """Files, images and time left, as text."""
         images = sum(one.images for one in self.outcomes.values())
         images += sum(one.images for one in self._running.values())
-        words = f"{len(self.outcomes)} of {len(self._sizes)} files, {images} images"
-        share = self.share
-        if not 0 < share < 1:
-            return words
-        seconds = (time.monotonic() - self._started) * (1 - share) / share
-        return f"{words}, about {_duration(seconds)} left"
+        text = f"{len(self.outcomes)} of {len(self._sizes)} files, {images} images"
+        fraction = self.fraction
+        if not 0 < fraction < 1:
+            return text
+        seconds = (time.monotonic() - self._started) * (1 - fraction) / fraction
+        return f"{text}, about {_duration(seconds)} left"
 
 
 @contextmanager
-def follow_cohort(account: Account) -> Iterator[Follower]:
-    """Show how far a cohort is."""
+def show_cohort_progress(progress: CohortProgress) -> Iterator[ProgressDisplay]:
+    """Show the progress of a cohort."""
     if not console.is_terminal:
-        yield _Lines(account)
+        yield _LogDisplay(progress)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
-    with Bars(*columns, console=console, transient=True) as bars:
-        yield _Bars(account, bars)
+    with ProgressBars(*columns, console=console, transient=True) as bars:
+        yield _BarDisplay(progress, bars)
 
 
-class _Bars:
-    def __init__(self, account: Account, bars: Bars) -> None:
-        self._account = account
+class _BarDisplay:
+    def __init__(self, progress: CohortProgress, bars: ProgressBars) -> None:
+        self._progress = progress
         self._bars = bars
-        self._all = bars.add_task("all", total=1.0, text=account.summary)
+        self._all = bars.add_task("all", total=1.0, text=progress.summary)
         self._rows: dict[str, TaskID] = {}
 
     def show(self, task: Task, event: Event) -> None:
         if isinstance(event, Logged):
             _log(task, event)
             return
-        self._bars.update(self._all, completed=self._account.share, text=self._account.summary)
+        self._bars.update(self._all, completed=self._progress.fraction, text=self._progress.summary)
         if isinstance(event, Outcome):
             if task.name in self._rows:
                 self._bars.remove_task(self._rows.pop(task.name))
@@ -103,23 +103,23 @@ class _Bars:
         elif isinstance(event, Status):
             self._bars.update(
                 self._rows[task.name],
-                completed=event.share,
+                completed=event.fraction,
                 text=f"{event.images} of {event.expected} images",
             )
         elif task.name not in self._rows:
             self._rows[task.name] = self._bars.add_task(task.name, total=1.0, text="")
 
 
-class _Lines:
-    def __init__(self, account: Account) -> None:
-        self._account = account
+class _LogDisplay:
+    def __init__(self, progress: CohortProgress) -> None:
+        self._progress = progress
 
     def show(self, task: Task, event: Event) -> None:
         if isinstance(event, Logged):
             _log(task, event)
         elif isinstance(event, Outcome):
             level = logging.ERROR if event.failed else logging.INFO
-            log.log(level, "%s: %s (%s)", task.name, event.summary, self._account.summary)
+            log.log(level, "%s: %s (%s)", task.name, event.summary, self._progress.summary)
 
 
 def _log(task: Task, event: Logged) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
-from gadget.extras import needed
+from gadget.cli.console import print_result
+from gadget.extras import optional_import
 
 
 def compare(
@@ -22,20 +22,20 @@ def compare(
 
     Example: score-gadget compare out.h5 raw.h5 --png comparison.png
     """
-    with needed("Comparing needs", "demo"):
+    with optional_import("Comparing needs", "demo"):
         from gadget.evaluation import comparison as comparisons
         from gadget.evaluation.comparison_figure import save_figure
 
     found = comparisons.compare(images, raw)
-    say("slice   zero-filled PSNR  SSIM    reconstruction PSNR  SSIM")
+    print_result("slice   zero-filled PSNR  SSIM    reconstruction PSNR  SSIM")
     for number in (*range(len(found.indices)), None):
         name = "all" if number is None else str(found.indices[number].slice)
         simple = found.quality(found.zero_filled, number)
         ours = found.quality(found.reconstruction, number)
-        say(
+        print_result(
             f"{name:<5} {simple.psnr:14.2f} dB  {simple.ssim:.3f} {ours.psnr:18.2f} dB"
             f"  {ours.ssim:.3f}"
         )
     if png is not None:
         save_figure(found, png)
-        say(f"picture: {png}")
+        print_result(f"picture: {png}")

@@ -1,4 +1,4 @@
-"""Where the commands write: results to standard output, all the rest to standard error."""
+"""Output of the commands: results to standard output, all the rest to standard error."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ console = Console(stderr=True, highlight=False)
 results = Console(highlight=False)
 
 
-def say(text: str) -> None:
-    """Write a line of a command's result."""
+def print_result(text: str) -> None:
+    """Print a line of a command's result."""
     results.print(text, markup=False, emoji=False, soft_wrap=True)
 
 
-def complain(text: str) -> None:
-    """Write the sentence that a command fails with."""
+def print_error(text: str) -> None:
+    """Print the error message of a command."""
     console.print(f"score-gadget: {text}", style="red", markup=False, emoji=False, soft_wrap=True)
 
 
-def write_any_name() -> None:
-    """Let results hold any letters: those that standard output lacks become question marks.
+def replace_unencodable() -> None:
+    """Replace characters that standard output cannot encode by question marks.
 
     Names of files may be of another encoding, or of none.
     """
@@ -47,5 +47,5 @@ def set_up_logging(verbose: bool) -> None:
     if verbose:
         os.environ.setdefault("GADGETRON_EXTERNAL_LOG_LEVEL", "DEBUG")
     elif console.is_terminal:
-        # The bar shows how far the nodes are; their warnings and errors still come through.
+        # The bar shows the progress of the nodes; their warnings and errors are still logged.
         logging.getLogger("gadget.node").setLevel(logging.WARNING)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
+from gadget.cli.console import print_result
 from gadget.errors import ConfigError
-from gadget.words import counted
+from gadget.text import pluralize
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ def convert(
 
     Example: score-gadget convert out.h5 --raw raw.h5 --nifti volumes --dicom archive
     """
-    from gadget.cohort.exports import Export, Kind, open_writers
+    from gadget.cohort.exports import Export, Format, open_writers
     from gadget.mrd.image_file import read_groups
 
-    formats: dict[Kind, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
-    exports = [Export(kind, folder) for kind, folder in formats.items() if folder is not None]
+    formats: dict[Format, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
+    exports = [Export(name, folder) for name, folder in formats.items() if folder is not None]
     if not exports:
         raise ConfigError("Say what to convert the images to: --nifti, --dicom or --png FOLDER.")
     groups = read_groups(file, group)
@@ -59,8 +59,8 @@ def convert(
             for image in images:
                 for writer in writers:
                     writer.write(image)
-    count = counted(sum(map(len, groups.values())), "image")
-    say(f"{count}: {', '.join(str(export.folder) for export in exports)}")
+    count = pluralize(sum(map(len, groups.values())), "image")
+    print_result(f"{count}: {', '.join(str(export.folder) for export in exports)}")
 
 
 def _header_of_raw(path: Path) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gadget.cli.console import complain, say
+from gadget.cli.console import print_error, print_result
 
 
 def doctor() -> None:
@@ -16,15 +16,15 @@ def doctor() -> None:
     """
     from gadget.cli.installation import findings
 
-    troubles: list[str] = []
+    problems: list[str] = []
     for finding in findings():
-        say(f"{finding.name:<12} {finding.text}")
+        print_result(f"{finding.name:<12} {finding.text}")
         if finding.advice:
-            say(f"{'':<12} -> {finding.advice}")
-        if finding.trouble:
-            troubles.append(finding.trouble)
-    for trouble in troubles:
-        complain(trouble)
-    if troubles:
+            print_result(f"{'':<12} -> {finding.advice}")
+        if finding.problem:
+            problems.append(finding.problem)
+    for problem in problems:
+        print_error(problem)
+    if problems:
         raise typer.Exit(1)
-    say("A raw dataset can be reconstructed here: score-gadget replay RAW.h5 -o OUT.h5")
+    print_result("A raw dataset can be reconstructed here: score-gadget replay RAW.h5 -o OUT.h5")

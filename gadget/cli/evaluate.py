@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
-from gadget.cli.console import complain, console, results, say
+from gadget.cli.console import console, print_error, print_result, results
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.files import make_folder
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from gadget.evaluation.plan import Check
 
 PATTERNS = ("uniform1d:4:0.08", "random1d:4:0.08", "random1d:8:0.04", "random1d:4")
-CHECKED = ("sense", "fast")
-"""Methods that are checked with lesions and with noise, unless others are asked for."""
-WIDEST = 240
-"""Width of the table, at most: it is not squeezed into a narrow terminal [characters]."""
+CHECKED_METHODS = ("sense", "fast")
+"""Default methods for the checks with lesions and with noise."""
+MAX_TABLE_WIDTH = 240
+"""Largest width of the table, also in a narrower terminal [characters]."""
 LINE_SECONDS = 10.0
-"""Between two log lines of progress."""
+"""Least time between two log lines of progress."""
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ def evaluate(
     """
     if not inputs and not check:
         raise ConfigError("There is nothing to evaluate; give an input, or --check all.")
-    with needed("Evaluating needs", "evaluate"):
+    with optional_import("Evaluating needs", "evaluate"):
         from gadget.evaluation.cases import Receiver
         from gadget.evaluation.methods.factory import MethodFactory, default_methods
         from gadget.evaluation.plan import Plan, run_plan
@@ -133,17 +133,17 @@ def evaluate(
         patterns=[parse_pattern(text) for text in pattern or PATTERNS],
         methods=methods,
         checks=_checks(check or []),
-        checked_methods=methods if method else factory.methods(CHECKED),
+        checked_methods=methods if method else factory.methods(CHECKED_METHODS),
     )
     make_folder(output)
     started = time.monotonic()
-    with _following(plan.steps) as step:
+    with _step_progress(plan.steps) as step:
         findings = run_plan(plan, output, step)
     if findings.stopped and findings.empty:
-        complain("Stopped before anything was finished; there is no report.")
+        print_error("Stopped before anything was finished; there is no report.")
         raise findings.stopped
     if findings.stopped:
-        complain(f"Stopped: {progress(plan, findings)}; the report of these follows.")
+        print_error(f"Stopped: {progress(plan, findings)}; the report of these follows.")
     if findings.main is not None:
         _print(table(findings.main.summary))
     page = output / "report.html"
@@ -155,13 +155,13 @@ def evaluate(
         provenance=provenance(plan, factory.prior, samples, time.monotonic() - started),
     )
     write_images(output / "images.h5", filter(None, (findings.main, findings.anatomy)))
-    say(f"report: {page}")
+    print_result(f"report: {page}")
     if findings.stopped:
         raise findings.stopped
 
 
 def _print(table: Table) -> None:
-    natural = results.measure(table, options=results.options.update(width=WIDEST)).maximum
+    natural = results.measure(table, options=results.options.update(width=MAX_TABLE_WIDTH)).maximum
     Console(highlight=False, width=max(natural, results.width)).print(table)
 
 
@@ -175,8 +175,8 @@ def _checks(wanted: Sequence[str]) -> list[Check]:
 
 
 @contextmanager
-def _following(steps: int) -> Iterator[Callable[[str], None]]:
-    """Give a function that shows what is done: a bar with the time left, or log lines."""
+def _step_progress(steps: int) -> Iterator[Callable[[str], None]]:
+    """Give a function that shows each step: a bar with the time left, or log lines."""
     if not console.is_terminal:
         yield _lines(steps)
         return
@@ -186,7 +186,7 @@ def _following(steps: int) -> Iterator[Callable[[str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[now]}"),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
+    with ProgressBars(*columns, console=console, transient=True) as bars:
         task = bars.add_task("", total=steps, now="")
         yield lambda now: bars.update(task, advance=1, now=now)
 

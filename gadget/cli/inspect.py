@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gadget.cli.console import console, results, say
-from gadget.words import counted
+from gadget.cli.console import console, print_result, results
+from gadget.text import pluralize
 
 if TYPE_CHECKING:
     from gadget.mrd.inspection.facts import EncodingFacts, FileFacts, NoiseFacts, SpaceFacts
@@ -51,12 +51,12 @@ def inspect(
         results.out(found.facts.model_dump_json(indent=2), highlight=False)
         return
     for line in _lines(found.facts):
-        say(line)
+        print_result(line)
     for encoding, mask in found.masks.items():
         down = "kz" if mask.shape[0] > 1 else "kx"
-        say(f"\nmeasured points of encoding {encoding}: ky to the right, {down} down")
+        print_result(f"\nmeasured points of encoding {encoding}: ky to the right, {down} down")
         for line in draw(mask, results.width - 2, HEIGHT):
-            say(f"|{line}|")
+            print_result(f"|{line}|")
 
 
 def _lines(facts: FileFacts) -> Iterator[str]:
@@ -90,10 +90,10 @@ def _encoding(facts: EncodingFacts) -> Iterator[str]:
     yield _fact("  coils", _numbers(facts.coils))
     yield _fact("  counters", ", ".join(several) or "one image")
     echo = f"{facts.echo:.0%} of the echo" if facts.echo < 1 else "whole echo"
-    turned = f", {facts.reversed_readouts} reversed" if facts.reversed_readouts else ""
+    reversed_lines = f", {facts.reversed_readouts} reversed" if facts.reversed_readouts else ""
     over = facts.readout_oversampling
     oversampled = f"oversampled {over:g} times" if over > 1 else "not oversampled"
-    yield _fact("  readout", f"{_readout(facts)}, {oversampled}, {echo}{turned}")
+    yield _fact("  readout", f"{_readout(facts)}, {oversampled}, {echo}{reversed_lines}")
     yield from _sampling(facts)
 
 
@@ -128,7 +128,7 @@ def _sampling(facts: EncodingFacts) -> Iterator[str]:
 def _pipeline(facts: FileFacts) -> Iterator[str]:
     for series in facts.pipeline.series:
         size = " x ".join(map(str, series.matrix))
-        images = counted(series.images, "image")
+        images = pluralize(series.images, "image")
         yield _fact(f"  series {series.series}", f"{images} of {size}")
     if facts.pipeline.images:
         yield _fact("  memory", f"{_size(facts.pipeline.kspace_bytes)} of k-space for an image")
@@ -139,7 +139,9 @@ def _pipeline(facts: FileFacts) -> Iterator[str]:
 def _noise(noise: NoiseFacts | None) -> str:
     if noise is None:
         return "none"
-    return f"{counted(noise.readouts, 'readout')}, {_numbers(noise.coils)} coils, {_readout(noise)}"
+    return (
+        f"{pluralize(noise.readouts, 'readout')}, {_numbers(noise.coils)} coils, {_readout(noise)}"
+    )
 
 
 def _readout(facts: EncodingFacts | NoiseFacts) -> str:

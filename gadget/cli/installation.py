@@ -1,4 +1,4 @@
-"""What is installed here and works: the checks of `score-gadget doctor`."""
+"""The checks of `score-gadget doctor`: what is installed and works."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Finding:
 
     name: str
     text: str
-    trouble: str | None = None
-    """Why no dataset can be reconstructed, and what to do."""
+    problem: str | None = None
+    """Why no dataset can be reconstructed, and what to do about it."""
     advice: str | None = None
-    """What would make more possible."""
+    """What to install or change for more features."""
 
 
 def findings() -> Iterator[Finding]:
@@ -42,26 +42,26 @@ def findings() -> Iterator[Finding]:
         try:
             yield from check()
         except ImportError as error:
-            trouble = (
+            problem = (
                 f"A package cannot be imported ({error}): pip install --upgrade {DISTRIBUTION}."
             )
-            yield Finding(check.__name__, "unknown", trouble)
+            yield Finding(check.__name__, "unknown", problem)
 
 
 def versions() -> Iterator[Finding]:
-    """Tell the versions that a report of a defect should name."""
+    """Report the versions that a bug report should name."""
     yield Finding(DISTRIBUTION, f"{__version__}, {Path(__file__).parents[1]}")
     yield Finding("python", f"{platform.python_version()}, {sys.executable}")
     for name in PACKAGES:
         try:
             yield Finding(name, metadata.version(name))
         except metadata.PackageNotFoundError:
-            trouble = f"{name} is not installed: pip install {DISTRIBUTION}."
-            yield Finding(name, "missing", trouble)
+            problem = f"{name} is not installed: pip install {DISTRIBUTION}."
+            yield Finding(name, "missing", problem)
 
 
 def devices() -> Iterator[Finding]:
-    """Tell what torch can compute on."""
+    """Report the devices that torch can use."""
     import torch
 
     for index in range(torch.cuda.device_count()):
@@ -77,7 +77,7 @@ def devices() -> Iterator[Finding]:
 
 
 def models() -> Iterator[Finding]:
-    """Check that the default model is there, and that the weights of all models are whole."""
+    """Check that the default model exists, and that the weights of all models are intact."""
     import torch
 
     from gadget.diffusion.model_folder import (
@@ -94,7 +94,7 @@ def models() -> Iterator[Finding]:
             yield Finding(
                 "model",
                 f"{folder.name} is damaged, {folder}",
-                trouble=str(error) if needed else None,
+                problem=str(error) if needed else None,
                 advice=None if needed else str(error),
             )
         else:
@@ -120,14 +120,14 @@ def nodes() -> Iterator[Finding]:
     if failure is None:
         yield Finding("nodes", "python -m gadgetron works")
     else:
-        trouble = (
+        problem = (
             f"'{sys.executable} -m gadgetron' fails ({failure}): pip install --upgrade gadgetron."
         )
-        yield Finding("nodes", "python -m gadgetron fails", trouble)
+        yield Finding("nodes", "python -m gadgetron fails", problem)
 
 
 def server() -> Iterator[Finding]:
-    """Tell whether there is a Gadgetron here, and whether it finds the pipelines and the nodes."""
+    """Check whether Gadgetron is installed, and finds the pipelines and the nodes."""
     from gadget.stream.host.pipeline import find_pipeline
 
     binary = shutil.which("gadgetron")
@@ -155,7 +155,7 @@ def server() -> Iterator[Finding]:
 
 
 def extras() -> Iterator[Finding]:
-    """Tell which optional parts are installed."""
+    """Report which extras are installed."""
     try:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
@@ -184,7 +184,7 @@ def _installed(name: str) -> bool:
 
 
 def _start(python: str, *arguments: str, **environment: str) -> str | None:
-    """Run Python; return why that fails, if it does."""
+    """Run Python; return the error, if any."""
     try:
         done = subprocess.run(
             [python, *arguments],

@@ -24,7 +24,7 @@ from gadget.cli import (
     simulate,
     train,
 )
-from gadget.cli.console import complain, say, set_up_logging, write_any_name
+from gadget.cli.console import print_error, print_result, replace_unencodable, set_up_logging
 from gadget.errors import ConfigError, ReconError
 
 FAILED, MISUSED = 1, 2
@@ -55,7 +55,7 @@ app.add_typer(node.app, name="node")
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        say(f"score-gadget {__version__}")
+        print_result(f"score-gadget {__version__}")
         raise typer.Exit
 
 
@@ -75,22 +75,22 @@ def _options(
 def main() -> None:
     """Run the command line and leave with the documented exit status."""
     signal.signal(signal.SIGTERM, _terminate)
-    write_any_name()
+    replace_unencodable()
     try:
         app()
     except ReconError as error:
         log.debug("The traceback of the error:", exc_info=True)
-        complain(str(error))
+        print_error(str(error))
         raise SystemExit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
-        complain(
+        print_error(
             f"{type(error).__name__}: {error}. That is an error of score-gadget itself; run it "
             "again with -v before the command to see where it happened."
         )
         raise SystemExit(FAILED) from None
     finally:
-        gc.freeze()  # or Python looks at every object once more before it ends
+        gc.freeze()  # saves a last garbage collection
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

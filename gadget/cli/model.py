@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gadget.cli.console import complain, say
+from gadget.cli.console import print_error, print_result
 from gadget.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def list_models() -> None:
     from gadget.diffusion.model_folder import available_models
 
     for folder in available_models():
-        say(f"{folder.name:<20} {folder}")
+        print_result(f"{folder.name:<20} {folder}")
 
 
 @app.command()
@@ -48,7 +48,7 @@ def show(name: Name) -> None:
     config = read_config(folder)
     parameters = sum(value.numel() for value in read_weights(folder, config).values())
     for title, text in _description(config, folder, parameters).items():
-        say(f"{title:<14} {text}")
+        print_result(f"{title:<14} {text}")
 
 
 @app.command()
@@ -73,10 +73,10 @@ def verify(
         try:
             prior = load_prior(name, torch.device("cpu"))
         except WeightsError as error:
-            complain(str(error))
+            print_error(str(error))
             failed = True
         else:
-            say(f"{prior.name} is whole: sha256 {prior.sha256}")
+            print_result(f"{prior.name} is whole: sha256 {prior.sha256}")
     if failed:
         raise typer.Exit(1)
 
@@ -129,8 +129,8 @@ def import_model(
     card = model_card(config, published, checkpoint)
     save_model(folder, config, weights, torch.float32, card)
     network = published.network
-    say(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
-    say(f"taken for granted, as weights do not tell: {ASSUMED}")
+    print_result(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
+    print_result(f"taken for granted, as weights do not tell: {ASSUMED}")
 
 
 def _description(config: ModelConfig, folder: Path, parameters: int) -> dict[str, str]:

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
+from gadget.cli.console import print_result
 from gadget.cli.service import (
-    ended_at_once,
-    log_as_a_server,
-    obey_signals,
-    serve_to_the_end,
-    warn_if_open,
+    immediate_exit,
+    run_server,
+    set_up_server_logging,
+    stop_on_signals,
+    warn_if_public,
 )
 from gadget.cli.settings import parse_settings
 from gadget.diffusion import DEFAULT_MODEL
@@ -72,21 +72,21 @@ def node(
     address = parse_address(bind)
     served = find_node(SERVED.module, SERVED.target)
     defaults = parse_settings(settings)
-    make_settings(served.settings_model, defaults)  # what is wrong is told before all else
-    log_as_a_server()
+    make_settings(served.settings_model, defaults)  # reports errors before all else
+    set_up_server_logging()
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
-    warn_if_open(address)
-    with ended_at_once():
+    warn_if_public(address)
+    with immediate_exit():
         from gadget.stream.resident.engine import Engine
         from gadget.stream.resident.resident_server import ResidentServer
 
         engine = Engine(model, device)
         server = ResidentServer(listener, engine, served, depth=queue, defaults=defaults)
         server.warm_up()
-    obey_signals(server.stop)
+    stop_on_signals(server.stop)
     log.info("%s Ready at %s.", server.status().identity, address)
-    serve_to_the_end(server.serve)
+    run_server(server.serve)
     log.info("All scans are finished.")
 
 
@@ -104,9 +104,9 @@ def status(
 
     Example: score-gadget node status --address 127.0.0.1:18000
     """
-    from gadget.stream.resident.status import ask
+    from gadget.stream.resident.status import query_status
     from gadget.stream.wire.address import parse_address
 
-    told = ask(parse_address(address or context.obj))
-    say(told.identity)
-    say(told.work)
+    server_status = query_status(parse_address(address or context.obj))
+    print_result(server_status.identity)
+    print_result(server_status.activity)

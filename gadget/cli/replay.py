@@ -84,22 +84,22 @@ def replay(
 
     Example: score-gadget replay DATA/ -o OUT/ --nifti volumes --jobs 2 --set samples=4
     """
-    from gadget.cohort.exports import Export, Kind
+    from gadget.cohort.exports import Export, Format
     from gadget.cohort.recipe import Recipe, prepare_pipeline
     from gadget.stream.wire.address import parse_address
 
     if server is not None:
         parse_address(server)
     many = len(files) > 1 or files[0].is_dir() or jobs > 1 or dask is not None
-    formats: dict[Kind, Path | None] = {"png": png, "nifti": nifti, "dicom": dicom}
+    formats: dict[Format, Path | None] = {"png": png, "nifti": nifti, "dicom": dicom}
     recipe = Recipe(
         pipeline=prepare_pipeline(config, parse_settings(settings), server),
         in_group=in_group,
         out_group=out_group,
         server=server,
         exports=tuple(
-            Export(kind, folder.absolute())
-            for kind, folder in formats.items()
+            Export(name, folder.absolute())
+            for name, folder in formats.items()
             if folder is not None
         ),
     )

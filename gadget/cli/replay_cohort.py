@@ -9,16 +9,16 @@ from pathlib import Path
 
 import typer
 
-from gadget.cli.cohort_progress import Account, follow_cohort
-from gadget.cli.console import complain, say
+from gadget.cli.cohort_progress import CohortProgress, show_cohort_progress
+from gadget.cli.console import print_error, print_result
 from gadget.cohort.events import Event
 from gadget.cohort.exports import open_writers
-from gadget.cohort.place import claimed
+from gadget.cohort.output_files import locked_folder
 from gadget.cohort.plan import Plan, make_plan
-from gadget.cohort.pool import run_here
+from gadget.cohort.pool import run_locally
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
-from gadget.words import counted
+from gadget.text import pluralize
 
 FAILED = 1
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def replay_cohort(
     arguments: Sequence[Path], folder: Path, recipe: Recipe, jobs: int, cluster: str | None
 ) -> None:
-    """Reconstruct what is not finished of a cohort, and tell how it went.
+    """Reconstruct the unfinished files of a cohort, and print a summary.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def replay_cohort(
     jobs
         Files at a time, on this machine.
     cluster
-        Scheduler of a cluster that does the work instead.
+        Scheduler of a cluster to use instead.
 
     Raises
     ------
@@ -51,19 +51,19 @@ def replay_cohort(
         With status 1: files have failed.
     """
     plan = make_plan(arguments, folder, recipe)
-    _tell(plan)
-    account = Account(plan.tasks)
+    _log_plan(plan)
+    progress = CohortProgress(plan.tasks)
     if plan.tasks:
         with open_writers(recipe.exports):
-            pass  # what is wrong with a format is told before the work
-        with claimed(folder, [task.output for task in plan.tasks]):
+            pass  # reports missing packages before the work
+        with locked_folder(folder, [task.output for task in plan.tasks]):
             try:
-                _show(account, _events(plan.tasks, recipe, jobs, cluster))
+                _run(progress, _events(plan.tasks, recipe, jobs, cluster))
             except (KeyboardInterrupt, SystemExit):
-                _say_how_to_go_on(account, plan)
+                _print_stopped(progress, plan)
                 raise
-    _summarise(account, plan, folder)
-    if any(outcome.failed for outcome in account.outcomes.values()):
+    _print_summary(progress, plan, folder)
+    if any(outcome.failed for outcome in progress.outcomes.values()):
         raise typer.Exit(FAILED)
 
 
@@ -71,45 +71,45 @@ def _events(
     tasks: Sequence[Task], recipe: Recipe, jobs: int, cluster: str | None
 ) -> Generator[tuple[Task, Event], None, None]:
     if cluster is None:
-        return run_here(tasks, recipe, jobs)
+        return run_locally(tasks, recipe, jobs)
     from gadget.cohort.cluster import run_on_cluster
 
     return run_on_cluster(cluster, tasks, recipe)
 
 
-def _show(account: Account, events: Generator[tuple[Task, Event], None, None]) -> None:
-    with closing(events), follow_cohort(account) as follower:
+def _run(progress: CohortProgress, events: Generator[tuple[Task, Event], None, None]) -> None:
+    with closing(events), show_cohort_progress(progress) as display:
         for task, event in events:
-            account.take(task, event)
-            follower.show(task, event)
+            progress.update(task, event)
+            display.show(task, event)
 
 
-def _tell(plan: Plan) -> None:
+def _log_plan(plan: Plan) -> None:
     if plan.finished:
-        log.info("Finished before: %s.", counted(plan.finished, "file"))
+        log.info("Finished before: %s.", pluralize(plan.finished, "file"))
     if plan.outdated:
         log.info(
             "Made in another way or from other data, and to be made again: %s.",
-            counted(plan.outdated, "output"),
+            pluralize(plan.outdated, "output"),
         )
 
 
-def _summarise(account: Account, plan: Plan, folder: Path) -> None:
-    width = max((len(name) for name in account.outcomes), default=0)
-    for name, outcome in sorted(account.outcomes.items()):
+def _print_summary(progress: CohortProgress, plan: Plan, folder: Path) -> None:
+    width = max((len(name) for name in progress.outcomes), default=0)
+    for name, outcome in sorted(progress.outcomes.items()):
         words = f"failed: {outcome.summary}" if outcome.failed else outcome.summary
-        say(f"{name:<{width}}  {outcome.seconds:8.1f} s  {words.splitlines()[0]}")
-    failed = sum(outcome.failed for outcome in account.outcomes.values())
+        print_result(f"{name:<{width}}  {outcome.seconds:8.1f} s  {words.splitlines()[0]}")
+    failed = sum(outcome.failed for outcome in progress.outcomes.values())
     files = len(plan.tasks) + plan.finished
-    say(
-        f"{counted(files, 'file')}: {len(plan.tasks) - failed} done, {plan.finished} finished "
+    print_result(
+        f"{pluralize(files, 'file')}: {len(plan.tasks) - failed} done, {plan.finished} finished "
         f"before, {failed} failed: {folder}"
     )
 
 
-def _say_how_to_go_on(account: Account, plan: Plan) -> None:
-    done = sum(not outcome.failed for outcome in account.outcomes.values())
-    complain(
+def _print_stopped(progress: CohortProgress, plan: Plan) -> None:
+    done = sum(not outcome.failed for outcome in progress.outcomes.values())
+    print_error(
         f"Stopped. {done + plan.finished} of {len(plan.tasks) + plan.finished} files are finished; "
         "the same command goes on with the others."
     )

@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gadget.cli.console import say
-from gadget.cli.replay_progress import follow
+from gadget.cli.console import print_result
+from gadget.cli.replay_progress import show_progress
 from gadget.cohort.exports import open_writers
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
+from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.tally import Tally
 
 if TYPE_CHECKING:
     import ismrmrd
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
-    """Reconstruct a file and tell how it went; images that are finished before an error are kept.
+    """Reconstruct a file and print a summary; images that are finished before an error are kept.
 
     Raises
     ------
@@ -34,27 +34,28 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     if output.exists() and file.exists() and output.samefile(file):
         raise ConfigError(f"'{output}' is the raw data itself; choose another file for the images.")
     started = time.monotonic()
-    tally = Tally()
+    counter = ImageCounter()
     problems: list[DataError] = []
     with (
         RawFile(file, recipe.in_group) as raw,
         open_writers(recipe.exports, raw.header_xml) as exporters,
         ImageWriter(output, recipe.out_group, raw.header_xml) as writer,
-        follow(tally, raw.number_of_acquisitions) as progress,
+        show_progress(counter, raw.number_of_acquisitions) as progress,
     ):
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)
             for exporter in exporters:
-                # What a format cannot hold must not cost the images themselves.
+                # An error of a format must not lose the images themselves.
                 try:
                     exporter.write(image)
                 except DataError as error:
                     problems.append(error)
             progress.show_image(image)
 
-        reconstruct(raw, recipe, tally, take, progress.show)
+        reconstruct(raw, recipe, counter, take, progress.show)
     if problems:
         raise problems[0]
     seconds = time.monotonic() - started
-    say(f"{tally.summary} in {seconds:.1f} s, {seconds / tally.images:.1f} s per image: {output}")
+    each = seconds / counter.images
+    print_result(f"{counter.summary} in {seconds:.1f} s, {each:.1f} s per image: {output}")

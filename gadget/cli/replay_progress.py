@@ -1,4 +1,4 @@
-"""Progress of a replay: bars on a terminal, plain log lines anywhere else."""
+"""Progress of a replay: bars on a terminal, log lines anywhere else."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from typing import Protocol
 
 import ismrmrd
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console
-from gadget.cohort.task import steps_of
-from gadget.mrd.meta import is_deviation
-from gadget.mrd.tally import Tally
+from gadget.cohort.task import step_counts
+from gadget.mrd.image_counter import ImageCounter
+from gadget.mrd.meta import is_std_map
 from gadget.stream.progress import Progress
 
 LINE_SECONDS = 10.0
-"""Between two log lines of the same kind."""
+"""Least time between two log lines of progress."""
 
 log = logging.getLogger(__name__)
 
 
-class Follower(Protocol):
-    """What a replay tells of itself."""
+class ProgressDisplay(Protocol):
+    """Shows the progress of a replay."""
 
     def show(self, progress: Progress) -> None:
-        """Take what a node tells of its progress."""
+        """Show the progress of a node."""
 
     def show_image(self, image: ismrmrd.Image) -> None:
-        """Take an image that has come out."""
+        """Show an image that was received."""
 
 
 @contextmanager
-def follow(tally: Tally, readouts: int) -> Iterator[Follower]:
-    """Show how far a replay is.
+def show_progress(counter: ImageCounter, readouts: int) -> Iterator[ProgressDisplay]:
+    """Show the progress of a replay.
 
     Parameters
     ----------
-    tally
-        What counts the readouts and images.
+    counter
+        Counts readouts and images.
     readouts
         Readouts in the file.
     """
     if not console.is_terminal:
-        yield _Lines(tally, readouts)
+        yield _LogDisplay(counter, readouts)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -54,20 +54,20 @@ def follow(tally: Tally, readouts: int) -> Iterator[Follower]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=console, transient=True) as bars:
-        yield _Bars(tally, readouts, bars)
+    with ProgressBars(*columns, console=console, transient=True) as bars:
+        yield _BarDisplay(counter, readouts, bars)
 
 
-class _Bars:
-    def __init__(self, tally: Tally, readouts: int, bars: Bars) -> None:
-        self._tally = tally
+class _BarDisplay:
+    def __init__(self, counter: ImageCounter, readouts: int, bars: ProgressBars) -> None:
+        self._counter = counter
         self._bars = bars
         self._read = bars.add_task("readouts", total=readouts)
         self._images = bars.add_task("images", total=None)
         self._steps = bars.add_task("sampling", total=None)
 
     def show(self, progress: Progress) -> None:
-        done, total = steps_of(progress)
+        done, total = step_counts(progress)
         if total:
             self._bars.update(self._steps, description=progress.text, completed=done, total=total)
         self._update()
@@ -76,26 +76,26 @@ class _Bars:
         self._update()
 
     def _update(self) -> None:
-        tally = self._tally
-        self._bars.update(self._read, completed=tally.readouts)
-        self._bars.update(self._images, completed=tally.images, total=tally.expected or None)
+        counter = self._counter
+        self._bars.update(self._read, completed=counter.readouts)
+        self._bars.update(self._images, completed=counter.images, total=counter.expected or None)
 
 
-class _Lines:
-    def __init__(self, tally: Tally, readouts: int) -> None:
-        self._tally = tally
+class _LogDisplay:
+    def __init__(self, counter: ImageCounter, readouts: int) -> None:
+        self._counter = counter
         self._next = time.monotonic() + LINE_SECONDS
         log.info("%d readouts in the file", readouts)
 
     def show(self, progress: Progress) -> None:
-        done, total = steps_of(progress)
+        done, total = step_counts(progress)
         if not total or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LINE_SECONDS
         log.info(
             "%d readouts read, %d images made, %s %d of %d",
-            self._tally.readouts,
-            self._tally.images,
+            self._counter.readouts,
+            self._counter.images,
             progress.text,
             done,
             total,
@@ -105,9 +105,9 @@ class _Lines:
         head = image.getHead()
         log.info(
             "%s %d of %d: series %d, slice %d, contrast %d, repetition %d",
-            "standard deviation of image" if is_deviation(image.meta) else "image",
-            self._tally.images,
-            self._tally.expected,
+            "standard deviation of image" if is_std_map(image.meta) else "image",
+            self._counter.images,
+            self._counter.expected,
             head.image_series_index,
             head.slice,
             head.contrast,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.service import log_as_a_server, obey_signals, serve_to_the_end, warn_if_open
+from gadget.cli.service import run_server, set_up_server_logging, stop_on_signals, warn_if_public
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ def serve(
     from gadget.stream.server.scan_server import ScanServer
     from gadget.stream.wire.address import Address, listen
 
-    log_as_a_server()
+    set_up_server_logging()
     pipeline = read_pipeline(find_pipeline(config))
     listener = listen(Address(bind, port))
     address = Address(*listener.getsockname()[:2])
-    warn_if_open(address)
+    warn_if_public(address)
     server = ScanServer(listener, pipeline, clients)
-    obey_signals(server.stop)
+    stop_on_signals(server.stop)
     log.info("Ready at %s.", address)
-    serve_to_the_end(server.serve)
+    run_server(server.serve)
     log.info("All clients are served.")

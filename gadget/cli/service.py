@@ -1,4 +1,4 @@
-"""What the commands that serve have in common: their log and their end."""
+"""Logging and shutdown of the commands that run servers."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from gadget.cli.console import complain, console
+from gadget.cli.console import console, print_error
 from gadget.errors import StreamError
 from gadget.stream.wire.address import Address
 
-KILLED = 128
+SIGNAL_STATUS = 128
 
 log = logging.getLogger(__name__)
 
 
-def log_as_a_server() -> None:
-    """Write log lines with their time and the scan that they are about."""
+def set_up_server_logging() -> None:
+    """Log with time stamps and the name of the scan."""
     handler = logging.StreamHandler(console.file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("gadget.node").setLevel(logging.NOTSET)
 
 
-def warn_if_open(address: Address) -> None:
-    """Warn of an address that is not of this machine alone."""
+def warn_if_public(address: Address) -> None:
+    """Warn of an address that other machines can reach."""
     if not address.is_loopback:
         log.warning(
             "%s can be reached from other machines, and whoever reaches it is served: there are no "
@@ -38,25 +38,25 @@ def warn_if_open(address: Address) -> None:
 
 
 @contextmanager
-def ended_at_once() -> Iterator[None]:
-    """End the process at a signal without taking the interpreter apart.
+def immediate_exit() -> Iterator[None]:
+    """Exit at a signal without Python's shutdown.
 
-    Threads that compute would hold that up, or crash it.
+    Computing threads would delay that, or crash it.
     """
     try:
         yield
     except KeyboardInterrupt:
-        _end(KILLED + signal.SIGINT)
+        _end(SIGNAL_STATUS + signal.SIGINT)
     except SystemExit as end:
         _end(end.code if isinstance(end.code, int) else 1)
 
 
-def serve_to_the_end(serve: Callable[[], None]) -> None:
-    """Run a server; end with status 1 if it has to cut somebody off."""
+def run_server(serve: Callable[[], None]) -> None:
+    """Run a server; exit with status 1 if connections had to be cut off."""
     try:
         serve()
     except StreamError as error:
-        complain(str(error))
+        print_error(str(error))
         _end(1)
 
 
@@ -65,14 +65,14 @@ def _end(status: int) -> NoReturn:
     os._exit(status)
 
 
-def obey_signals(stop: Callable[[], object]) -> None:
-    """Call `stop` at the first SIGTERM or Ctrl-C, and end at once at the second."""
+def stop_on_signals(stop: Callable[[], object]) -> None:
+    """Call `stop` at the first SIGTERM or Ctrl-C, and exit at once at the second."""
     stopping = False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if stopping:
-            os._exit(KILLED + number)
+            os._exit(SIGNAL_STATUS + number)
         stopping = True
         stop()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gadget.cli.console import say
+from gadget.cli.console import print_result
 
 
 def simulate(
@@ -39,4 +39,6 @@ def simulate(
 
     scan = SimulatedScan(matrix, coils, slices, acceleration, centre_fraction, noise, seed)
     write_simulation(output, scan)
-    say(f"{slices} slices, {coils} coils, {matrix} x {matrix}, R = {acceleration:g}: {output}")
+    print_result(
+        f"{slices} slices, {coils} coils, {matrix} x {matrix}, R = {acceleration:g}: {output}"
+    )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
-from gadget.cli.console import console, say
+from gadget.cli.console import console, print_result
 from gadget.errors import ConfigError
 from gadget.files import make_folder
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SPEED_SECONDS = 600.0
-"""Time over which the speed is averaged for the time left."""
+"""Averaging time of the speed, for the time left [s]."""
 
 
 def train(
@@ -94,7 +94,7 @@ def train(
         trainer = Trainer(config, own, ranks)
         volumes, held_out = _images(data, validation, output, ranks)
         held = Validation(config, held_out) if held_out else None
-        with _reporting(config.steps, ranks) as report, _signals() as received:
+        with _progress(config.steps, ranks) as report, _signals() as received:
             run(trainer, volumes, output, report, validation=held, stop=lambda: bool(received))
         if ranks.is_main and trainer.step == config.steps:
             _save(trainer, output)
@@ -137,12 +137,12 @@ def _save(trainer: Trainer, output: Path) -> None:
         training_steps=trainer.step,
     )
     save_model(output / config.name, model, trainer.average)
-    say(f"{config.name}, {trainer.step} steps: {output / config.name}")
+    print_result(f"{config.name}, {trainer.step} steps: {output / config.name}")
 
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM; the second of its kind ends the process as ever."""
+    """Collect SIGINT and SIGTERM; a second one has its default effect."""
     received: list[int] = []
 
     def take(number: int, frame: FrameType | None) -> None:
@@ -160,7 +160,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _reporting(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]:
+def _progress(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows the progress: a bar with the time left, or log lines."""
     if not ranks.is_main:
         yield lambda now: None
@@ -173,7 +173,7 @@ def _reporting(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        with Bars(*columns, console=console, speed_estimate_period=SPEED_SECONDS) as bars:
+        with ProgressBars(*columns, console=console, speed_estimate_period=SPEED_SECONDS) as bars:
             task = bars.add_task("training", total=steps)
             yield lambda now: bars.update(task, completed=now.step, description=_words(now))
 

@@ -1,4 +1,4 @@
-"""Tasks on the machines of a cluster, by dask.distributed.
+"""Run tasks on a dask cluster.
 
 Each worker of the cluster starts a process for each task, as a local run does. Files are read and
 written by the workers: they need the same paths as here, and this package.
@@ -21,7 +21,7 @@ from gadget.cohort.job import Job
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.errors import ConfigError
-from gadget.extras import needed
+from gadget.extras import optional_import
 
 ANSWER_SECONDS = 10
 POLL_SECONDS = 0.5
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.5
 def run_on_cluster(
     address: str, tasks: Sequence[Task], recipe: Recipe
 ) -> Generator[tuple[Task, Event], None, None]:
-    """Carry out tasks and yield what is told of each; the last event of a task is its `Outcome`.
+    """Run tasks and yield their events; the last event of a task is its `Outcome`.
 
     A task whose worker dies is given to another one. Closing the iterator ends what is still
     running.
@@ -40,9 +40,9 @@ def run_on_cluster(
     address
         Address of the scheduler.
     tasks
-        What is to be done.
+        The files.
     recipe
-        How.
+        How they are reconstructed.
 
     Raises
     ------
@@ -52,19 +52,21 @@ def run_on_cluster(
     with _connect(address) as client:
         run = f"score-gadget-{uuid.uuid4().hex}"
         stop = _distributed().Event(run, client=client)
-        told: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
+        events: queue.SimpleQueue[tuple[int, Event]] = queue.SimpleQueue()
         # What comes is from workers that run what this process sent them.
-        client.subscribe_topic(run, lambda message: told.put(pickle.loads(message[1])))  # noqa: S301
+        client.subscribe_topic(run, lambda message: events.put(pickle.loads(message[1])))  # noqa: S301
         futures = [
-            client.submit(_work, run, number, task, recipe, key=f"{run}-{number}", pure=False)
+            client.submit(
+                _run_in_worker, run, number, task, recipe, key=f"{run}-{number}", pure=False
+            )
             for number, task in enumerate(tasks)
         ]
         for number, future in enumerate(futures):
-            future.add_done_callback(lambda one, number=number: told.put((number, _outcome(one))))
+            future.add_done_callback(lambda one, number=number: events.put((number, _outcome(one))))
         left = set(range(len(tasks)))
         try:
             while left:
-                number, event = told.get()
+                number, event = events.get()
                 if number in left:
                     if isinstance(event, Outcome):
                         left.remove(number)
@@ -76,7 +78,7 @@ def run_on_cluster(
 
 
 def _distributed() -> Any:  # noqa: ANN401 - a module that is only partly typed
-    with needed("A cluster needs", "dask"):
+    with optional_import("A cluster needs", "dask"):
         import distributed
     return distributed
 
@@ -85,7 +87,7 @@ def _connect(address: str) -> Any:  # noqa: ANN401
     client = _distributed().Client
     try:
         _check_port(address)
-        asyncio.run(_greet(client, address))
+        asyncio.run(_probe(client, address))
         return client(address, timeout=ANSWER_SECONDS, set_as_default=False)
     except Exception as error:
         # What is no scheduler may answer anything.
@@ -96,21 +98,21 @@ def _connect(address: str) -> Any:  # noqa: ANN401
 
 
 def _check_port(address: str) -> None:
-    """Raise `ValueError` for a port that cannot be, which dask would try again and again."""
+    """Raise `ValueError` for an invalid port, which dask would retry for ever."""
     _ = urlsplit(address if "://" in address else f"tcp://{address}").port
 
 
-async def _greet(client: Any, address: str) -> None:  # noqa: ANN401
+async def _probe(client: Any, address: str) -> None:  # noqa: ANN401
     """Connect once and leave again.
 
     A client with an event loop in a thread of its own waits for a silent server without end, and
     one that has failed is closed by the garbage collector, with a traceback.
     """
-    guest = client(address, timeout=ANSWER_SECONDS, set_as_default=False, asynchronous=True)
+    probe = client(address, timeout=ANSWER_SECONDS, set_as_default=False, asynchronous=True)
     try:
-        await asyncio.wait_for(guest, ANSWER_SECONDS)
+        await asyncio.wait_for(probe, ANSWER_SECONDS)
     finally:
-        await guest.close()
+        await probe.close()
 
 
 def _outcome(future: Any) -> Outcome:  # noqa: ANN401
@@ -122,14 +124,14 @@ def _outcome(future: Any) -> Outcome:  # noqa: ANN401
     return outcome
 
 
-def _work(run: str, number: int, task: Task, recipe: Recipe) -> Outcome:
-    """Carry out a task in a worker of the cluster."""
+def _run_in_worker(run: str, number: int, task: Task, recipe: Recipe) -> Outcome:
+    """Run a task in a worker of the cluster."""
     worker, stop = _distributed().get_worker(), _distributed().Event(run)
 
-    def tell(event: Event) -> None:
+    def send(event: Event) -> None:
         worker.log_event(run, pickle.dumps((number, event)))
 
-    tell(Started())
+    send(Started())
     job = Job(task, recipe)
     try:
         while not stop.is_set():
@@ -137,7 +139,7 @@ def _work(run: str, number: int, task: Task, recipe: Recipe) -> Outcome:
                 event = job.read()
                 if isinstance(event, Outcome):
                     return _located(event)
-                tell(event)
+                send(event)
         return Outcome("It was stopped.", failed=True)
     finally:
         job.terminate()
@@ -145,7 +147,7 @@ def _work(run: str, number: int, task: Task, recipe: Recipe) -> Outcome:
 
 
 def _located(outcome: Outcome) -> Outcome:
-    """Say of a failure where it was: hosts of a cluster may differ."""
+    """Add the host name to a failure: hosts of a cluster may differ."""
     if not outcome.failed:
         return outcome
     return replace(outcome, summary=f"{outcome.summary} (on {socket.gethostname()})")

@@ -1,4 +1,4 @@
-"""What a task tells while it is carried out."""
+"""Events that a running task reports."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Started:
-    """The task is being carried out from now on, perhaps again."""
+    """The task has started, perhaps again."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far the task is."""
+    """Progress of the task."""
 
     images: int
     expected: int
     """Images that the readouts so far belong to."""
-    share: float
-    """Of the work that is done, 0 to 1."""
+    fraction: float
+    """Fraction of the work that is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Logged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the task has ended: the last event."""
+    """Result of the task: the last event."""
 
     summary: str
-    """What came out, or the sentence that the task failed with."""
+    """Number of images as text, or the error message."""
     images: int = 0
     """Images in the output."""
     failed: bool = False

@@ -1,4 +1,4 @@
-"""Images in formats for people and archives, beside the HDF5 file."""
+"""Export of images to PNG, NIfTI and DICOM."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from gadget.words import in_letters
+from gadget.text import printable
 
 if TYPE_CHECKING:
     from gadget.mrd.export.writers import FolderWriter
 
 
-Kind: TypeAlias = Literal["png", "nifti", "dicom"]
+Format: TypeAlias = Literal["png", "nifti", "dicom"]
 
 
 @dataclass(frozen=True)
 class Export:
     """A format and the folder for its files."""
 
-    kind: Kind
+    format: Format
     folder: Path
 
     def __str__(self) -> str:
-        return in_letters(f"{self.kind} {self.folder}")
+        return printable(f"{self.format} {self.folder}")
 
 
 @contextmanager
 def open_writers(
     exports: Iterable[Export], header_xml: bytes | None = None, stem: str = ""
 ) -> Iterator[list[FolderWriter]]:
-    """Give a writer for each export; at the end all files are complete.
+    """Open a writer for each export; all files are complete at the end of the block.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def open_writers(
         yield writers
 
 
-def exported(export: Export, stem: str) -> bool:
-    """Say whether there is a file of this stem in the folder of an export."""
+def has_files(export: Export, stem: str) -> bool:
+    """Whether there is a file of this stem in the folder of an export."""
     place = export.folder / stem
     return any(place.parent.glob(f"{glob.escape(place.name)}_series_*"))
 
@@ -67,16 +67,16 @@ def _let_one_warn(writers: Sequence[FolderWriter]) -> None:
     from gadget.mrd.export.writers import SeriesWriter
 
     for writer in [one for one in writers if isinstance(one, SeriesWriter)][1:]:
-        writer.warns = False
+        writer.warns_of_positions = False
 
 
 def _open(export: Export, header_xml: bytes | None, stem: Path) -> FolderWriter:
     folder = export.folder / stem.parent
-    if export.kind == "png":
+    if export.format == "png":
         from gadget.mrd.export.png import PngWriter
 
         return PngWriter(folder, stem.name)
-    if export.kind == "nifti":
+    if export.format == "nifti":
         from gadget.mrd.export.nifti import NiftiWriter
 
         return NiftiWriter(folder, stem.name, header_xml)

@@ -1,4 +1,4 @@
-"""One task in a process of its own, seen from outside."""
+"""A task in a process of its own, on the side of the caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from gadget.cohort.events import Event, Outcome
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
-from gadget.cohort.worker import Order
+from gadget.cohort.worker import TaskRequest
 from gadget.stream.host import launch
 
 TERMINATE_SECONDS = 15.0
@@ -54,7 +54,7 @@ class Job:
         with suppress(OSError):  # a process that is gone already is reported by `read`
             # A line for each image of each file would be too many.
             level = logging.DEBUG if log.isEnabledFor(logging.DEBUG) else logging.WARNING
-            self.connection.send(Order(task, recipe, level))
+            self.connection.send(TaskRequest(task, recipe, level))
 
     def read(self) -> Event:
         """Wait for the next event and return it; the last one is an `Outcome`."""

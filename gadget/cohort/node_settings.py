@@ -1,6 +1,6 @@
-"""Settings of this package's nodes in a pipeline: checked and overridden before anything runs.
+"""Check and override the settings of this package's nodes in a pipeline, before it runs.
 
-Nodes of other packages are left alone: what they take is known to them only.
+Nodes of other packages are not touched: their settings are unknown.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from gadget.stream.settings import read_settings
 
 @dataclass(frozen=True)
 class _Node:
-    """A node of this package, or what may be one."""
+    """A node of this package, or a server that may be one."""
 
     name: str
     external: Element
     model: type[BaseModel]
-    certain: bool = True
+    own: bool = True
 
-    def knows(self, setting: str) -> bool:
+    def has_setting(self, setting: str) -> bool:
         return setting in self.model.model_fields
 
     def settings(self, pipeline: str) -> BaseModel:
@@ -38,7 +38,7 @@ class _Node:
 
 
 def override(text: bytes, values: Mapping[str, str], name: str) -> str:
-    """Return a pipeline whose settings have these values, in every node that has such a setting.
+    """Set these values in every node of a pipeline that has such a setting; return the pipeline.
 
     Parameters
     ----------
@@ -57,14 +57,14 @@ def override(text: bytes, values: Mapping[str, str], name: str) -> str:
     root = parse_xml(text, name)
     nodes = list(_nodes(root, name))
     for setting, value in values.items():
-        concerned = [node for node in nodes if node.knows(setting)]
+        concerned = [node for node in nodes if node.has_setting(setting)]
         if not concerned:
             known = {field for node in nodes for field in node.model.model_fields}
             raise ConfigError(f"{name} has no setting '{setting}': {hint(setting, known)}")
         for node in concerned:
             _set_property(node.external, setting, value)
     for node in nodes:
-        if node.certain or any(map(node.knows, values)):
+        if node.own or any(map(node.has_setting, values)):
             node.settings(name)
     return tostring(root, encoding="unicode")
 
@@ -73,7 +73,7 @@ def own_settings(pipeline: str) -> list[BaseModel]:
     """Return the settings of each node of this package, in the order of the pipeline."""
     name = "The pipeline"
     nodes = _nodes(parse_xml(pipeline.encode(), name), name)
-    return [node.settings(name) for node in nodes if node.certain]
+    return [node.settings(name) for node in nodes if node.own]
 
 
 def _nodes(root: Element, name: str) -> Iterator[_Node]:
@@ -81,9 +81,11 @@ def _nodes(root: Element, name: str) -> Iterator[_Node]:
     for external in root.iter("external"):
         execute, connect = external.find("execute"), external.find("connect")
         if connect is not None:
-            yield _Node(f"at port {connect.get('port')}", external, served, certain=False)
-        elif execute is not None and execute.get("name", "").startswith(OWN_NODES):
-            module, target = execute.get("name", ""), execute.get("target", "")
+            yield _Node(f"at port {connect.get('port')}", external, served, own=False)
+        elif execute is not None:
+            module, target = ((execute.get(key) or "").strip() for key in ("name", "target"))
+            if not module.startswith(OWN_NODES):
+                continue
             try:
                 node = find_node(module, target)
             except ConfigError:

@@ -1,4 +1,4 @@
-"""What is to be done for a cohort, and what is done already."""
+"""Which files of a cohort are to be reconstructed, and which are finished."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import h5py
 
-from gadget.cohort.exports import exported
+from gadget.cohort.exports import has_files
 from gadget.cohort.recipe import Recipe
-from gadget.cohort.record import Record, making_of, read_record, source_of
+from gadget.cohort.record import Record, fingerprint_of, read_record, source_of
 from gadget.cohort.task import Task
 from gadget.errors import ConfigError, DataError, reason
 from gadget.mrd.raw.raw_file import RAW_SUFFIXES, open_hdf5
@@ -21,18 +21,18 @@ from gadget.mrd.raw.raw_file import RAW_SUFFIXES, open_hdf5
 
 @dataclass(frozen=True)
 class Plan:
-    """Tasks of a cohort."""
+    """The tasks of a cohort, and the number of finished files."""
 
     tasks: list[Task]
-    """What is to be done."""
+    """Files to be reconstructed or has_files."""
     finished: int
-    """Files that were finished before, just as they would be now."""
+    """Number of files whose outputs are up to date."""
     outdated: int
-    """Outputs that were made from other data or in another way; they are among the tasks."""
+    """Number of outputs made from other data or with another recipe; they are among the tasks."""
 
 
 def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
-    """Find the raw data of a cohort and what is left to be done.
+    """Find the raw data of a cohort, and decide which of them are to be reconstructed.
 
     Parameters
     ----------
@@ -52,19 +52,19 @@ def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
         same output, raw data would be overwritten, or a model is missing.
     """
     folder = _absolute(folder)
-    making = making_of(recipe)
+    fingerprint = fingerprint_of(recipe)
     exports = frozenset(map(str, recipe.exports))
     tasks: list[Task] = []
     finished = outdated = 0
-    for name, raw in _name(_find(arguments, folder), folder).items():
+    for name, raw in _output_names(_find(arguments, folder), folder).items():
         output = folder / f"{name}.h5"
         _protect_raw_data(output, recipe.out_group)
-        wanted = Record(source=source_of(raw), making=making, exports=exports)
+        wanted = Record(source=source_of(raw), recipe=fingerprint, exports=exports)
         found = read_record(output, recipe.out_group)
-        if found is None or not found.tells_of_the_same_images(wanted):
+        if found is None or not found.matches(wanted):
             outdated += found is not None
             tasks.append(Task(name, raw, output, wanted))
-        elif not _all_exported(found, name, recipe):
+        elif not _has_all_exports(found, name, recipe):
             wanted = found.model_copy(update={"exports": found.exports | exports})
             tasks.append(Task(name, raw, output, wanted, reconstruct=False))
         else:
@@ -72,8 +72,10 @@ def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
     return Plan(tasks, finished, outdated)
 
 
-def _all_exported(found: Record, name: str, recipe: Recipe) -> bool:
-    return all(str(export) in found.exports and exported(export, name) for export in recipe.exports)
+def _has_all_exports(found: Record, name: str, recipe: Recipe) -> bool:
+    return all(
+        str(export) in found.exports and has_files(export, name) for export in recipe.exports
+    )
 
 
 def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
@@ -97,7 +99,7 @@ def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
 
 
 def _walk(top: Path, outputs: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(top, onerror=_refuse):
+    for place, folders, files in os.walk(top, onerror=_raise_unreadable):
         here = Path(place)
         # Outputs are no raw data.
         folders[:] = [name for name in folders if name[0] != "." and here / name != outputs]
@@ -106,7 +108,7 @@ def _walk(top: Path, outputs: Path) -> Iterator[Path]:
                 yield here / name
 
 
-def _refuse(error: OSError) -> NoReturn:
+def _raise_unreadable(error: OSError) -> NoReturn:
     # A folder that is passed over would be scans that nobody misses.
     raise ConfigError(
         f"The folder '{error.filename}' cannot be read: {reason(error)}. Make it readable, or give "
@@ -114,7 +116,7 @@ def _refuse(error: OSError) -> NoReturn:
     ) from error
 
 
-def _name(found: dict[Path, PurePath], folder: Path) -> dict[str, Path]:
+def _output_names(found: dict[Path, PurePath], folder: Path) -> dict[str, Path]:
     """Return the files of raw data by the names of their outputs, without suffix."""
     named: dict[str, Path] = {}
     originals = {os.path.realpath(raw) for raw in found}
@@ -150,5 +152,5 @@ def _protect_raw_data(output: Path, group: str) -> None:
 
 
 def _absolute(path: Path) -> Path:
-    """Return a path that holds in every process."""
+    """Return a path that is valid in every process."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - `resolve` would follow links

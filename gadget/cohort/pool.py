@@ -1,4 +1,4 @@
-"""Tasks in processes on this machine, a few at a time."""
+"""Run tasks in processes on this machine, a few at a time."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.diffusion.settings import SamplerSettings
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
-def run_here(
+def run_locally(
     tasks: Sequence[Task], recipe: Recipe, jobs: int
 ) -> Generator[tuple[Task, Event], None, None]:
-    """Carry out tasks and yield what is told of each; the last event of a task is its `Outcome`.
+    """Run tasks and yield their events; the last event of a task is its `Outcome`.
 
     Closing the iterator ends what is still running.
 
     Parameters
     ----------
     tasks
-        What is to be done.
+        The files.
     recipe
-        How.
+        How they are reconstructed.
     jobs
         Tasks at a time.
     """
@@ -60,30 +60,30 @@ def run_here(
 
 
 def _environments(recipe: Recipe, jobs: int) -> list[dict[str, str]]:
-    """Return what is special about the environment of each job: its share of the machine."""
+    """Return environment variables for each job: its threads and its GPU."""
     if jobs <= 1:
         return [{}]
-    shares: list[dict[str, str]] = [{} for _ in range(jobs)]
+    environments: list[dict[str, str]] = [{} for _ in range(jobs)]
     if "OMP_NUM_THREADS" not in os.environ:
         threads = max(1, _processors() // jobs)
-        for share in shares:
-            share["OMP_NUM_THREADS"] = str(threads)
+        for environment in environments:
+            environment["OMP_NUM_THREADS"] = str(threads)
     devices = _cuda_devices() if _chooses_device(recipe) else []
     if devices:
-        for number, share in enumerate(shares):
-            share[VISIBLE] = devices[number % len(devices)]
-    return shares
+        for number, environment in enumerate(environments):
+            environment[VISIBLE_DEVICES] = devices[number % len(devices)]
+    return environments
 
 
 def _processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _chooses_device(recipe: Recipe) -> bool:
-    """Say whether the nodes take the CUDA device that they find, and not one with a number."""
+    """Whether the nodes use the first visible CUDA device, not one with a number."""
     if recipe.server is not None:
         return False
     devices = [
@@ -95,7 +95,7 @@ def _chooses_device(recipe: Recipe) -> bool:
 
 
 def _cuda_devices() -> list[str]:
-    named = os.environ.get(VISIBLE)
+    named = os.environ.get(VISIBLE_DEVICES)
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
     import torch

@@ -1,4 +1,4 @@
-"""How every file of a cohort is reconstructed."""
+"""The recipe of a cohort: pipeline, groups, server and exports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done with a file of raw data."""
+    """How each file of raw data is reconstructed and exported."""
 
     pipeline: str
     """XML, or the name of a pipeline that the server has."""
@@ -28,8 +28,8 @@ class Recipe:
     exports: tuple[Export, ...] = ()
 
     @property
-    def named(self) -> bool:
-        """Whether `pipeline` is only the name of one that the server has."""
+    def pipeline_is_name(self) -> bool:
+        """Whether `pipeline` is the name of one that the server has."""
         return "<" not in self.pipeline
 
 
@@ -65,9 +65,9 @@ def prepare_pipeline(config: str, settings: Mapping[str, str], server: str | Non
 
 
 def model_checksums(recipe: Recipe) -> dict[str, str]:
-    """Return the checksum of the weights of each model that the pipeline samples from.
+    """Return the checksum of the weights of each model that the pipeline uses.
 
-    Which ones a server has nobody knows here.
+    The models of a server are unknown.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the images in a file were made from, and how: kept beside them, in the file."""
+"""Provenance of the images in a file: raw data and recipe, stored as an HDF5 attribute."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 from xml.etree.ElementTree import canonicalize
 
 import h5py
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gadget import __version__
 from gadget.cohort.recipe import Recipe, model_checksums
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.raw.raw_file import open_hdf5
-from gadget.words import in_letters
+from gadget.text import printable
 
 ATTRIBUTE = "score_gadget"
-"""Attribute of the group of the images."""
+"""Name of the attribute, of the group of the images."""
 MAX_PIPELINE = 2**15
 """HDF5 has room for 64 KiB in an attribute."""
 
 
-class Making(BaseModel):
-    """How images are made: all of a recipe that they depend on."""
+class RecipeFingerprint(BaseModel):
+    """Everything in a recipe that images depend on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class Making(BaseModel):
 
 
 class Source(BaseModel):
-    """Which raw data images are made from. Moving and copying (with `cp -p`) change nothing."""
+    """Identifies raw data; moving and copying (with `cp -p`) change nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,22 +50,23 @@ class Source(BaseModel):
 
 
 class Record(BaseModel):
-    """What images in a file were made from, and how."""
+    """Provenance of the images in a file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     source: Source
-    making: Making
+    recipe: RecipeFingerprint = Field(alias="making")
+    """Called `making` in files."""
     exports: frozenset[str] = frozenset()
-    """Formats and folders that the images have been written to as well."""
+    """Formats and folders that the images have been exported to."""
 
-    def tells_of_the_same_images(self, other: Record) -> bool:
-        """Say whether both are of the same data, reconstructed in the same way."""
-        return (self.source, self.making) == (other.source, other.making)
+    def matches(self, other: Record) -> bool:
+        """Whether both are of the same raw data and the same recipe."""
+        return (self.source, self.recipe) == (other.source, other.recipe)
 
 
-def making_of(recipe: Recipe) -> Making:
-    """Return what the images of a recipe depend on.
+def fingerprint_of(recipe: Recipe) -> RecipeFingerprint:
+    """Return the fingerprint of a recipe.
 
     Raises
     ------
@@ -73,12 +74,12 @@ def making_of(recipe: Recipe) -> Making:
         A model of the pipeline is missing.
     """
     pipeline = recipe.pipeline
-    if not recipe.named:
+    if not recipe.pipeline_is_name:
         # Comments and layout change no image.
         pipeline = canonicalize(pipeline, strip_text=True)
     if len(pipeline) > MAX_PIPELINE:
         pipeline = f"sha256 {hashlib.sha256(pipeline.encode()).hexdigest()}"
-    return Making(
+    return RecipeFingerprint(
         version=__version__,
         pipeline=pipeline,
         server=recipe.server is not None,
@@ -88,12 +89,12 @@ def making_of(recipe: Recipe) -> Making:
 
 
 def source_of(raw: Path) -> Source:
-    """Return what tells the present state of a file from others."""
+    """Return what identifies the present state of a file."""
     try:
         found = raw.stat()
     except OSError:  # a dangling link, or gone by now: opening it will say so, for this file alone
-        return Source(name=in_letters(raw.name), size=0, modified_ns=0)
-    return Source(name=in_letters(raw.name), size=found.st_size, modified_ns=found.st_mtime_ns)
+        return Source(name=printable(raw.name), size=0, modified_ns=0)
+    return Source(name=printable(raw.name), size=found.st_size, modified_ns=found.st_mtime_ns)
 
 
 def read_record(path: Path, group: str) -> Record | None:
@@ -113,4 +114,4 @@ def read_record(path: Path, group: str) -> Record | None:
 def write_record(path: Path, group: str, record: Record) -> None:
     """Write the record beside the images of a group."""
     with h5py.File(path, "r+") as file:
-        file[group].attrs[ATTRIBUTE] = record.model_dump_json()
+        file[group].attrs[ATTRIBUTE] = record.model_dump_json(by_alias=True)

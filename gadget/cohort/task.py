@@ -1,4 +1,4 @@
-"""One file of a cohort: raw data in, images out."""
+"""Reconstruction of one file of a cohort."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import ismrmrd
 from gadget import __version__
 from gadget.cohort.events import Outcome, Status
 from gadget.cohort.exports import open_writers
-from gadget.cohort.place import settle, working_folder
+from gadget.cohort.output_files import move_into_place, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
 from gadget.errors import ConfigError, DataError, ReconError, reason
+from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.image_file import ImageWriter, read_images
 from gadget.mrd.raw.raw_file import RawFile, open_hdf5
-from gadget.mrd.tally import Tally
 from gadget.stream.client import run_on_server
 from gadget.stream.host.pipeline import parse_pipeline
 from gadget.stream.host.run import run_pipeline
@@ -34,36 +34,36 @@ REPORT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Task:
-    """A file of raw data and what is to become of it."""
+    """A file of raw data and its output."""
 
     name: str
     """Path of the images below the folder of the cohort, without suffix."""
     raw: Path
     output: Path
     record: Record
-    """What the output will tell of itself."""
+    """Provenance to be stored in the output."""
     reconstruct: bool = True
-    """Whether images are to be made; if not, those that there are are only exported."""
+    """Whether to reconstruct; if not, existing images are only exported."""
 
 
-def carry_out(task: Task, recipe: Recipe, report: Callable[[Status], None]) -> Outcome:
-    """Carry out a task and say how it ended; no error of the file leaves this function."""
+def run_task(task: Task, recipe: Recipe, report: Callable[[Status], None]) -> Outcome:
+    """Run a task and return its outcome; errors are in it, not raised."""
     started = time.monotonic()
-    tally = Tally()
+    counter = ImageCounter()
     try:
         _check_version(task)
-        _produce(task, recipe, tally, report)
+        _write_output(task, recipe, counter, report)
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
         return Outcome(_sentence(error), failed=True, seconds=time.monotonic() - started)
-    summary = tally.summary if task.reconstruct else "exported"
-    return Outcome(summary, tally.images, seconds=time.monotonic() - started)
+    summary = counter.summary if task.reconstruct else "exported"
+    return Outcome(summary, counter.images, seconds=time.monotonic() - started)
 
 
 def reconstruct(
     raw: RawFile,
     recipe: Recipe,
-    tally: Tally,
+    counter: ImageCounter,
     on_image: Callable[[ismrmrd.Image], None],
     on_progress: Callable[[Progress], None],
 ) -> None:
@@ -74,13 +74,13 @@ def reconstruct(
     raw
         The raw data.
     recipe
-        How.
-    tally
-        Counts what goes in and comes out.
+        How they are reconstructed.
+    counter
+        Counts readouts and images.
     on_image
         Called for each image once it is counted.
     on_progress
-        Called for what the nodes tell of their progress.
+        Called with the progress of the nodes.
 
     Raises
     ------
@@ -89,20 +89,20 @@ def reconstruct(
     """
 
     def take(image: ismrmrd.Image) -> None:
-        tally.receive(image)
+        counter.add_image(image)
         on_image(image)
 
-    messages, text = tally.watch(raw.messages()), recipe.pipeline.encode()
+    messages, text = counter.count_readouts(raw.messages()), recipe.pipeline.encode()
     if recipe.server is not None:
-        pipeline = recipe.pipeline if recipe.named else text
+        pipeline = recipe.pipeline if recipe.pipeline_is_name else text
         run_on_server(recipe.server, pipeline, raw.header_xml, messages, take)
     else:
         run_pipeline(parse_pipeline(text), raw.header_xml, messages, take, on_progress)
-    tally.check()
+    counter.check()
 
 
-def steps_of(progress: Progress) -> tuple[int, int]:
-    """Return the steps that are done and all steps; 0 of 0 where a node does not count."""
+def step_counts(progress: Progress) -> tuple[int, int]:
+    """Return the steps done and in total; zeros if the node does not count steps."""
     done, total = progress.fields.get("done"), progress.fields.get("total")
     if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
         return int(done), int(total)
@@ -119,7 +119,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _check_version(task: Task) -> None:
-    wanted = task.record.making.version
+    wanted = task.record.recipe.version
     if wanted != __version__:
         raise ConfigError(
             f"Version {wanted} of score-gadget has sent the file to version {__version__}: install "
@@ -127,12 +127,14 @@ def _check_version(task: Task) -> None:
         )
 
 
-def _produce(task: Task, recipe: Recipe, tally: Tally, report: Callable[[Status], None]) -> None:
+def _write_output(
+    task: Task, recipe: Recipe, counter: ImageCounter, report: Callable[[Status], None]
+) -> None:
     with RawFile(task.raw, recipe.in_group) as raw, working_folder(task.output) as folder:
         images = folder / task.output.name
         _keep_other_groups(task.output, images)
         if task.reconstruct:
-            _make_images(raw, images, recipe, tally, report)
+            _make_images(raw, images, recipe, counter, report)
         record = task.record
         failure: Exception | None = None
         try:
@@ -143,7 +145,7 @@ def _produce(task: Task, recipe: Recipe, tally: Tally, report: Callable[[Status]
             # The images are kept, so that the next attempt only exports them.
             failure, record = error, record.model_copy(update={"exports": frozenset()})
         write_record(images, recipe.out_group, record)
-        settle(images, task.output)
+        move_into_place(images, task.output)
     if failure is not None:
         raise failure
 
@@ -164,41 +166,47 @@ def _keep_other_groups(output: Path, images: Path) -> None:
 
 
 def _make_images(
-    raw: RawFile, images: Path, recipe: Recipe, tally: Tally, report: Callable[[Status], None]
+    raw: RawFile,
+    images: Path,
+    recipe: Recipe,
+    counter: ImageCounter,
+    report: Callable[[Status], None],
 ) -> None:
-    meter = _Meter(tally, raw.number_of_acquisitions, report)
+    meter = _ProgressMeter(counter, raw.number_of_acquisitions, report)
     with ImageWriter(images, recipe.out_group, raw.header_xml) as writer:
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)
-            meter.take_image()
+            meter.count_image()
 
-        reconstruct(raw, recipe, tally, take, meter.take_progress)
+        reconstruct(raw, recipe, counter, take, meter.show_steps)
 
 
-class _Meter:
-    """Measures how far a task is, and tells it a few times a second."""
+class _ProgressMeter:
+    """Reports the progress of a task a few times a second."""
 
-    def __init__(self, tally: Tally, readouts: int, report: Callable[[Status], None]) -> None:
-        self._tally = tally
+    def __init__(
+        self, counter: ImageCounter, readouts: int, report: Callable[[Status], None]
+    ) -> None:
+        self._counter = counter
         self._readouts = readouts
         self._report = report
         self._step = 0.0
         self._next = 0.0
 
-    def take_image(self) -> None:
+    def count_image(self) -> None:
         self._step = 0.0
-        self._tell()
+        self._report_status()
 
-    def take_progress(self, progress: Progress) -> None:
-        done, total = steps_of(progress)
+    def show_steps(self, progress: Progress) -> None:
+        done, total = step_counts(progress)
         if total and time.monotonic() >= self._next:
             self._step = done / total
-            self._tell()
+            self._report_status()
 
-    def _tell(self) -> None:
+    def _report_status(self) -> None:
         self._next = time.monotonic() + REPORT_SECONDS
-        tally = self._tally
-        read = tally.readouts / max(self._readouts, 1)
-        made = (tally.images + self._step) / max(tally.expected, 1)
-        self._report(Status(tally.images, tally.expected, min(1.0, read * made)))
+        counter = self._counter
+        read = counter.readouts / max(self._readouts, 1)
+        made = (counter.images + self._step) / max(counter.expected, 1)
+        self._report(Status(counter.images, counter.expected, min(1.0, read * made)))

@@ -1,6 +1,6 @@
-"""A process that carries out one task: `python -m gadget.cohort.worker FILE_DESCRIPTOR`.
+"""A process that runs one task: `python -m gadget.cohort.worker FILE_DESCRIPTOR`.
 
-A file that crashes it, or that the system kills it for, costs no other file.
+A file that crashes it, or exhausts its memory, affects no other file.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import NoReturn
 
 from gadget.cohort.events import Event, Logged
 from gadget.cohort.recipe import Recipe
-from gadget.cohort.task import Task, carry_out
+from gadget.cohort.task import Task, run_task
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker gets."""
+class TaskRequest:
+    """What a worker needs to run a task."""
 
     task: Task
     recipe: Recipe
     level: int
-    """Lowest level of the log that is told."""
+    """Lowest level of the log records that are sent back."""
 
 
-class _Line:
-    """The way back for events, from any thread."""
+class _EventSender:
+    """Sends events to the caller, from any thread."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -42,27 +42,29 @@ class _Line:
             self._connection.send(event)
 
 
-class _Forwarder(logging.Handler):
-    """Sends the log to where the task came from."""
+class _LogForwarder(logging.Handler):
+    """Sends log records to the caller."""
 
-    def __init__(self, line: _Line) -> None:
+    def __init__(self, sender: _EventSender) -> None:
         super().__init__()
-        self._line = line
+        self._sender = sender
 
     def emit(self, record: logging.LogRecord) -> None:
         with suppress(OSError):  # nobody listens any more
-            self._line.send(Logged(record.levelno, record.name, self.format(record)))
+            self._sender.send(Logged(record.levelno, record.name, self.format(record)))
 
 
 def main(connection: Connection) -> None:
-    """Carry out the task that comes on a connection and send back what is to be told."""
+    """Run the task that comes on a connection and send its events back."""
     signal.signal(signal.SIGTERM, _terminate)
-    order: Order = connection.recv()
-    line = _Line(connection)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, handlers=[_Forwarder(line)])
+    request: TaskRequest = connection.recv()
+    sender = _EventSender(connection)
+    logging.basicConfig(
+        format="%(message)s", level=logging.WARNING, handlers=[_LogForwarder(sender)]
+    )
     logging.captureWarnings(True)
-    logging.getLogger("gadget").setLevel(order.level)
-    line.send(carry_out(order.task, order.recipe, line.send))
+    logging.getLogger("gadget").setLevel(request.level)
+    sender.send(run_task(request.task, request.recipe, sender.send))
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -19,8 +19,8 @@ from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
-from gadget.errors import ConfigError, WeightsError, reason
-from gadget.files import replacing
+from gadget.errors import ConfigError, WeightsError, invalid_values, reason
+from gadget.files import atomic_write
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -108,18 +108,8 @@ def read_config(folder: Path) -> ModelConfig:
     except OSError as error:
         raise WeightsError(f"The model config {path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
-        raise WeightsError(
-            f"{path} is not a usable model config: {validation_problems(error)}."
-        ) from error
-
-
-def validation_problems(error: ValidationError) -> str:
-    """Return the errors of a configuration in one line."""
-    return "; ".join(
-        f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}"
-        + (f" (got {e['input']!r})" if e["loc"] and e["type"] != "missing" else "")
-        for e in error.errors()
-    )
+        wrong = invalid_values(error, ModelConfig, "Key")
+        raise WeightsError(f"{path} is not a usable model config. {wrong}") from error
 
 
 def load_prior(name: str, device: torch.device) -> Prior:
@@ -184,12 +174,12 @@ def save_model(
     checked = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / WEIGHTS) as weights_file:
+        with atomic_write(folder / WEIGHTS) as weights_file:
             weights_file.write_bytes(content)
-        with replacing(folder / CONFIG) as config_file:
+        with atomic_write(folder / CONFIG) as config_file:
             config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
         if card is not None and not (folder / CARD).exists():
-            with replacing(folder / CARD) as card_file:
+            with atomic_write(folder / CARD) as card_file:
                 card_file.write_text(card, "utf-8")
     except OSError as error:
         raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error

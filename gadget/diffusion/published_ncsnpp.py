@@ -12,8 +12,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from gadget.diffusion.model_folder import state_dict_mismatch, validation_problems
+from gadget.diffusion.model_folder import state_dict_mismatch
 from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
+from gadget.errors import invalid_values
 
 FREQUENCIES = "0.W"
 KINDS = {"NIN_0": "attention", "Conv2d_0": "pyramid", "Conv_0": "residual"}
@@ -58,7 +59,8 @@ def infer_config(weights: dict[str, Tensor]) -> NCSNppConfig:
     except KeyError as error:
         raise ValueError(f"it has no weights {error}") from error
     except ValidationError as error:
-        raise ValueError(validation_problems(error)) from error
+        wrong = invalid_values(error, NCSNppConfig, "its")
+        raise ValueError(wrong.rstrip(".")) from error
 
 
 def rename_weights(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str, Tensor]:

@@ -14,9 +14,9 @@ from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.export.scales import told_scale
+from gadget.mrd.export.scales import scale_from_meta
 from gadget.mrd.image_file import read_images
-from gadget.mrd.meta import is_deviation
+from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc
@@ -109,17 +109,15 @@ def _rss_image(buffer: Buffer) -> NDArray[np.float32]:
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     """Return the first partition of every image, without maps of standard deviations."""
     return {
-        _index(image.getHead()): _magnitude(image)
-        for image in images
-        if not is_deviation(image.meta)
+        _index(image.getHead()): _magnitude(image) for image in images if not is_std_map(image.meta)
     }
 
 
 def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
     pixels = image.data[0, 0]
     # Of uint16 images, each may have its own.
-    scale = told_scale(pixels, image.meta)
-    return np.abs(pixels if scale is None else scale.real(pixels)).astype(np.float32)
+    scale = scale_from_meta(pixels, image.meta)
+    return np.abs(pixels if scale is None else scale.rescaled(pixels)).astype(np.float32)
 
 
 def _index(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> ImageIndex:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from gadget.errors import ConfigError
 from gadget.evaluation.comparison import Comparison, Quality
+from gadget.files import write_errors
 
 ERROR_GAIN = 5
 MAX_ROWS = 3
@@ -54,11 +55,9 @@ def save_figure(comparison: Comparison, path: Path) -> None:
             )
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    try:
+    with write_errors(path, ConfigError):
         # Grey is all there is in it, and a third of the size.
         Image.fromarray(pixels).convert("L").save(path, "PNG")
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}.") from error
 
 
 def _columns(comparison: Comparison, row: int) -> Iterator[tuple[str, NDArray[Any]]]:

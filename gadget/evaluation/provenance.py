@@ -11,7 +11,7 @@ from gadget import __version__
 from gadget.diffusion.prior import Prior
 from gadget.evaluation.findings import Findings
 from gadget.evaluation.plan import Plan
-from gadget.words import counted
+from gadget.text import pluralize
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 
@@ -35,9 +35,9 @@ def _evaluated(plan: Plan) -> str:
     simulated = f"{receiver.coils} coils and noise of {receiver.noise:.1%} of bright tissue"
     if not plan.files:
         return f"Checks on phantoms with {simulated}."
-    scans = counted(len(plan.files), "file")
+    scans = pluralize(len(plan.files), "file")
     return (
-        f"Complete scans, {counted(plan.slices, 'slice')} of each of {scans}, were undersampled, "
+        f"Complete scans, {pluralize(plan.slices, 'slice')} of each of {scans}, were undersampled, "
         "reconstructed, and compared with what they show. Images without raw data were given "
         f"{simulated}."
     )

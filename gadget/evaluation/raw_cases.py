@@ -16,8 +16,8 @@ from gadget.mrd import flags
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
+from gadget.mrd.prewhiten import Prewhitener
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.whiten import Prewhitener
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.planes import Plane, split_planes
 

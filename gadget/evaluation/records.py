@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gadget.errors import ConfigError
 from gadget.evaluation.experiment import Failure, Result
+from gadget.files import write_errors
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -71,10 +72,8 @@ def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], N
     ConfigError
         The file cannot be written.
     """
-    try:
+    with write_errors(path, ConfigError):
         file = path.open("w", newline="")
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}.") from error
     with file:
         writer = csv.DictWriter(file, [one.name for one in fields(record_type)])
         writer.writeheader()

@@ -14,7 +14,7 @@ from gadget.errors import ConfigError, DataError, reason
 from gadget.evaluation.cases import Case, Receiver, central_slices, simulated_case, usable_cases
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.mrd.raw.raw_file import RAW_SUFFIXES
 from gadget.training.readers import magnitude
 from gadget.training.stack import slice_axis
@@ -106,7 +106,7 @@ def load_cases(
 
 def _read_nifti(path: Path) -> NDArray[np.float32]:
     """Read a volume `[slice, row, column]`; slices are cut across the coarsest axis."""
-    with needed("NIfTI files need", "evaluate"):
+    with optional_import("NIfTI files need", "evaluate"):
         import nibabel
     orientations: Any = nibabel.orientations
     try:

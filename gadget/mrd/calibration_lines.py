@@ -1,4 +1,4 @@
-"""Lines that were measured for the coils alone, and whose images they serve."""
+"""Calibration lines (ACS) of a scan, and the images that they belong to."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Container
 
 import ismrmrd
 
-from gadget.mrd.acquisition import Key
+from gadget.mrd.acquisition import ImageKey
 from gadget.mrd.grid import LineGrid
 from gadget.mrd.header import Encoding
 from gadget.mri.kspace import KSpace
 
 
 class CalibrationLines:
-    """The calibration lines of a scan, those of the latest repetition and of unfinished images.
+    """Separately measured calibration lines, of the latest repetition and of unfinished images.
 
     Parameters
     ----------
@@ -23,14 +23,14 @@ class CalibrationLines:
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
-        self._grids: dict[Key, LineGrid] = {}
+        self._grids: dict[ImageKey, LineGrid] = {}
 
     def grid(
         self,
-        key: Key,
+        key: ImageKey,
         encoding: Encoding,
         header: ismrmrd.AcquisitionHeader,
-        unfinished: Container[Key] = (),
+        unfinished: Container[ImageKey] = (),
     ) -> LineGrid:
         """Return the grid that a line belongs to.
 
@@ -44,8 +44,8 @@ class CalibrationLines:
             grid = self._grids[key] = LineGrid.of_readout(encoding, header)
         return grid
 
-    def likest(self, key: Key, image: LineGrid) -> KSpace | None:
-        """Return the lines that come closest to describing the coils of an image."""
+    def best_match(self, key: ImageKey, image: LineGrid) -> KSpace | None:
+        """Return the calibration lines whose counters are closest to those of an image."""
         candidates = [
             other
             for other, lines in self._grids.items()
@@ -55,7 +55,7 @@ class CalibrationLines:
         ]
         if not candidates:
             return None
-        best = max(candidates, key=key.likeness)
+        best = max(candidates, key=key.similarity)
         data, weight, _ = self._grids[best].to_dense(keep=True)
         if data.shape[-1] != min(image.width, image.encoding.recon_readout):
             self._warn(f"The calibration lines of {key.name} have another readout; not used.")

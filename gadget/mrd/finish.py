@@ -1,4 +1,4 @@
-"""Complex images to images for people and archives."""
+"""Complex images to magnitude, phase or integer images with a display window."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import ismrmrd
 import numpy as np
 
 from gadget.mrd.images import PIXEL_TYPES
-from gadget.mrd.meta import display_window, is_deviation, set_both, to_meta
+from gadget.mrd.meta import display_window, is_std_map, set_both, to_meta
 from gadget.mrd.pixels import SERIES_OFFSET, PixelConverter
 
 
-def finished(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:
-    """Convert the pixels of a complex image; header and metadata stay, as far as they still hold.
+def finish_image(image: ismrmrd.Image, converter: PixelConverter) -> ismrmrd.Image:
+    """Convert the pixels of a complex image, and update its header and metadata.
 
-    Images of other types than complex are passed on as they are. A standard deviation becomes a
-    magnitude, whatever else is asked for: it has no phase.
+    Images of other types are returned unchanged. A standard deviation map has no phase: it always
+    becomes a magnitude.
     """
     if image.data.dtype != np.complex64:
         return image
     series = int(image.image_series_index)
-    is_std = is_deviation(image.meta)
+    is_std = is_std_map(image.meta)
     if is_std and converter.output in ("phase", "complex"):
         converter = PixelConverter("magnitude")
     pixels = converter.convert(image.data, series)

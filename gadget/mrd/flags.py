@@ -1,4 +1,4 @@
-"""What the flags of a readout say about its use."""
+"""Bit masks of ISMRMRD acquisition flags."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def calibration_only(flags: int) -> bool: ...
 @overload
 def calibration_only(flags: NDArray[np.uint64]) -> NDArray[np.bool_]: ...
 def calibration_only(flags: int | NDArray[np.uint64]) -> bool | NDArray[np.bool_]:
-    """Whether a readout, or each of several, was measured for the coils alone."""
+    """Whether a readout, or each of several, is calibration data and not image data."""
     return flags & (CALIBRATION | CALIBRATION_AND_IMAGING) == CALIBRATION

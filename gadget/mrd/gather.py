@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError, ReconError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import Key, header_of, key_of
+from gadget.mrd.acquisition import ImageKey, header_of, key_of
 from gadget.mrd.buffer import Buffer, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
+from gadget.mrd.coil_count import CoilCount
 from gadget.mrd.grid import LineGrid, add_readout
 from gadget.mrd.header import Encoding, Header
-from gadget.mrd.left_out import LeftOut
-from gadget.mrd.open_image import OpenImage
+from gadget.mrd.image_accumulator import ImageAccumulator
 from gadget.mrd.placement import line_position
 from gadget.mrd.recon_data import AcquisitionBucket
-from gadget.mrd.usual_coils import UsualCoils
+from gadget.mrd.rejected import RejectedReadouts
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ class Gatherer:
     a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
     for every average, segment and partition: before the last segment that the header declares it
     does not count, and where it is not known to be that of the last average or partition, it counts
-    as soon as the first readout of another image follows. Repetitions that take turns, line by
-    line, are complete at the end of the stream.
+    as soon as the first readout of another image follows. Repetitions interleaved line by line
+    are complete at the end of the stream.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Gatherer:
         Header of the scan.
     warn
         Called with every warning; by default it is logged.
-    name_unreadable
+    warn_not_finite
         Whether to warn of each readout with samples that are not finite.
     calibration
         Calibration lines from before, to which those that come are added.
@@ -52,23 +52,23 @@ class Gatherer:
         header: Header,
         warn: Callable[[str], None] = log.warning,
         *,
-        name_unreadable: bool = True,
+        warn_not_finite: bool = True,
         calibration: CalibrationLines | None = None,
     ) -> None:
         self._header = header
         self._warn = warn
-        self._name_unreadable = name_unreadable
-        self._open: dict[Key, OpenImage] = {}
+        self._warns_not_finite = warn_not_finite
+        self._open: dict[ImageKey, ImageAccumulator] = {}
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
-        self._left_out = LeftOut(warn)
-        self._coils: dict[int, UsualCoils] = {}
-        self._overtaken: set[Key] = set()
-        self._in_turns: set[int] = set()
-        """Encodings whose repetitions take turns: none is complete when another begins."""
-        self._above = False
-        self._seen = 0
-        self._completed: set[Key] = set()
+        self._rejected = RejectedReadouts(warn)
+        self._coils: dict[int, CoilCount] = {}
+        self._superseded: set[ImageKey] = set()
+        self._interleaved: set[int] = set()
+        """Encodings with interleaved repetitions: none is complete when another begins."""
+        self._warned_above_matrix = False
+        self._readouts = 0
+        self._completed: set[ImageKey] = set()
 
     def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
@@ -82,7 +82,7 @@ class Gatherer:
             for acquisition in acquisitions:
                 yield from self.add(acquisition)
         except ReconError:
-            yield from self.rescue()
+            yield from self.flush()
             raise
         yield from self.finish()
 
@@ -100,38 +100,38 @@ class Gatherer:
         key = key_of(header)
         if key not in self._open:
             # Before the readout is added: it may be a calibration line that replaces theirs.
-            self._overtake(key)
-        image = self._place_or_leave_out(acquisition, key)
+            self._complete_superseded(key)
+        image = self._place_or_reject(acquisition, key)
         if image is not None:
             image.flagged = False
-            if bits & flags.LAST_IN_BUFFER and image.ends_with(header):
+            if bits & flags.LAST_IN_BUFFER and image.is_completed_by(header):
                 self._complete([key])
         return self._take_ready()
 
-    def rescue(self) -> Iterator[Buffer]:
-        """Yield what has arrived before the stream broke off, one buffer at a time."""
+    def flush(self) -> Iterator[Buffer]:
+        """Yield the incomplete images, one buffer at a time."""
         for key in list(self._open):
             self._complete([key])
             yield from self._take_ready()
 
-    def collect(self, acquisition: ismrmrd.Acquisition) -> None:
-        """Add a readout that completes nothing, whatever its flags say; otherwise as `add`."""
+    def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
+        """Add a readout and ignore its LAST_IN_* flags; otherwise as `add`."""
         if not acquisition.flags & flags.NOT_IMAGE:
-            self._place_or_leave_out(acquisition, key_of(header_of(acquisition)))
+            self._place_or_reject(acquisition, key_of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
-        """Yield what is left, one buffer at a time.
+        """Yield the incomplete images as `flush`, then report rejected readouts.
 
         Raises
         ------
         DataError
             Readouts were left out, or an image had none but unusable lines.
         """
-        yield from self.rescue()
-        self._left_out.check()
+        yield from self.flush()
+        self._rejected.check()
 
     def finish(self) -> Iterator[Buffer]:
-        """Yield what is left at the end of a scan, one buffer at a time.
+        """End the scan as `drain`; at least one image line must have come.
 
         Raises
         ------
@@ -141,14 +141,14 @@ class Gatherer:
         yield from self.drain()
         if not self._completed:
             raise DataError(
-                f"No image readout came ({self._seen} calibration readouts did), so there is "
+                f"No image readout came ({self._readouts} calibration readouts did), so there is "
                 "nothing to reconstruct. Is this a noise or adjustment scan?"
             )
 
-    def _overtake(self, key: Key) -> None:
-        """Complete what is complete because the first readout of `key` has come."""
-        if key in self._overtaken:
-            self._in_turns.add(key.encoding)
+    def _complete_superseded(self, key: ImageKey) -> None:
+        """Complete images that the first readout of `key` shows to be complete."""
+        if key in self._superseded:
+            self._interleaved.add(key.encoding)
         flagged = [other for other, image in self._open.items() if image.flagged]
         before = [
             other
@@ -159,86 +159,92 @@ class Gatherer:
             and not image.flagged
         ]
         self._complete(flagged)
-        if key.encoding not in self._in_turns:
-            self._overtaken.update(before)
+        if key.encoding not in self._interleaved:
+            self._superseded.update(before)
             self._complete(before)
 
-    def _place_or_leave_out(self, acquisition: ismrmrd.Acquisition, key: Key) -> OpenImage | None:
-        """Add a readout, or note why it cannot be added; return the image that it is of."""
+    def _place_or_reject(
+        self, acquisition: ismrmrd.Acquisition, key: ImageKey
+    ) -> ImageAccumulator | None:
+        """Add a readout, or reject it with the reason; return the image that it belongs to."""
         try:
             return self._place(acquisition, key)
         except DataError as error:
-            self._left_out.add_readout(error)
+            self._rejected.add(error)
             return None
 
-    def _place(self, acquisition: ismrmrd.Acquisition, key: Key) -> OpenImage | None:
-        """Add a readout to the grid it belongs to; return the image if it is one's."""
+    def _place(self, acquisition: ismrmrd.Acquisition, key: ImageKey) -> ImageAccumulator | None:
+        """Add a readout to its grid; return the image, unless it is a separate calibration line."""
         encoding = self._header.encoding(key.encoding)
         header = header_of(acquisition)
-        self._seen += 1
+        self._readouts += 1
         _check_samples(header)
-        apart = flags.calibration_only(header.flags) and not encoding.merges_calibration
-        if not apart:
+        separate_calibration = (
+            flags.calibration_only(header.flags) and not encoding.merges_calibration
+        )
+        if not separate_calibration:
             self._check_coils(key.encoding, header)
         position = line_position(encoding, header)
         if position is None:
-            self._note_above()
+            self._warn_above_matrix()
             return self._open.get(key)
         if not _finite(acquisition.data):
-            self._note_unreadable(header)
-            if not apart and key not in self._open:
-                self._left_out.images.add(key)
+            self._warn_not_finite(header)
+            if not separate_calibration and key not in self._open:
+                self._rejected.lost_images.add(key)
             return self._open.get(key)
-        if apart:
+        if separate_calibration:
             grid = self._calibration.grid(key, encoding, header, self._open)
             add_readout(grid, position, acquisition.data, header)
             return None
         image = self._image(key, encoding, header)
         image.add(position, acquisition.data, header)
-        self._left_out.images.discard(key)
+        self._rejected.lost_images.discard(key)
         return image
 
-    def _note_above(self) -> None:
-        if not self._above:
+    def _warn_above_matrix(self) -> None:
+        if not self._warned_above_matrix:
             self._warn("Lines above the spatial frequencies of the matrix are left out.")
-        self._above = True
+        self._warned_above_matrix = True
 
-    def _note_unreadable(self, header: ismrmrd.AcquisitionHeader) -> None:
-        if self._name_unreadable:
+    def _warn_not_finite(self, header: ismrmrd.AcquisitionHeader) -> None:
+        if self._warns_not_finite:
             self._warn(
                 f"Readout {header.scan_counter} holds samples that are not finite; its line counts "
                 "as not measured."
             )
 
     def _check_coils(self, encoding: int, header: ismrmrd.AcquisitionHeader) -> None:
-        usual = self._coils.setdefault(encoding, UsualCoils(self._header.receiver_channels))
+        usual = self._coils.setdefault(encoding, CoilCount(self._header.receiver_channels))
         before = usual.number
         if usual.add(header.active_channels) and before:
-            self._leave_out_images(encoding, before, usual.number)
+            self._reject_images(encoding, before, usual.number)
         if header.active_channels != usual.number:
             raise DataError(
                 f"Readout {header.scan_counter} has {header.active_channels} coils, but the ones "
                 f"before had {usual.number}. All readouts of a scan must have the same coils."
             )
 
-    def _leave_out_images(self, encoding: int, coils: int, usual: int) -> None:
-        """Leave out the readouts of all open images, as they have other coils than is usual."""
+    def _reject_images(self, encoding: int, coils: int, usual: int) -> None:
+        """Reject all readouts so far: the majority has another number of coils."""
         for key in [key for key in self._open if key.encoding == encoding]:
             for _ in range(len(self._open.pop(key).grid)):
-                self._left_out.add_readout(
+                self._rejected.add(
                     DataError(
                         f"A readout at the beginning has {coils} coils, but most have {usual}. All "
                         "readouts of a scan must have the same coils."
                     )
                 )
 
-    def _image(self, key: Key, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> OpenImage:
+    def _image(
+        self, key: ImageKey, encoding: Encoding, header: ismrmrd.AcquisitionHeader
+    ) -> ImageAccumulator:
         image = self._open.get(key)
         if image is None:
-            image = self._open[key] = OpenImage(LineGrid.of_readout(encoding, header))
+            image = self._open[key] = ImageAccumulator(LineGrid.of_readout(encoding, header))
         return image
 
-    def _complete(self, keys: Iterable[Key]) -> None:
+    def _complete(self, keys: Iterable[ImageKey]) -> None:
         for key in keys:
             image = self._open.pop(key)
             if key in self._completed:
@@ -249,10 +255,10 @@ class Gatherer:
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
-            calibration = self._calibration.likest(key, image.grid)
+            calibration = self._calibration.best_match(key, image.grid)
             self._ready.append(make_buffer(image.grid, calibration))
             self._completed.add(key)
-            self._coils[key.encoding].settled = True
+            self._coils[key.encoding].fixed = True
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []
@@ -283,7 +289,7 @@ def from_bucket(
     lines = [one for one in bucket.calibration if flags.calibration_only(one.flags)]
     # The images come first: lines of one's own repetition are kept for each.
     for acquisition in [*bucket.data, *lines]:
-        gatherer.collect(acquisition)
+        gatherer.accumulate(acquisition)
     yield from gatherer.drain()
 
 

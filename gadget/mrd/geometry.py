@@ -1,7 +1,7 @@
-"""Where the voxels of an image lie in the patient: the one place that knows.
+"""Voxel grid of an image in patient coordinates.
 
-Coordinates are the patient's: x to the left, y to the back, z to the head [mm], as in ISMRMRD and
-DICOM; NIfTI turns the first two around.
+Coordinates are LPS, as in ISMRMRD and DICOM: x to the left, y to posterior, z to the head [mm];
+NIfTI's are RAS.
 
 ISMRMRD's `position` is the centre of the excited volume. An inverse Fourier transform puts it at
 voxel ``n // 2`` of each axis, the origin of the transform, and cropping and interpolation keep it
@@ -12,7 +12,7 @@ Siemens gives the directions for a forward transform from k-space to the image. 
 package with it, uses the inverse one, after which the axes of the image run against `read_dir`,
 `phase_dir` and, in a volume, `slice_dir`. Sources: pull request 833 of PTB-MR/mrpro;
 `GadgetronImagesVector::set_up_geom_info` of SyneRBI/SIRF; python-ismrmrd-server, which turns the
-k-space around "to be consistent with ICE", so that its own images need no turning.
+k-space around "to be consistent with ICE", so that its own images need no flip.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from gadget.mrd.header import parse_xml, text
 
 Vector = NDArray[np.float64]
 
-SKEWED = 0.01
-"""Cosine of the angle between two axes above which they are not perpendicular."""
+MAX_SKEW = 0.01
+"""Largest cosine of the angle between two axes that count as perpendicular."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The grid of an image's voxels in the patient."""
+    """Voxel grid of an image in patient coordinates."""
 
     shape: tuple[int, int, int]
     """Voxels along x, y and z of the image."""
@@ -44,26 +44,26 @@ class Geometry:
     """Distances of voxel centres along x, y and z of the image [mm]."""
     directions: Vector
     """Unit vectors along x, y and z of the image, as rows."""
-    first: Vector
+    origin: Vector
     """Centre of the voxel at index 0 of every axis [mm]."""
     located: bool = True
-    """Whether the image says all that; if not, axes are the patient's and voxels are of 1 mm."""
+    """Whether the image header has all that; if not, axes are the patient's and voxels are 1 mm."""
 
     @property
     def affine(self) -> NDArray[np.float64]:
-        """The matrix `[4, 4]` that takes indices (x, y, z, 1) to the patient."""
+        """The matrix `[4, 4]` that maps indices (x, y, z, 1) to patient coordinates."""
         matrix = np.eye(4)
         matrix[:3, :3] = (self.directions * self.spacing[:, None]).T
-        matrix[:3, 3] = self.first
+        matrix[:3, 3] = self.origin
         return matrix
 
-    def plane(self, z: int) -> Vector:
+    def plane_origin(self, z: int) -> Vector:
         """Return the centre of the first voxel of a plane."""
-        return np.asarray(self.first + z * self.spacing[2] * self.directions[2])
+        return np.asarray(self.origin + z * self.spacing[2] * self.directions[2])
 
 
-def encoding_sign(header_xml: bytes | None) -> int:
-    """Return 1 where image axes run along the directions in the headers, -1 where against them.
+def axis_sign(header_xml: bytes | None) -> int:
+    """Return the sign of the image axes relative to the directions in the headers.
 
     Raises
     ------
@@ -79,17 +79,17 @@ def encoding_sign(header_xml: bytes | None) -> int:
 def geometry_of(
     header: ismrmrd.ImageHeader, meta: Mapping[str, Any] | None = None, sign: int = 1
 ) -> Geometry:
-    """Return where the voxels of an image lie.
+    """Return the voxel grid of an image.
 
     Parameters
     ----------
     header
         Header of the image.
     meta
-        Its metadata: `ImageRowDir` and `ImageColumnDir` tell that pixels were turned or flipped
-        after the reconstruction.
+        Its metadata: `ImageRowDir` and `ImageColumnDir` differ from the header where pixels were
+        rotated or flipped after the reconstruction.
     sign
-        What `encoding_sign` returns for the scanner.
+        What `axis_sign` returns for the scanner.
 
     Raises
     ------
@@ -99,7 +99,9 @@ def geometry_of(
     nx, ny, nz = (max(1, int(size)) for size in header.matrix_size)
     lengths = np.array(header.field_of_view, np.float64)
     lengths[~np.isfinite(lengths)] = 0
-    measured = [_unit(getattr(header, name)) for name in ("read_dir", "phase_dir", "slice_dir")]
+    measured = [
+        _unit_vector(getattr(header, name)) for name in ("read_dir", "phase_dir", "slice_dir")
+    ]
     row = _direction(meta, "ImageRowDir", measured[0])
     column = _direction(meta, "ImageColumnDir", measured[1])
     position = np.array(header.position, np.float64)
@@ -113,11 +115,11 @@ def geometry_of(
     encoding = [sign * one for one in measured if one is not None]
     centre = (_centre(nx, directions[0], encoding), _centre(ny, directions[1], encoding), nz // 2)
     offset = np.array(centre) * spacing
-    first = np.where(np.isfinite(position), position, 0.0) - offset @ directions
-    return Geometry((nx, ny, nz), spacing, directions, first, located)
+    origin = np.where(np.isfinite(position), position, 0.0) - offset @ directions
+    return Geometry((nx, ny, nz), spacing, directions, origin, located)
 
 
-def _unit(vector: Sequence[float]) -> Vector | None:
+def _unit_vector(vector: Sequence[float]) -> Vector | None:
     values = np.array(vector, np.float64)
     length = float(np.linalg.norm(values))
     return values / length if np.isfinite(length) and length > 0.5 else None
@@ -128,13 +130,13 @@ def _direction(meta: Mapping[str, Any] | None, name: str, default: Vector | None
         values = [float(part) for part in (meta or {}).get(name) or ()]
     except (TypeError, ValueError):
         return default
-    found = _unit(values) if len(values) == 3 else None
+    found = _unit_vector(values) if len(values) == 3 else None
     return default if found is None else found
 
 
 def _axes(row: Vector, column: Vector, slice_dir: Vector | None, sign: int) -> Vector:
     skew = float(row @ column)
-    if abs(skew) > SKEWED:
+    if abs(skew) > MAX_SKEW:
         raise DataError(
             "The directions of an image's rows and columns must be perpendicular, got "
             f"{_listed(row)} and {_listed(column)}. Correct read_dir and phase_dir of the data."
@@ -143,12 +145,12 @@ def _axes(row: Vector, column: Vector, slice_dir: Vector | None, sign: int) -> V
     column /= np.linalg.norm(column)
     normal = np.cross(row, column)
     # The axes of a scan may be left-handed.
-    against = slice_dir is not None and sign * float(normal @ slice_dir) < -SKEWED
+    against = slice_dir is not None and sign * float(normal @ slice_dir) < -MAX_SKEW
     return np.stack([row, column, -normal if against else normal])
 
 
 def _centre(size: int, axis: Vector, encoding: Sequence[Vector]) -> int:
-    """Return the index of the voxel at the origin of the transform, also of a flipped axis."""
+    """Return the index of the voxel at the Fourier transform's origin, also of a flipped axis."""
     along = max((float(axis @ one) for one in encoding), key=abs, default=1.0)
     return size // 2 if along > 0 else size - 1 - size // 2
 

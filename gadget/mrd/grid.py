@@ -1,4 +1,4 @@
-"""Readouts laid on the encoded grid, line by line."""
+"""The encoded k-space grid, filled line by line."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.cropped import recentred
 from gadget.mrd.header import Encoding
 from gadget.mrd.oversampling import remove_oversampling
 from gadget.mrd.placement import grid_width, readout_extent
+from gadget.mrd.recentre import recentred
 from gadget.mrd.recon_data import HEADER_DTYPE
 
-BLOCK = 16
-"""Lines that are stored and transformed together: few enough to stay in the cache."""
+LINES_PER_BLOCK = 16
+"""Lines that are stored and transformed together; a block fits the CPU cache."""
 
 
 class LineGrid:
-    """Sum of the readouts of one image, kept only where lines were measured.
+    """Sum of the readouts of one image; memory only for measured lines.
 
     Lines are stored with k = 0 first, the order of an FFT, so that completing needs no shifts.
     """
@@ -54,7 +54,7 @@ class LineGrid:
         self,
         position: tuple[int, int],
         samples: NDArray[np.complex64],
-        first: int,
+        offset: int,
         header: ismrmrd.AcquisitionHeader,
     ) -> None:
         """Add a readout.
@@ -65,8 +65,8 @@ class LineGrid:
             Where the line lies, (kz, ky).
         samples
             Measured samples `[coil, kx]`.
-        first
-            Distance of the first sample from the centre of k-space, in samples.
+        offset
+            Index of the first sample relative to the centre of k-space.
         header
             The readout's header; the first one of every line is kept.
 
@@ -76,7 +76,7 @@ class LineGrid:
             The samples reach beyond the grid.
         """
         origin = self.width // 2
-        start, stop = first + origin, first + origin + samples.shape[1]
+        start, stop = offset + origin, offset + origin + samples.shape[1]
         if start < -1 or stop > self.width + 1:
             raise DataError(
                 f"Readout {header.scan_counter} covers kx {start} to {stop - 1} of a grid of "
@@ -90,7 +90,7 @@ class LineGrid:
         if new and samples.shape[1] < self.width:
             line.fill(0)
             weight.fill(0)
-        for here, there in _spans(max(0, start), samples.shape[1], self.width):
+        for here, there in _fft_order_slices(max(0, start), samples.shape[1], self.width):
             if new:
                 line[:, there] = samples[:, here]
                 weight[there] = 1
@@ -101,20 +101,22 @@ class LineGrid:
     def _slot(
         self, position: tuple[int, int], header: ismrmrd.AcquisitionHeader
     ) -> tuple[int, int, bool]:
-        """Return block and row of a line, and whether it is a new one."""
+        """Return block and row where a line is stored, and whether it is new."""
         slot = self._slots.get(position)
         new = slot is None
         if slot is None:
             slot = self._slots[position] = len(self._slots)
             self._headers.append(bytes(header))
-            if slot // BLOCK == len(self._samples):
-                self._samples.append(np.empty((BLOCK, self.coils, self.width), np.complex64))
-                self._weights.append(np.empty((BLOCK, self.width), np.float32))
+            if slot // LINES_PER_BLOCK == len(self._samples):
+                self._samples.append(
+                    np.empty((LINES_PER_BLOCK, self.coils, self.width), np.complex64)
+                )
+                self._weights.append(np.empty((LINES_PER_BLOCK, self.width), np.float32))
         elif flags.calibration_only(_header(self._headers[slot]).flags) and not (
             flags.calibration_only(header.flags)
         ):
             self._headers[slot] = bytes(header)
-        return slot // BLOCK, slot % BLOCK, new
+        return slot // LINES_PER_BLOCK, slot % LINES_PER_BLOCK, new
 
     def to_dense(
         self, *, keep: bool = False
@@ -132,8 +134,8 @@ class LineGrid:
         positions = list(self._slots)
         half = nx - nx // 2
         for index, (samples, weight) in enumerate(self._blocks(keep)):
-            here = positions[index * BLOCK : (index + 1) * BLOCK]
-            samples, weight = _averaged(samples[: len(here)], weight[: len(here)])
+            here = positions[index * LINES_PER_BLOCK : (index + 1) * LINES_PER_BLOCK]
+            samples, weight = _divide_by_averages(samples[: len(here)], weight[: len(here)])
             samples, weight = remove_oversampling(samples, weight, nx)
             # Back from the order of the FFT to a centred grid.
             for (kz, ky), line in zip(here, samples, strict=True):
@@ -142,14 +144,14 @@ class LineGrid:
             weights[tuple(np.transpose(here))] = np.fft.fftshift(weight, axes=-1)
         for (kz_line, ky_line), raw in zip(self._slots, self._headers, strict=True):
             headers[kz_line, ky_line] = np.frombuffer(raw, HEADER_DTYPE)[0]
-        _describe_samples(headers, weights)
+        _set_sample_counts(headers, weights)
         if not keep:
             self._slots.clear()
             self._headers.clear()
         return data, weights, headers
 
     def _blocks(self, keep: bool) -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
-        """Yield samples and weights that the receiver may overwrite."""
+        """Yield blocks of samples and weights that the caller may overwrite."""
         if keep:
             for samples, weight in zip(self._samples, self._weights, strict=True):
                 yield samples.copy(), weight
@@ -166,16 +168,16 @@ def add_readout(
     samples: NDArray[np.complex64],
     header: ismrmrd.AcquisitionHeader,
 ) -> None:
-    """Add a readout as it was measured: without its discarded samples, forwards."""
+    """Add a readout in forward order, without its discarded samples."""
     count, before, after, center = readout_extent(header)
-    samples = forwards(grid, samples, header)
+    samples = forward_samples(grid, samples, header)
     grid.add(position, samples[:, before : count - after], before - center, header)
 
 
-def forwards(
+def forward_samples(
     grid: LineGrid, samples: NDArray[np.complex64], header: ismrmrd.AcquisitionHeader
 ) -> NDArray[np.complex64]:
-    """Return a readout as if it had been measured forwards and cropped around its centre."""
+    """Return samples in forward order, recentred if Gadgetron removed their oversampling."""
     reverse = bool(header.flags & flags.REVERSE)
     full = grid.encoding.encoded.matrix[0]
     if samples.shape[1] == grid.width < full:
@@ -184,8 +186,8 @@ def forwards(
 
 
 @lru_cache
-def _spans(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
-    """Return which samples of a centred readout go where in the order of the FFT.
+def _fft_order_slices(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
+    """Return pairs of slices that copy a centred readout to FFT order (k = 0 first).
 
     Parameters
     ----------
@@ -205,7 +207,7 @@ def _spans(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
     return [(here, there) for here, there in spans if here.start < here.stop]
 
 
-def _averaged(
+def _divide_by_averages(
     samples: NDArray[np.complex64], weight: NDArray[np.float32]
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     if weight.max(initial=0) > 1:
@@ -213,8 +215,8 @@ def _averaged(
     return samples, weight
 
 
-def _describe_samples(headers: NDArray[np.void], weights: NDArray[np.float32]) -> None:
-    """Let the headers `[kz, ky]` tell which samples of `[kz, ky, kx]` their lines hold."""
+def _set_sample_counts(headers: NDArray[np.void], weights: NDArray[np.float32]) -> None:
+    """Set sample counts and discards in headers `[kz, ky]` to the weights `[kz, ky, kx]`."""
     nx = weights.shape[-1]
     measured = weights > 0
     lines = measured.any(axis=-1)

@@ -1,4 +1,4 @@
-"""A typed view of the ISMRMRD XML header that tolerates what it does not know.
+"""A typed view of the ISMRMRD XML header that ignores unknown elements.
 
 The generated classes of ismrmrd stop at the first unknown element, and vendors add elements. This
 view reads the few fields that a reconstruction needs and checks those.
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gadget.errors import DataError
-from gadget.mrd.plain_xml import in_utf8, parse_plain_xml
+from gadget.mrd.safe_xml import parse_safe_xml, to_utf8
 
 CARTESIAN = "cartesian"
 MAX_MATRIX = 65535
@@ -51,21 +51,21 @@ class Encoding:
 
     @property
     def merges_calibration(self) -> bool:
-        """Whether calibration lines have the image's contrast and so are image lines too."""
+        """Whether calibration lines are image lines too: they have the image's contrast."""
         return self.calibration_mode in ("embedded", "interleaved")
 
     @property
     def recon_readout(self) -> int:
         """Samples of a readout whose oversampling has been removed."""
-        return max(1, round(self._covered_readout))
+        return max(1, round(self._cropped_size))
 
     @property
     def cropped_readout(self) -> int:
         """Samples of a readout whose oversampling Gadgetron has removed."""
-        return max(1, int(self._covered_readout))
+        return max(1, int(self._cropped_size))
 
     @property
-    def _covered_readout(self) -> float:
+    def _cropped_size(self) -> float:
         encoded, recon = self.encoded.field_of_view_mm[0], self.recon.field_of_view_mm[0]
         size = self.encoded.matrix[0]
         return size * recon / encoded if 0 < recon < encoded else size
@@ -73,7 +73,7 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Header:
-    """What a reconstruction needs of the XML header. The patient's name is not kept."""
+    """The part of the XML header that a reconstruction needs, without patient data."""
 
     encodings: tuple[Encoding, ...]
     relative_noise_bandwidth: float | None = None
@@ -85,7 +85,7 @@ class Header:
     inversion_times_ms: tuple[float, ...] = ()
 
     def encoding(self, index: int) -> Encoding:
-        """Return the encoding space that a readout names.
+        """Return the encoding space with that `encoding_space_ref`.
 
         Raises
         ------
@@ -125,7 +125,7 @@ def parse_header(xml: bytes) -> Header:
         relative_noise_bandwidth=_positive(
             text(root, "acquisitionSystemInformation", "relativeReceiverNoiseBandwidth")
         ),
-        receiver_channels=_whole(text(root, "acquisitionSystemInformation", "receiverChannels")),
+        receiver_channels=_integer(text(root, "acquisitionSystemInformation", "receiverChannels")),
         protocol_name=text(root, "measurementInformation", "protocolName"),
         series_description=text(root, "measurementInformation", "seriesDescription"),
         measurement_id=text(root, "measurementInformation", "measurementID"),
@@ -146,7 +146,7 @@ def parse_xml(raw: bytes) -> ElementTree.Element:
     if not raw:
         raise DataError("The ISMRMRD header is empty: an XML text with <ismrmrdHeader> is needed.")
     try:
-        root = parse_plain_xml(in_utf8(raw))
+        root = parse_safe_xml(to_utf8(raw))
     except ValueError as error:
         raise DataError(f"The ISMRMRD header {error}.") from error
     if local_name(root) != "ismrmrdHeader":
@@ -184,7 +184,7 @@ def text(node: ElementTree.Element, *path: str) -> str | None:
 
 
 def to_number(value: str | None) -> float | None:
-    """Return the finite number that a text holds, if it holds one."""
+    """Parse a finite number; None if the text is none."""
     try:
         found = float(value) if value else math.nan
     except ValueError:
@@ -205,15 +205,15 @@ def _encoding(node: ElementTree.Element, index: int) -> Encoding:
         limits=limits,
         trajectory=(text(node, "trajectory") or CARTESIAN).lower(),
         acceleration=(
-            _whole(text(node, *factor, "kspace_encoding_step_1")) or 1,
-            _whole(text(node, *factor, "kspace_encoding_step_2")) or 1,
+            _integer(text(node, *factor, "kspace_encoding_step_1")) or 1,
+            _integer(text(node, *factor, "kspace_encoding_step_2")) or 1,
         ),
         calibration_mode=(text(node, "parallelImaging", "calibrationMode") or "").lower() or None,
     )
 
 
 def _is_stack(encoded: Space, limits: dict[str, Limit]) -> bool:
-    """Whether z counts the slices of a 2D scan, as some converters write it."""
+    """Whether z of the matrix is the number of slices of a 2D scan, as some converters write it."""
     partition, slices = limits.get("kspace_encoding_step_2"), limits.get("slice")
     if encoded.matrix[2] == 1 or partition is None or slices is None:
         return False
@@ -227,7 +227,7 @@ def _slice_of(stack: Space) -> Space:
 
 def _space(node: ElementTree.Element, name: str, index: int) -> Space:
     where = f"<{name}> of encoding {index}"
-    sizes = [_whole(text(node, name, "matrixSize", axis)) for axis in "xyz"]
+    sizes = [_integer(text(node, name, "matrixSize", axis)) for axis in "xyz"]
     lengths = [to_number(text(node, name, "fieldOfView_mm", axis)) for axis in "xyz"]
     known = [size for size in sizes if size is not None and 1 <= size <= MAX_MATRIX]
     if len(known) < 3 or math.prod(known) > MAX_POINTS:
@@ -248,10 +248,10 @@ def _limits(node: ElementTree.Element) -> dict[str, Limit]:
     section = find(node, "encodingLimits")
     found: dict[str, Limit] = {}
     for child in section if section is not None else ():
-        low, high = _whole(text(child, "minimum")), _whole(text(child, "maximum"))
+        low, high = _integer(text(child, "minimum")), _integer(text(child, "maximum"))
         if low is None or high is None:
             continue
-        center = _whole(text(child, "center"))
+        center = _integer(text(child, "center"))
         found[local_name(child)] = Limit(
             low, high, (low + high + 1) // 2 if center is None else center
         )
@@ -282,6 +282,6 @@ def _positive(value: str | None) -> float | None:
     return found if found is not None and found > 0 else None
 
 
-def _whole(value: str | None) -> int | None:
+def _integer(value: str | None) -> int | None:
     found = to_number(value)
     return int(found) if found is not None and found == int(found) else None

@@ -1,4 +1,4 @@
-"""Images in HDF5 files, laid out as Gadgetron's client does."""
+"""Images in HDF5 files, in the layout of Gadgetron's client."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
+from gadget.files import temporary_path
 from gadget.mrd.meta import parse_meta
 from gadget.mrd.raw.ismrmrd_source import is_image_series
 from gadget.mrd.raw.raw_file import open_hdf5
@@ -31,10 +32,10 @@ MAX_CHUNK_BYTES = 2**31
 class ImageWriter:
     """Writes `/<group>/image_<series>/{data,header,attributes}`, a context manager.
 
-    The file appears when the writer is closed, also after an error: what was written until then is
-    kept. Other groups of a file that exists already stay; the same group is replaced. Without any
-    image nothing changes. The header of the scan is `/<group>/xml`, as in raw data: it tells of
-    patient and scanner, which the images do not.
+    The file is renamed into place when the writer is closed, also after an error: the images until
+    then are kept. Other groups of an existing file stay; the same group is replaced. Without any
+    image nothing changes. The header of the scan goes to `/<group>/xml`, as in raw data: patient
+    and scanner are not in the image headers.
 
     Parameters
     ----------
@@ -57,20 +58,20 @@ class ImageWriter:
         self.path = Path(path)
         self.group = group.strip("/")
         self.count = 0
-        self._kinds: dict[int, Signature] = {}
-        self._moved: dict[tuple[int, Signature], int] = {}
-        self._part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._signatures: dict[int, Signature] = {}
+        self._renumbered: dict[tuple[int, Signature], int] = {}
+        self._temporary = temporary_path(self.path)
         if not self.group:
             raise ConfigError("The group of the images needs a name, such as 'dataset'.")
         if self.path.exists() and not self.path.is_file():
             raise ConfigError(f"'{self.path}' is no regular file; the images need one.")
         try:
-            self._file = h5py.File(self._part, "w")
+            self._file = h5py.File(self._temporary, "w")
         except OSError as error:
             raise ConfigError(
                 f"'{self.path}' cannot be written: {reason(error)}. Choose another folder."
             ) from error
-        self._reserve = os.open(self._part, os.O_RDWR)
+        self._descriptor = os.open(self._temporary, os.O_RDWR)
         try:
             self._keep_other_groups()
             if header_xml:
@@ -99,7 +100,7 @@ class ImageWriter:
         series = self._series(header.image_series_index, (image.data.shape, image.data.dtype))
         header.image_series_index = series
         try:
-            with self._room(image.data.nbytes):
+            with self._allocated(image.data.nbytes):
                 self._write(f"{self.group}/image_{series}", header, image)
         except (OSError, RuntimeError) as error:
             raise DataError(
@@ -120,15 +121,15 @@ class ImageWriter:
             return
         try:
             self._file.close()
-            os.close(self._reserve)
+            os.close(self._descriptor)
             if not self.count:
-                self._part.unlink(missing_ok=True)
+                self._temporary.unlink(missing_ok=True)
                 return
-            with h5py.File(self._part, "r"):
+            with h5py.File(self._temporary, "r"):
                 pass
-            self._part.replace(self.path)
+            self._temporary.replace(self.path)
         except (OSError, RuntimeError) as error:
-            self._part.unlink(missing_ok=True)
+            self._temporary.unlink(missing_ok=True)
             raise DataError(
                 f"'{self.path}' could not be completed: {reason(error)}. No image is kept."
             ) from error
@@ -161,47 +162,47 @@ class ImageWriter:
                 )
             self._copy_all_but(self.group.split("/"), existing, self._file)
 
-    def _copy_all_but(self, left_out: list[str], source: h5py.Group, target: h5py.Group) -> None:
-        """Copy a group without the one below it that the path `left_out` leads to."""
-        first, *rest = left_out
+    def _copy_all_but(self, excluded: list[str], source: h5py.Group, target: h5py.Group) -> None:
+        """Copy a group without the one below it that the path `excluded` leads to."""
+        first, *rest = excluded
         for name in source:
             if name != first:
-                with self._room(self.path.stat().st_size):
+                with self._allocated(self.path.stat().st_size):
                     source.copy(name, target)
             elif rest and isinstance(source[name], h5py.Group):
                 self._copy_all_but(rest, source[name], target.require_group(name))
 
     def _write_header(self, xml: bytes) -> None:
-        with self._room(len(xml)):
+        with self._allocated(len(xml)):
             text = h5py.special_dtype(vlen=bytes)
             self._file.create_dataset(f"{self.group}/xml", (1,), text)[0] = xml
 
     @contextmanager
-    def _room(self, count: int) -> Iterator[None]:
-        """Take the room for `count` bytes before HDF5 writes them.
+    def _allocated(self, count: int) -> Iterator[None]:
+        """Allocate disk space for `count` bytes before HDF5 writes them.
 
         HDF5 crashes the process after a write that failed.
         """
         if hasattr(os, "posix_fallocate"):
             size = self._file.id.get_filesize()
-            os.posix_fallocate(self._reserve, 0, size + count + METADATA_BYTES)
+            os.posix_fallocate(self._descriptor, 0, size + count + METADATA_BYTES)
         yield
         self._file.flush()
-        os.ftruncate(self._reserve, self._file.id.get_filesize())
+        os.ftruncate(self._descriptor, self._file.id.get_filesize())
 
-    def _series(self, series: int, kind: Signature) -> int:
-        if self._kinds.setdefault(series, kind) == kind:
+    def _series(self, series: int, signature: Signature) -> int:
+        if self._signatures.setdefault(series, signature) == signature:
             return series
-        if (series, kind) not in self._moved:
-            free = max(self._kinds) + 1
-            self._moved[series, kind] = free
-            self._kinds[free] = kind
+        if (series, signature) not in self._renumbered:
+            free = max(self._signatures) + 1
+            self._renumbered[series, signature] = free
+            self._signatures[free] = signature
             log.warning(
                 "An image of series %d has another size or pixel type; it is in series %d.",
                 series,
                 free,
             )
-        return self._moved[series, kind]
+        return self._renumbered[series, signature]
 
     def _write(self, path: str, header: ismrmrd.ImageHeader, image: ismrmrd.Image) -> None:
         group = self._file.require_group(path)
@@ -209,11 +210,11 @@ class ImageWriter:
         text = h5py.special_dtype(vlen=str)
         if "header" not in group:
             shape = image.data.shape
-            whole = (1, *shape) if image.data.nbytes < MAX_CHUNK_BYTES else True
+            image_chunk = (1, *shape) if image.data.nbytes < MAX_CHUNK_BYTES else True
             for name, extent, dtype, chunks in (
                 ("header", (), image_header_dtype, (1,)),
                 ("attributes", (), text, (1,)),
-                ("data", shape, stored, whole),
+                ("data", shape, stored, image_chunk),
             ):
                 size, limit = (0, *extent), (None, *extent)
                 group.create_dataset(name, size, dtype, maxshape=limit, chunks=chunks)
@@ -228,8 +229,8 @@ class ImageWriter:
 
     def _discard(self) -> None:
         self._file.close()
-        os.close(self._reserve)
-        self._part.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        self._temporary.unlink(missing_ok=True)
 
 
 def read_images(path: Path | str, group: str | None = None) -> list[ismrmrd.Image]:

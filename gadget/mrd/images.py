@@ -1,4 +1,4 @@
-"""Reconstructed arrays to ISMRMRD images that keep the geometry and the time of their data."""
+"""ISMRMRD images of reconstructed arrays, with geometry and time stamps of their readouts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIXEL_TYPES: dict[np.dtype[Any], int] = {
 }
 """What Gadgetron 4.7 and all versions of ismrmrd read; int16 and int32 break one or the other."""
 
-COPIED = (
+COPIED_FIELDS = (
     "measurement_uid",
     "position",
     "read_dir",
@@ -44,7 +44,7 @@ def image_header(
     series_index: int,
     image_type: int,
 ) -> ismrmrd.ImageHeader:
-    """Return a header with everything that is known before the pixels are.
+    """Return an image header with geometry, time stamps and counters of a readout.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def image_header(
     """
     header = ismrmrd.ImageHeader()
     header.version = 1
-    for name in COPIED:
+    for name in COPIED_FIELDS:
         setattr(header, name, getattr(reference, name))
     for name in COUNTERS:
         setattr(header, name, getattr(reference.idx, name))
@@ -98,9 +98,9 @@ def make_image(
         The array has another shape or type, or a number does not fit the header.
     """
     if array.ndim not in (3, 4) or array.dtype not in PIXEL_TYPES:
-        kinds = ", ".join(kind.name for kind in PIXEL_TYPES)
+        types = ", ".join(dtype.name for dtype in PIXEL_TYPES)
         raise DataError(
-            f"An image must be [z, y, x] or [coil, z, y, x] of {kinds}, got "
+            f"An image must be [z, y, x] or [coil, z, y, x] of {types}, got "
             f"{list(array.shape)} of {array.dtype}."
         )
     channels, *size = array.shape if array.ndim == 4 else (1, *array.shape)

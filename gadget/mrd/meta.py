@@ -1,4 +1,4 @@
-"""Image metadata, in the spellings that the tools around ISMRMRD look for."""
+"""Image metadata, under the names that ISMRMRD tools look for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.header import Header
-from gadget.mrd.plain_xml import declares_entities
+from gadget.mrd.safe_xml import declares_entities
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ PREFIX = "ScoreGadget_"
 STD_ROLE = "STD_MAP"
 """`DataRole` of a standard deviation."""
 MIN_WINDOW = 16
-"""Windows are whole numbers; pixels of smaller range are left to the viewer."""
+"""Windows are integers: pixels of smaller range get none."""
 
 
 def image_meta(
@@ -75,7 +75,7 @@ def image_meta(
 
 
 def to_meta(values: Mapping[str, MetaValue]) -> ismrmrd.Meta:
-    """Return ismrmrd's metadata with texts that survive its XML.
+    """Return `ismrmrd.Meta` with values that survive its XML.
 
     ismrmrd turns tuples into one text, reads empty texts back as None, and writes control
     characters that no parser accepts; Gadgetron's image arrays hold ASCII alone.
@@ -83,19 +83,19 @@ def to_meta(values: Mapping[str, MetaValue]) -> ismrmrd.Meta:
     meta = ismrmrd.Meta()
     for name, value in values.items():
         if isinstance(value, str) or not isinstance(value, Sequence):
-            texts = [_plain(value)]
+            texts = [_ascii_text(value)]
         else:
-            texts = [_plain(item) for item in value]
+            texts = [_ascii_text(item) for item in value]
         texts = [text for text in texts if text]
         if texts:
-            meta[_plain(name)] = texts[0] if len(texts) == 1 else texts
+            meta[_ascii_text(name)] = texts[0] if len(texts) == 1 else texts
     return meta
 
 
 def parse_meta(attributes: bytes) -> ismrmrd.Meta:
-    """Read the attributes of an image that anybody may have written.
+    """Parse the attributes of an image from an untrusted source.
 
-    The picture is worth more than they are: such as are no metadata are dropped.
+    Attributes that are no metadata are dropped with a warning: the image is kept.
     """
     if declares_entities(attributes):
         log.warning("The attributes of an image declare a document type or entities: dropped.")
@@ -107,14 +107,14 @@ def parse_meta(attributes: bytes) -> ismrmrd.Meta:
         return ismrmrd.Meta()
 
 
-def is_deviation(meta: Mapping[str, object]) -> bool:
-    """Whether an image with this metadata is a standard deviation; it may have several roles."""
+def is_std_map(meta: Mapping[str, object]) -> bool:
+    """Whether this is the metadata of a standard deviation map; it may have several roles."""
     role = meta.get("DataRole")
     return role == STD_ROLE or (isinstance(role, list) and STD_ROLE in role)
 
 
 def display_window(image: NDArray[np.float32] | NDArray[np.uint16]) -> tuple[int, int] | None:
-    """Return centre and width of a grey scale, unless whole numbers are too coarse for it."""
+    """Return window centre and width, unless integers are too coarse for them."""
     high = float(np.quantile(image, 0.995)) * 1.1 if image.size else 0.0
     if not MIN_WINDOW <= high < 2**31:
         return None
@@ -143,7 +143,7 @@ def _direction(direction: Sequence[float]) -> list[str]:
     return [f"{part:.18f}" for part in direction]
 
 
-def _plain(value: str | int | float | bool) -> str:
+def _ascii_text(value: str | int | float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

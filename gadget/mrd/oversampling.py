@@ -1,4 +1,4 @@
-"""Readout oversampling, removed from measured lines."""
+"""Removal of readout oversampling."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-EDGE = 2
-"""Samples of the cropped readout next to unmeasured ones that interpolation leaves unsure."""
+EDGE_SAMPLES = 2
+"""Cropped samples next to unmeasured ones that count as unmeasured: interpolation mixes them."""
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of damaged samples: that shows in the image
 def remove_oversampling(
     samples: NDArray[np.complex64], weight: NDArray[np.float32], size: int
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """Cut the field of view along the readout down to its centre.
+    """Crop the field of view along the readout to its centre.
 
     Both transforms are orthonormal: the variance of white noise stays what it was.
 
@@ -45,12 +45,12 @@ def remove_oversampling(
 
 
 def _crop_weight(weight: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Resample averages `[line, kx]` to a coarser kx, unmeasured where interpolation is unsure."""
+    """Resample averages `[line, kx]` to a coarser kx, 0 next to unmeasured samples."""
     width = weight.shape[-1]
     ratio = width / size
-    reach = math.ceil(EDGE * ratio)
+    reach = math.ceil(EDGE_SAMPLES * ratio)
     padded = np.pad(weight, ((0, 0), (reach, reach)), mode="edge")
-    certain = sliding_window_view(padded, 2 * reach + 1, axis=-1).min(axis=-1)
+    lowest = sliding_window_view(padded, 2 * reach + 1, axis=-1).min(axis=-1)
     at = width // 2 + np.rint((np.arange(size) - size // 2) * ratio).astype(int)
-    resampled: NDArray[np.float32] = certain[:, np.clip(at, 0, width - 1)]
+    resampled: NDArray[np.float32] = lowest[:, np.clip(at, 0, width - 1)]
     return resampled

@@ -1,4 +1,4 @@
-"""What is sent of a complex image: magnitude, phase, the complex values, or whole numbers."""
+"""Conversion of complex images to magnitude, phase or uint16 pixels."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class PixelConverter:
             return Pixels(magnitude, ismrmrd.IMTYPE_MAGNITUDE)
         scale = self._scale(magnitude, series)
         steps = np.clip(np.rint(magnitude * scale), 0, MAXIMUM)
-        whole = np.nan_to_num(steps, nan=0).astype(np.uint16)
+        integers = np.nan_to_num(steps, nan=0).astype(np.uint16)
         meta: dict[str, MetaValue] = {
             "RescaleSlope": 1 / scale,
             "RescaleIntercept": 0,
             "GADGETRON_ScaleRatio": scale,
             "GADGETRON_ScaleOffset": 0,
         }
-        return Pixels(whole, ismrmrd.IMTYPE_MAGNITUDE, meta)
+        return Pixels(integers, ismrmrd.IMTYPE_MAGNITUDE, meta)
 
     def _scale(self, magnitude: NDArray[np.float32], series: int) -> float:
         brightest = float(magnitude[np.isfinite(magnitude)].max(initial=0))

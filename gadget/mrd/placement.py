@@ -1,4 +1,4 @@
-"""Where readouts lie on the encoded grid."""
+"""Position of readouts on the encoded k-space grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gadget.mrd.header import Encoding, Limit
 
 
 def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tuple[int, int] | None:
-    """Return where a line lies on the encoded grid, as (kz, ky).
+    """Return the position (kz, ky) of a line on the encoded grid.
 
     Nothing is returned for a line that the encoding limits declare although the matrix does not
     hold it: a spatial frequency above those of the image.
@@ -25,12 +25,14 @@ def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tupl
     _, ny, nz = encoding.encoded.matrix
     limits = encoding.limits
     idx = header.idx
-    ky = _along(limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ny)
-    kz = _along(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, nz)
+    ky = _grid_index(limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ny)
+    kz = _grid_index(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, nz)
     if 0 <= ky < ny and 0 <= kz < nz:
         return kz, ky
-    if _declared(limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ky, ny) and (
-        _declared(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, kz, nz)
+    if _is_within_limits(
+        limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ky, ny
+    ) and (
+        _is_within_limits(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, kz, nz)
     ):
         return None
     raise DataError(
@@ -40,14 +42,14 @@ def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tupl
     )
 
 
-def _along(limit: Limit | None, index: int, size: int) -> int:
+def _grid_index(limit: Limit | None, index: int, size: int) -> int:
     # Converters write any centre for the partitions of a 2D scan; Gadgetron ignores it too.
     if limit is None or size == 1:
         return 0 if size == 1 and limit is not None and index == limit.center else index
     return index - limit.center + size // 2
 
 
-def _declared(limit: Limit | None, index: int, position: int, size: int) -> bool:
+def _is_within_limits(limit: Limit | None, index: int, position: int, size: int) -> bool:
     if 0 <= position < size:
         return True
     return (
@@ -58,12 +60,12 @@ def _declared(limit: Limit | None, index: int, position: int, size: int) -> bool
 
 
 def readout_center(samples: int, center: int) -> int:
-    """Return the sample at the centre of k-space; headers that leave it 0 mean the middle."""
+    """Return the sample at the centre of k-space; 0 in the header means the middle one."""
     return center if center or samples == 1 else samples // 2
 
 
 def readout_width(encoding: Encoding, samples: int, center: int) -> int:
-    """Return the length of the grid that a readout belongs to.
+    """Return the number of kx samples of the grid that a readout belongs to.
 
     It is the encoded matrix, or the part of it that is left when an earlier step (Gadgetron's
     `RemoveROOversamplingGadget`) has removed the oversampling that the header still declares.
@@ -75,9 +77,9 @@ def readout_width(encoding: Encoding, samples: int, center: int) -> int:
     """
     full, cropped = encoding.encoded.matrix[0], encoding.recon_readout
     # Gadgetron rounds down, both the length and the centre.
-    for whole in (cropped, encoding.cropped_readout):
-        if samples == whole < full and abs(whole // 2 - center) <= 1:
-            return whole
+    for width in (cropped, encoding.cropped_readout):
+        if samples == width < full and abs(width // 2 - center) <= 1:
+            return width
     start = cropped // 2 - center
     fills = start <= 1 or start + samples >= cropped - 1
     if start >= 0 and start + samples <= cropped and fills:
@@ -94,7 +96,7 @@ def readout_width(encoding: Encoding, samples: int, center: int) -> int:
 
 
 class Extent(NamedTuple):
-    """Which samples of a readout count, as if it had been measured forwards."""
+    """Valid samples of a readout, in forward order."""
 
     samples: int
     before: int
@@ -106,7 +108,7 @@ class Extent(NamedTuple):
 
 
 def readout_extent(header: ismrmrd.AcquisitionHeader) -> Extent:
-    """Return which samples of a readout count."""
+    """Return the valid samples of a readout."""
     samples = header.number_of_samples
     center = readout_center(samples, header.center_sample)
     before, after = header.discard_pre, header.discard_post
@@ -117,9 +119,9 @@ def readout_extent(header: ismrmrd.AcquisitionHeader) -> Extent:
 
 
 def grid_width(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> int:
-    """Return the length of the grid that a readout belongs to, see `readout_width`.
+    """Return the number of kx samples of a readout's grid, see `readout_width`.
 
-    More samples than the grid has fit if those are to be discarded that are too many.
+    More samples than the grid has are allowed if the surplus is to be discarded.
     """
     samples, before, after, center = readout_extent(header)
     try:

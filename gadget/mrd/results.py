@@ -1,4 +1,4 @@
-"""Reconstructions to ISMRMRD images: what was computed, joined with where it belongs."""
+"""ISMRMRD images of reconstructions, with metadata and numbering."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gadget.diffusion.reconstruct import Reconstruction
 
 FALLBACK = "FALLBACK"
-"""Marks, in comment and history, an image that a simpler method made than was asked for."""
+"""Marks images of a simpler method than was asked for, in comment and history."""
 
 
 class ImageMaker:
@@ -76,9 +76,9 @@ class ImageMaker:
         partitions = pixels.shape[0]
         recon = image_space(buffer.encoding.recon, partitions)
         x, y, z = buffer.field_of_view
-        # A single plane is neither cut nor stretched along z.
-        covered = (x, y, z if partitions > 1 else recon.field_of_view_mm[2])
-        pixels = to_recon_space(pixels, covered, recon.field_of_view_mm, recon.matrix)
+        # A single plane is neither cropped nor resampled along z.
+        field_of_view = (x, y, z if partitions > 1 else recon.field_of_view_mm[2])
+        pixels = to_recon_space(pixels, field_of_view, recon.field_of_view_mm, recon.matrix)
         self._numbers[series] += 1
         return make_image(
             np.ascontiguousarray(pixels, np.complex64),

@@ -1,4 +1,4 @@
-"""Headers cut down to what the ISMRMRD schema knows, as Gadgetron forwards them."""
+"""Restriction of XML headers to the elements of the ISMRMRD schema, as Gadgetron does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import ismrmrd.xsd
 
 from gadget.errors import DataError
 from gadget.mrd.header import local_name, parse_xml
-from gadget.mrd.plain_xml import in_utf8
+from gadget.mrd.safe_xml import to_utf8
 
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
@@ -28,9 +28,9 @@ def sanitize_header(xml: bytes) -> bytes:
     DataError
         The text is not an ISMRMRD header, or it lacks something that the schema demands.
     """
-    raw = in_utf8(xml.strip(b"\0 \t\r\n"))
+    raw = to_utf8(xml.strip(b"\0 \t\r\n"))
     root = parse_xml(raw)
-    if _keep_known(root, ismrmrd.xsd.ismrmrdHeader):
+    if _remove_unknown(root, ismrmrd.xsd.ismrmrdHeader):
         # ElementTree would call the namespace ns0 otherwise.
         ElementTree.register_namespace("", NAMESPACE)
         raw = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -44,12 +44,12 @@ def sanitize_header(xml: bytes) -> bytes:
     return raw
 
 
-def _keep_known(node: ElementTree.Element, kind: type) -> bool:
-    """Remove what `kind` does not know below `node`; say whether anything had to change."""
+def _remove_unknown(node: ElementTree.Element, schema_class: type) -> bool:
+    """Remove elements that a schema class lacks; return whether anything had to change."""
     home = _namespace(node)
     changed = home != NAMESPACE
     node.tag = f"{{{NAMESPACE}}}{local_name(node)}"
-    known = _elements(kind)
+    known = _elements(schema_class)
     for child in list(node):
         name = local_name(child)
         if name not in known or _namespace(child) not in (home, "", NAMESPACE):
@@ -58,7 +58,7 @@ def _keep_known(node: ElementTree.Element, kind: type) -> bool:
             continue
         inner = known[name]
         if inner is not None:
-            changed |= _keep_known(child, inner)
+            changed |= _remove_unknown(child, inner)
         elif child.tag != f"{{{NAMESPACE}}}{name}" or len(child):
             child.tag = f"{{{NAMESPACE}}}{name}"
             for grandchild in list(child):
@@ -73,7 +73,7 @@ def _namespace(node: ElementTree.Element) -> str:
 
 @cache
 def _elements(kind: type) -> dict[str, type | None]:
-    """Names of the child elements of a generated class, with the class of each that has one."""
+    """Child elements of a generated class by name, each with its own class, if any."""
     hints = typing.get_type_hints(kind)
     return {
         str(item.metadata.get("name", item.name)): _inner_class(hints[item.name])

@@ -1,6 +1,6 @@
-"""The table of all settings of all nodes.
+"""The Markdown table of all settings of all nodes.
 
-`python -m gadget.nodes.documentation pipelines/README.md` writes it anew in a document.
+`python -m gadget.nodes.documentation pipelines/README.md` updates it in a document.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _row(node: str, name: str, schema: dict[str, Any]) -> str:
 
 
 def _values(schema: dict[str, Any]) -> str:
-    """Say which values a schema allows; that a setting may be left out, its default says."""
+    """Describe the values that a schema allows, null not included."""
     for choice in schema.get("anyOf", ()):
         if choice["type"] != "null":
             return _values(choice)
@@ -54,7 +54,7 @@ def _values(schema: dict[str, Any]) -> str:
 
 
 def rewrite(document: Path) -> None:
-    """Put the current table in the place of the one that a Markdown document has."""
+    """Replace the table in a Markdown document by the current one."""
     document.write_text(TABLE.sub(lambda _: settings_table(), document.read_text()))
 
 

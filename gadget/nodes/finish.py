@@ -1,4 +1,4 @@
-"""Complex images in, images for people and archives out."""
+"""Complex images in, magnitude, phase or integer images out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 
-@node("gadget.nodes.settings:FinishSettings", takes=(MessageId.IMAGE,))
+@node("gadget.nodes.settings:FinishSettings", accepts=(MessageId.IMAGE,))
 def finish(session: Session) -> None:
-    """Convert every image to the pixels that the settings name; all else stays as it is."""
-    from gadget.mrd.finish import finished
+    """Convert every complex image to the pixel type of the settings."""
+    from gadget.mrd.finish import finish_image
     from gadget.mrd.pixels import PixelConverter
 
     converter = PixelConverter(session.settings.output)
     for image in session:
-        session.send(finished(image, converter))
+        session.send(finish_image(image, converter))

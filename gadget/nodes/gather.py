@@ -6,11 +6,11 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 
-@node("gadget.nodes.settings:GatherSettings", takes=(MessageId.ACQUISITION,))
+@node("gadget.nodes.settings:GatherSettings", accepts=(MessageId.ACQUISITION,))
 def gather(session: Session) -> None:
     """Gather readouts until a buffer is complete, then send it on."""
-    from gadget.mrd.exchange import to_recon_data
     from gadget.mrd.gather import Gatherer
+    from gadget.mrd.recon_data_conversion import to_recon_data
 
     for buffer in Gatherer(session.header).gather(session):
         session.send(to_recon_data(buffer))

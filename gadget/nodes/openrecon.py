@@ -1,4 +1,4 @@
-"""What an OpenRecon host must know of the container: `python -m gadget.nodes.openrecon` prints it.
+"""The OpenRecon label of the container, in JSON: `python -m gadget.nodes.openrecon` prints it.
 
 Open Recon (Siemens Healthineers) reads a JSON text from a label of the container, version 1.1.0 of
 its format: who made it, what it needs, and which parameters the scanner's console offers.
@@ -14,7 +14,7 @@ from gadget import __version__
 from gadget.nodes.documentation import settings_of
 
 LABELS = {"method": "Method", "samples": "Posterior samples", "seed": "Random seed"}
-"""The settings of `reconstruct` that the console offers, and what it calls them."""
+"""Settings of `reconstruct` that the console offers, with their labels."""
 
 PORT = 9002
 MAX_INT = 2**31 - 1
@@ -58,7 +58,7 @@ def metadata() -> dict[str, Any]:
             "min_required_memory": HOST_MEMORY_MB,
             "min_count_required_cpu_cores": CPU_CORES,
             "content_qualification_type": "RESEARCH",
-            # The level of the noise is read off the edge of k-space, which a filter would lower.
+            # The noise level is estimated at the edge of k-space, which a filter would attenuate.
             "require_readout_filter_off": True,
         },
         "parameters": [_parameter(name, label) for name, label in LABELS.items()],

@@ -6,15 +6,15 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 
-@node("gadget.nodes.settings:PrewhitenSettings", takes=(MessageId.ACQUISITION,))
+@node("gadget.nodes.settings:PrewhitenSettings", accepts=(MessageId.ACQUISITION,))
 def prewhiten(session: Session) -> None:
     """Whiten every readout with the covariance of the noise readouts before it."""
     from threadpoolctl import threadpool_limits
 
-    from gadget.mrd.whiten import Prewhitener
+    from gadget.mrd.prewhiten import Prewhitener
 
     whitener = Prewhitener(session.header)
-    # A readout is too little to share: the second thread would only spin, and keep a processor
+    # A readout is too small to share among threads: others would only spin, and take a processor
     # from the nodes that follow.
     with threadpool_limits(1, "blas"):
         for acquisition in session:

@@ -18,10 +18,10 @@ from gadget.stream.wire.messages import MessageId
 if TYPE_CHECKING:
     from gadget.mrd.buffer import Buffer
 
-TAKES = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
+ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
 
 
-@node("gadget.nodes.settings:ReconstructSettings", takes=TAKES)
+@node("gadget.nodes.settings:ReconstructSettings", accepts=ACCEPTED)
 def reconstruct(session: Session) -> None:
     """Reconstruct every buffer with the method that the settings name."""
     from gadget.mrd.results import ImageMaker
@@ -38,17 +38,17 @@ def reconstruct(session: Session) -> None:
 
 def _buffers(session: Session) -> Iterator[Buffer]:
     from gadget.mrd.calibration_lines import CalibrationLines
-    from gadget.mrd.exchange import from_recon_data
     from gadget.mrd.gather import Gatherer, from_bucket
     from gadget.mrd.recon_data import AcquisitionBucket, ReconData
+    from gadget.mrd.recon_data_conversion import from_recon_data
 
     gatherer = None
     calibration = CalibrationLines(session.log.warning)
-    wrong: DataError | None = None
-    came = False
+    first_error: DataError | None = None
+    received = False
     try:
         for item in session:
-            came = True
+            received = True
             try:
                 if isinstance(item, ReconData):
                     yield from from_recon_data(item, session.header, calibration)
@@ -58,18 +58,18 @@ def _buffers(session: Session) -> Iterator[Buffer]:
                     gatherer = gatherer or Gatherer(session.header)
                     yield from gatherer.add(item)
             except DataError as error:
-                # The images of what comes behind it are not to be lost with it.
+                # The images of later items must not be lost with it.
                 session.log.error("%s", error)
-                wrong = wrong or error
+                first_error = first_error or error
     except StreamError:
-        yield from gatherer.rescue() if gatherer is not None else ()
+        yield from gatherer.flush() if gatherer is not None else ()
         raise
-    if not came:
+    if not received:
         raise DataError(
             "Neither a readout nor a buffer came, so there is nothing to reconstruct. Is this a "
             "noise or adjustment scan, or did what comes before this node fail?"
         )
     if gatherer is not None:
         yield from gatherer.finish()
-    if wrong is not None:
-        raise wrong
+    if first_error is not None:
+        raise first_error

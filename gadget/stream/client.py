@@ -1,4 +1,4 @@
-"""A client of a Gadgetron server, or of any other that speaks its protocol."""
+"""A client of a Gadgetron server, or of any server that speaks its protocol."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import ismrmrd
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.wire.address import connect, parse_address
 from gadget.stream.wire.codec import decode
-from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerVanished
+from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerDisconnected
 from gadget.stream.wire.framing import FILENAME_BYTES
 from gadget.stream.wire.messages import UINT16, Message, MessageId, text_message, text_of
 
-PATIENCE_SECONDS = 10.0
-"""How long a server is tried that does not answer."""
-FEEDER_SECONDS = 5.0
+CONNECT_SECONDS = 10.0
+"""How long to retry to connect to a server."""
+SENDER_SECONDS = 5.0
 NO_SUCH_FILE = "Error reading from file/stream"
-"""What Gadgetron says of a pipeline that it does not have, and of little else."""
+"""Gadgetron's error for an unknown pipeline."""
 
 _LOG_LINE = re.compile(r"(DEBUG|INFO|WARNING|DBG|INF|WRN)\b")
-"""A text of a FIRE server that is no error. Gadgetron sends nothing but errors as text."""
+"""Log lines of a FIRE server, which are no errors. Gadgetron sends errors only as text."""
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ def run_on_server(
     messages: Iterable[bytes],
     on_image: Callable[[ismrmrd.Image], None],
     *,
-    patience_s: float = PATIENCE_SECONDS,
-    silence_s: float = IDLE_SECONDS,
+    connect_s: float = CONNECT_SECONDS,
+    idle_s: float = IDLE_SECONDS,
 ) -> None:
-    """Send data to a server and hand on the images that come back.
+    """Send data to a server and pass on the images that come back.
 
     Parameters
     ----------
@@ -53,10 +53,10 @@ def run_on_server(
         Whole messages as bytes, one or more at a time; read in another thread.
     on_image
         Called for each image, in the calling thread.
-    patience_s
-        How long a server is tried that does not answer [s].
-    silence_s
-        Longest time that the server sends nothing [s].
+    connect_s
+        How long to retry to connect [s].
+    idle_s
+        Timeout between messages of the server [s].
 
     Raises
     ------
@@ -64,12 +64,12 @@ def run_on_server(
         The address is none, or the name of the pipeline is too long.
     StreamError
         Nobody answers; the server reports errors, breaks the protocol, is silent or gone; or it
-        closes the stream without an image. Images that came before have been handed on.
+        closes the stream without an image. Images that came before have been passed on.
     Exception
         Whatever `messages` or `on_image` raises.
     """
     setup = [_config(pipeline), text_message(MessageId.HEADER, header)]
-    connection = Connection(connect(parse_address(server), patience_s), idle_s=silence_s)
+    connection = Connection(connect(parse_address(server), connect_s), idle_s=idle_s)
     try:
         _Client(connection, on_image).run(setup, messages)
     except StreamError as error:
@@ -92,14 +92,14 @@ class _Client:
         self._input_error: Exception | None = None
 
     def run(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
-        """Send all and take all."""
-        feeder = threading.Thread(target=self._feed, args=(setup, messages), daemon=True)
-        feeder.start()
+        """Send all messages, receive all images."""
+        sender = threading.Thread(target=self._send_all, args=(setup, messages), daemon=True)
+        sender.start()
         try:
             self._receive()
         finally:
             self._connection.close()
-            feeder.join(FEEDER_SECONDS)
+            sender.join(SENDER_SECONDS)
         if self._input_error is not None:
             raise self._input_error
         if self._errors:
@@ -113,14 +113,14 @@ class _Client:
     def _receive(self) -> None:
         try:
             while (message := self._connection.read()).id is not MessageId.CLOSE:
-                self._take(message)
+                self._handle(message)
         except StreamError as error:
             if not self._errors:
                 raise StreamError(
                     f"The server failed after {self._images} images. {error}"
                 ) from error
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if message.id is MessageId.IMAGE:
             self._on_image(decode(message))
             self._images += 1
@@ -135,13 +135,13 @@ class _Client:
         elif message.id is not MessageId.WAVEFORM:
             log.warning("The server sends %s, which is no image: dropped.", message.id.name)
 
-    def _feed(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
-        with suppress(PeerVanished):  # noticed where the server is read
+    def _send_all(self, setup: list[bytes], messages: Iterable[bytes]) -> None:
+        with suppress(PeerDisconnected):  # noticed where the server is read
             self._connection.write(setup)
             try:
                 for block in messages:
                     self._connection.write([block])
-            except PeerVanished:
+            except PeerDisconnected:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 self._input_error = error

@@ -1,4 +1,4 @@
-"""The `<configuration>` element of a node: read it, and write it as Gadgetron does."""
+"""Parsing and serialization of the `<configuration>` element of a node, as Gadgetron does it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from gadget.errors import ConfigError
-from gadget.mrd.plain_xml import parse_plain_xml
+from gadget.mrd.safe_xml import parse_safe_xml
 
 EMPTY = b'<?xml version="1.0"?>\n'
 """What Gadgetron sends to a node without `<configuration>`."""
@@ -22,7 +22,7 @@ def parse_xml(text: bytes, name: str) -> ElementTree.Element:
         The text is not plain XML.
     """
     try:
-        return parse_plain_xml(text)
+        return parse_safe_xml(text)
     except ValueError as error:
         raise ConfigError(f"{name} {error}.") from error
 

@@ -1,4 +1,4 @@
-"""Reads a connection in its own thread, so that the other end can send while this one computes."""
+"""A queue of received messages, filled by a thread while the node computes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gadget.errors import StreamError
-from gadget.stream.wire.connection import Connection, InputEnded, PeerVanished
+from gadget.stream.wire.connection import Connection, InputEnded, PeerDisconnected
 from gadget.stream.wire.messages import Message, MessageId, text_of
 
 DEFAULT_LIMIT_BYTES = 2**29
 OVERHEAD_BYTES = 200
-"""What a waiting message takes beside its payload."""
+"""Memory of a queued message beside its payload."""
 POLL_SECONDS = 0.2
 SILENCE_SECONDS = 2.0
 
@@ -24,21 +24,21 @@ Failure = TypeVar("Failure", bound=StreamError)
 
 
 class Inbox:
-    """Messages that have arrived and were not taken yet.
+    """Queue of received messages.
 
-    The thread stops reading while more than `limit_bytes` wait, which holds the sender back; memory
-    does not grow with the length of the scan.
+    The thread stops reading while more than `limit_bytes` are queued, which blocks the sender:
+    memory does not grow with the length of the scan.
 
     Parameters
     ----------
     connection
         The connection to read.
     limit_bytes
-        How much may wait; a single message may be larger.
-    on_vanished
+        Size of the queue; a single message may be larger.
+    on_disconnect
         Called from the thread when the other end is gone, also after it closed the stream, as long
         as `finish` was not called.
-    beyond_close
+    watch_after_close
         Whether the other end is watched after it has closed the stream. One that has shut down its
         side of the socket by then counts as gone. Of others that may be all there is for a close;
         half a message at its end is dropped.
@@ -49,19 +49,19 @@ class Inbox:
         connection: Connection,
         *,
         limit_bytes: int = DEFAULT_LIMIT_BYTES,
-        on_vanished: Callable[[], None] | None = None,
-        beyond_close: bool = True,
+        on_disconnect: Callable[[], None] | None = None,
+        watch_after_close: bool = True,
     ) -> None:
         self._connection = connection
         self._limit = limit_bytes
-        self._on_vanished = on_vanished
-        self._beyond_close = beyond_close
+        self._on_disconnect = on_disconnect
+        self._watch_after_close = watch_after_close
         self._changed = threading.Condition()
-        self._waiting: deque[Message] = deque()
-        self._bytes = 0
+        self._queue: deque[Message] = deque()
+        self._queued_bytes = 0
         self._closed = False
-        self.closed_without_a_word = False
-        """Whether the other end has shut down its side of the socket in place of closing."""
+        self.ended_without_close = False
+        """Whether the other end has shut down its writing side instead of sending CLOSE."""
         self._discarding = False
         self._finished = False
         self._failure: StreamError | None = None
@@ -75,49 +75,49 @@ class Inbox:
         Raises
         ------
         StreamError
-            The other end vanished or broke the protocol; in the second case after everything
+            The other end disconnected or broke the protocol; in the second case after everything
             that came before.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed or self._failure)
-            if self._waiting:
-                message = self._waiting.popleft()
-                self._bytes -= _cost(message)
+            self._changed.wait_for(lambda: self._queue or self._closed or self._failure)
+            if self._queue:
+                message = self._queue.popleft()
+                self._queued_bytes -= _memory_bytes(message)
                 self._changed.notify_all()
                 return message
             failure = self._failure
         if failure is not None:
-            raise _again(failure)
+            raise _copied(failure)
         return None
 
     @property
-    def vanished(self) -> PeerVanished | None:
-        """What happened to the other end, if it is gone."""
-        return _again(self._failure) if isinstance(self._failure, PeerVanished) else None
+    def disconnected(self) -> PeerDisconnected | None:
+        """The error, if the other end is gone."""
+        return _copied(self._failure) if isinstance(self._failure, PeerDisconnected) else None
 
     def drain(self, seconds: float) -> bool:
-        """Throw away what comes until the other end closes the stream.
+        """Discard messages until the other end closes the stream.
 
         Returns whether it did so within the time [s]. Telling a sender of a failure while it still
         sends would break its connection before it reads why.
         """
         with self._changed:
             self._discarding = True
-            self._waiting.clear()
-            self._bytes = 0
+            self._queue.clear()
+            self._queued_bytes = 0
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._failure, seconds)
             failure = self._failure
-        if failure is not None and not isinstance(failure, PeerVanished):
+        if failure is not None and not isinstance(failure, PeerDisconnected):
             self._thread.join(seconds)
         return self._closed
 
     def finish(self) -> None:
-        """The other end may go from here on."""
+        """Ignore a disconnect from here on."""
         self._finished = True
 
     def join(self, seconds: float) -> None:
-        """Wait until the other end closes the connection, throwing away what it still sends."""
+        """Wait until the other end closes the connection, discarding what it still sends."""
         self._thread.join(seconds)
         if not self._thread.is_alive():
             self._connection.discard(seconds, seconds)
@@ -127,18 +127,18 @@ class Inbox:
             try:
                 self._read_to_close()
             except InputEnded:
-                if self._beyond_close:
+                if self._watch_after_close:
                     raise
-                self.closed_without_a_word = True
+                self.ended_without_close = True
                 self._close()
-            if not self._beyond_close:
+            if not self._watch_after_close:
                 return
             self._connection.wait_for_end()
-            raise PeerVanished("The other end is gone: it did not wait for the result.")
-        except PeerVanished as error:
+            raise PeerDisconnected("The other end is gone: it did not wait for the result.")
+        except PeerDisconnected as error:
             self._fail(error)
-            if self._on_vanished is not None and not self._finished:
-                self._on_vanished()
+            if self._on_disconnect is not None and not self._finished:
+                self._on_disconnect()
         except StreamError as error:
             self._fail(error)
             # The next message cannot be found any more. What still comes is thrown away, so that
@@ -172,32 +172,36 @@ class Inbox:
             self._changed.notify_all()
 
     def _put(self, message: Message) -> None:
-        size = _cost(message)
+        size = _memory_bytes(message)
         with self._changed:
-            while self._bytes and self._bytes + size > self._limit and not self._discarding:
+            while (
+                self._queued_bytes
+                and self._queued_bytes + size > self._limit
+                and not self._discarding
+            ):
                 self._changed.wait(POLL_SECONDS)
                 # An end that is gone is noticed by reading; what it sent before fits in a socket.
                 if self._connection.peer_has_closed():
                     break
             if not self._discarding:
-                self._waiting.append(message)
-                self._bytes += size
+                self._queue.append(message)
+                self._queued_bytes += size
                 self._changed.notify_all()
 
     def _fail(self, error: StreamError) -> None:
         with self._changed:
-            self._failure = _again(error)
-            if isinstance(error, PeerVanished):
+            self._failure = _copied(error)
+            if isinstance(error, PeerDisconnected):
                 # Nobody waits for what would be made of them.
-                self._waiting.clear()
-                self._bytes = 0
+                self._queue.clear()
+                self._queued_bytes = 0
             self._changed.notify_all()
 
 
-def _cost(message: Message) -> int:
+def _memory_bytes(message: Message) -> int:
     return len(message.payload) + OVERHEAD_BYTES
 
 
-def _again(failure: Failure) -> Failure:
-    """Return the like of a failure: one that was raised holds on to all that it went through."""
+def _copied(failure: Failure) -> Failure:
+    """Copy an error: one that was raised keeps the frames of its traceback alive."""
     return type(failure)(*failure.args)

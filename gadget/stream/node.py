@@ -1,4 +1,4 @@
-"""What runs a node of a pipeline, under a Gadgetron server and under the embedded host alike.
+"""Nodes of a pipeline, run by a Gadgetron server or by the embedded host.
 
 A node is a function of a `Session`, marked with the decorator `node`. Modules of nodes and this
 module need the standard library only: everything else is imported once the session runs, so that
@@ -18,7 +18,7 @@ from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.stream.inbox import Inbox
 from gadget.stream.progress import Value
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished, take_over
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected, take_socket
 from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from gadget.stream.wire.codec import Item
 
 DRAIN_SECONDS = 300.0
-"""How long a node that failed waits for the end of its input before it says so."""
-TAKES = (MessageId.ACQUISITION, MessageId.IMAGE, MessageId.RECON_DATA, MessageId.BUCKET)
+"""How long a failed node waits for the end of its input before it reports the error."""
+ACCEPTED = (MessageId.ACQUISITION, MessageId.IMAGE, MessageId.RECON_DATA, MessageId.BUCKET)
 
 
 class Session:
     """One stream of data through one node.
 
-    Iterating yields the items that the node takes, in their order; all others, such as waveforms,
-    pass on unchanged.
+    Iterating yields the items that the node accepts, in order; all others, such as waveforms, are
+    forwarded unchanged.
 
     Parameters
     ----------
     connection
         Where the items come from and go to.
     inbox
-        What has arrived on the connection.
+        Queue of messages received on the connection.
     setup
         Texts of CONFIG and HEADER.
     node
@@ -79,7 +79,7 @@ class Session:
 
     @functools.cached_property
     def header(self) -> Header:
-        """The stream's XML header; raises `DataError` where it is of no use."""
+        """The stream's XML header; raises `DataError` where it is invalid."""
         from gadget.mrd.header import parse_header
 
         return parse_header(self._setup[1])
@@ -88,13 +88,13 @@ class Session:
         from gadget.stream.wire.codec import decode
 
         while (message := self._inbox.get()) is not None:
-            if message.id in self._node.takes:
+            if message.id in self._node.accepts:
                 yield decode(message)
             else:
                 self._connection.write_message(message)
 
     def send(self, item: Item) -> None:
-        """Send an item onward.
+        """Send an item to the next node.
 
         Raises
         ------
@@ -109,18 +109,18 @@ class Session:
     def reconstruct(
         self, settings: SamplerSettings, buffers: Iterable[Buffer]
     ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
-        """Yield each buffer and what it was reconstructed to, in their order."""
+        """Yield each buffer with its reconstruction, in order."""
         return self._runtime.reconstruct(self, settings, buffers)
 
     def progress(self, text: str, **fields: Value) -> None:
-        """Tell how far the node has come, for example `progress("sampling", done=3, total=30)`."""
+        """Report progress, for example `progress("sampling", done=3, total=30)`."""
         self.check()
-        self._runtime.tell(text, fields)
+        self._runtime.report_progress(text, fields)
 
     def check(self) -> None:
         """Raise `StreamError` if the other end is gone and nobody waits for the result."""
-        if self._inbox.vanished is not None:
-            raise self._inbox.vanished
+        if self._inbox.disconnected is not None:
+            raise self._inbox.disconnected
 
 
 class Node:
@@ -130,7 +130,7 @@ class Node:
     ----------
     function
         What the node does.
-    settings_path, takes
+    settings_path, accepts
         As in `node`.
     """
 
@@ -138,11 +138,11 @@ class Node:
         self,
         function: Callable[[Session], None],
         settings_path: str,
-        takes: tuple[MessageId, ...],
+        accepts: tuple[MessageId, ...],
     ) -> None:
         self.function = function
         self.settings_path = settings_path
-        self.takes = takes
+        self.accepts = accepts
         functools.update_wrapper(self, function)
 
     @property
@@ -156,10 +156,10 @@ class Node:
         model: type[BaseModel] = resolve(self.settings_path)
         return model
 
-    def __call__(self, foreign: Any) -> None:  # noqa: ANN401 - of a package without types
+    def __call__(self, gadgetron_connection: Any) -> None:  # noqa: ANN401 - of a package without types
         """Run as the target of `python -m gadgetron`; end with status 1 after a failure."""
-        setup = foreign.raw_bytes.config, foreign.raw_bytes.header
-        self.run_process(take_over(foreign), setup)
+        setup = gadgetron_connection.raw_bytes.config, gadgetron_connection.raw_bytes.header
+        self.run_process(take_socket(gadgetron_connection), setup)
 
     def run_process(self, connection: Connection, setup: tuple[bytes, bytes]) -> NoReturn:
         """Run the one session that this process is for; end with status 1 after a failure."""
@@ -178,16 +178,16 @@ class Node:
         Raises nothing but `KeyboardInterrupt`: an error is logged and sent to the other end.
         """
         runtime = runtime or Runtime(self.name)
-        inbox = Inbox(connection, on_vanished=runtime.vanished)
+        inbox = Inbox(connection, on_disconnect=runtime.disconnected)
         session = Session(connection, inbox, setup, self, runtime)
         try:
             _ = session.settings  # a misspelt setting is told even where it is not used
             self.function(session)
-            _pass_on_the_rest(session)
+            _forward_remaining(session)
             inbox.finish()
             connection.write_close()
             return True
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             session.log.error("%s Nothing can be told to it.", error)
             return False
         except BaseException as error:
@@ -203,28 +203,28 @@ class Node:
 
 
 def node(
-    settings_path: str, *, takes: tuple[MessageId, ...] = TAKES
+    settings_path: str, *, accepts: tuple[MessageId, ...] = ACCEPTED
 ) -> Callable[[Callable[[Session], None]], Node]:
-    """Make a function of a session a node.
+    """Decorate a function of a session as a node.
 
     Parameters
     ----------
     settings_path
         Class of the settings as `package.module:Class`, imported when a session starts.
-    takes
-        Messages that the function gets; all others pass on unchanged.
+    accepts
+        Messages that the function receives; all others are forwarded unchanged.
     """
-    return lambda function: Node(function, settings_path, takes)
+    return lambda function: Node(function, settings_path, accepts)
 
 
-def _pass_on_the_rest(session: Session) -> None:
+def _forward_remaining(session: Session) -> None:
     count = sum(1 for _ in session)
     if count:
         session.log.warning("The node was done before its input: %d items were left over.", count)
 
 
 def resolve(path: str) -> Any:  # noqa: ANN401 - whatever the path names
-    """Return what `package.module:name` names."""
+    """Import `package.module:name`."""
     module, _, name = path.partition(":")
     # Outside of `try`: what goes wrong within the module must not pass for a name that it lacks.
     found = importlib.import_module(module)
@@ -252,7 +252,7 @@ def find_node(module: str, target: str) -> Node:
 
 
 def _report(text: str, error: BaseException, connection: Connection, inbox: Inbox) -> None:
-    """Tell the other end, once it listens, that the node has failed."""
+    """Report the failure of the node to the other end, once that listens."""
     drain_s = 0.0 if isinstance(error, KeyboardInterrupt) else DRAIN_SECONDS
     # Whatever goes wrong here must not hide the error that is being reported.
     with suppress(StreamError, OSError):
@@ -263,7 +263,7 @@ def _report(text: str, error: BaseException, connection: Connection, inbox: Inbo
         if not drained:
             # Closing with unread data in the socket resets the connection, and a reset throws away
             # what the other end has not read yet: the error and the last image.
-            connection.finish_writing()
+            connection.shut_down_writing()
             inbox.join(LINGER_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The open connections of a server, each served in a thread of its own."""
+"""The open connections of a server, each in a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ class OpenConnections:
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        """Notified when a connection has ended; to be held while they are looked at."""
+        """Notified when a connection has ended; lock of `all`."""
         self.all: set[Connection] = set()
 
     def serve(
         self, connection: Connection, name: str, target: Callable[[Connection], None]
     ) -> None:
-        """Call `target` in a thread of that name, which is what the log calls it.
+        """Call `target` in a thread of that name, which log lines bear.
 
-        The connection is closed at the end. Whatever goes wrong with it is told to the log alone.
+        The connection is closed at the end. Errors are logged.
         """
 
         def run() -> None:

@@ -1,4 +1,4 @@
-"""Progress of a node, told on a line of its standard error that the embedded host understands."""
+"""Progress of a node, as lines on standard error that the embedded host parses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Value: TypeAlias = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a node has come."""
+    """Progress of a node."""
 
     node: str
     text: str
@@ -39,7 +39,7 @@ class ProgressWriter:
         self._time = float("-inf")
 
     def write(self, text: str, fields: dict[str, Value]) -> None:
-        """Tell how far the node has come; the last step, `done == total`, is always told."""
+        """Write the progress; the last step, `done == total`, is always written."""
         now = time.monotonic()
         last = "total" in fields and fields.get("done") == fields["total"]
         if text == self._text and now - self._time < INTERVAL_SECONDS and not last:
@@ -51,7 +51,7 @@ class ProgressWriter:
 
 
 def parse_progress(line: str) -> Progress | None:
-    """Return what a line of a node says about its progress, or None if it says something else."""
+    """Parse a line of a node's standard error; None if it is no progress."""
     if not line.startswith(PREFIX):
         return None
     try:

@@ -53,18 +53,18 @@ class Runtime:
             report = partial(report_sampling, session, number)
             yield buffer, reconstructor.reconstruct(buffer.kspace, report)
 
-    def tell(self, text: str, fields: dict[str, Value]) -> None:
+    def report_progress(self, text: str, fields: dict[str, Value]) -> None:
         """Tell how far the session has come."""
         self._progress.write(text, fields)
 
-    def vanished(self) -> None:
+    def disconnected(self) -> None:
         """The other end is gone; called from another thread."""
 
 
 class ProcessRuntime(Runtime):
     """The session has a process of its own, which Gadgetron or the embedded host has started."""
 
-    def vanished(self) -> None:
+    def disconnected(self) -> None:
         """End the process even in the middle of a computation: nobody waits for its result."""
         time.sleep(GRACE_SECONDS)
         logging.getLogger(__name__).error("The other end is gone: the process ends.")

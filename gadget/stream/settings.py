@@ -7,9 +7,8 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 
-from gadget.errors import ConfigError, hint
+from gadget.errors import ConfigError, invalid_values
 from gadget.stream.configuration import parse_properties
 
 
@@ -46,20 +45,4 @@ def make_settings(model: type[Settings], values: dict[str, Any]) -> Settings:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        sentences = [_sentence(model, details) for details in error.errors()]
-        raise ConfigError(" ".join(sentences)) from None
-
-
-def _sentence(model: type[BaseModel], details: ErrorDetails) -> str:
-    name = str(details["loc"][0]) if details["loc"] else ""
-    if details["type"] == "extra_forbidden":
-        return f"Property '{name}' is not known: {hint(name, model.model_fields)}"
-    message = details["msg"].removeprefix("Value error, ")
-    if not name:
-        return f"The settings do not fit together: {message}."
-    if details["type"] == "missing":
-        return f"Property '{name}' is missing: it has no default."
-    expected = message.replace("Input should be", "must be", 1)
-    if expected == message:
-        expected = f"is wrong ({message})"
-    return f"Property '{name}' {expected}, got '{details['input']}'."
+        raise ConfigError(invalid_values(error, model, "Property")) from None

@@ -8,9 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gadget.diffusion.model_folder import validation_problems
 from gadget.diffusion.networks.unet import UNetConfig
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, invalid_values
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -95,5 +94,5 @@ def read_training_config(path: Path) -> TrainingConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The training recipe {path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        wrong = validation_problems(error)
-        raise ConfigError(f"The training recipe {path} is not usable: {wrong}.") from error
+        wrong = invalid_values(error, TrainingConfig, "Key")
+        raise ConfigError(f"The training recipe {path} is not usable. {wrong}") from error

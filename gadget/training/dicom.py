@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.training.skipped_files import SkippedFiles
 from gadget.training.stack import Stack, isotropic, to_slices
 
@@ -87,7 +87,7 @@ def _frames(path: Path) -> list[Frame]:
 
 
 def _pydicom() -> Any:  # noqa: ANN401 - a module
-    with needed("DICOM files need", "train"):
+    with optional_import("DICOM files need", "train"):
         import pydicom
     # It logs whole tracebacks of what is told in a line here.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.training.stack import Stack, to_slices
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
@@ -25,7 +25,7 @@ NO_MAGNITUDE = (2, 3, 4)
 
 def read_nifti(path: Path) -> Iterator[Stack]:
     """Yield the volumes of a NIfTI file: one of a 2D or 3D image, each of a 4D image."""
-    with needed("NIfTI files need", "train"):
+    with optional_import("NIfTI files need", "train"):
         import nibabel
     # It shows what is odd about a header twice, without the name of the file.
     logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
@@ -107,7 +107,7 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, coils combined by root sum of squares."""
-    from gadget.mrd.export.scales import told_scale
+    from gadget.mrd.export.scales import scale_from_meta
     from gadget.mrd.meta import STD_ROLE, parse_meta
 
     data = series["data"]
@@ -123,7 +123,7 @@ def _series_slices(series: h5py.Group) -> Stack:
         if types[number] not in NO_MAGNITUDE and STD_ROLE not in text:
             stored = data[number]
             # Of uint16 images, each may have its own.
-            scale = told_scale(stored, parse_meta(text.encode()))
-            coils = magnitude(stored if scale is None else scale.real(stored))
+            scale = scale_from_meta(stored, parse_meta(text.encode()))
+            coils = magnitude(stored if scale is None else scale.rescaled(stored))
             slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
     return slices

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gadget.files import replacing
+from gadget.files import atomic_write
 from gadget.training.trainer import Trainer, learning_rate
 from gadget.training.validation import Validation, noise_levels
 
@@ -96,7 +96,7 @@ class TrainingLog:
         """Fill cells of the last row."""
         self._rows[-1] |= {name: f"{loss:.5g}" for name, loss in losses.items()}
         with (
-            replacing(self._folder / "losses.csv") as table,
+            atomic_write(self._folder / "losses.csv") as table,
             table.open("w", newline="") as file,
         ):
             writer = csv.DictWriter(file, self._columns)
@@ -118,7 +118,7 @@ class TrainingLog:
             self._save_figure("denoised", sheet)
 
     def _save_figure(self, name: str, figure: Figure) -> None:
-        with replacing(self._folder / f"{name}.png") as picture:
+        with atomic_write(self._folder / f"{name}.png") as picture:
             figure.savefig(picture)
         self._to_tensorboard(name, figure)
 

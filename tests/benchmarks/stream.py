@@ -34,10 +34,10 @@ from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
+from gadget.mrd.prewhiten import Prewhitener
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
-from gadget.mrd.whiten import Prewhitener
 from gadget.mri.kspace import KSpace
 from gadget.stream.host.run import run_pipeline
 from gadget.stream.server.pipeline import choose_pipeline

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from gadget.cli import cohort_progress
-from gadget.cli.cohort_progress import Account, follow_cohort
+from gadget.cli.cohort_progress import CohortProgress, show_cohort_progress
 from gadget.cohort.events import Logged, Outcome, Started, Status
-from gadget.cohort.record import Making, Record, Source
+from gadget.cohort.record import RecipeFingerprint, Record, Source
 from gadget.cohort.task import Task
 
-MAKING = Making(version="1", pipeline="", server=False, models={}, group=None)
+FINGERPRINT = RecipeFingerprint(version="1", pipeline="", server=False, models={}, group=None)
 
 
 @pytest.fixture
@@ -28,52 +28,52 @@ def clock(monkeypatch):
 
 def task(name: str, size: int) -> Task:
     source = Source(name=name, size=size, modified_ns=0)
-    return Task(name, Path(name), Path(name), Record(source=source, making=MAKING))
+    return Task(name, Path(name), Path(name), Record(source=source, recipe=FINGERPRINT))
 
 
 BIG, SMALL = task("big", 3000), task("small", 1000)
 
 
 def test_the_time_left_goes_by_the_size_of_the_data(clock):
-    account = Account([BIG, SMALL])
-    assert account.summary == "0 of 2 files, 0 images"
-    account.take(BIG, Started())
-    account.take(BIG, Status(5, 20, 0.25))
+    progress = CohortProgress([BIG, SMALL])
+    assert progress.summary == "0 of 2 files, 0 images"
+    progress.update(BIG, Started())
+    progress.update(BIG, Status(5, 20, 0.25))
     clock[0] = 30.0
-    assert account.share == pytest.approx(0.1875)
-    assert account.summary == "0 of 2 files, 5 images, about 2 min 10 s left"
-    account.take(BIG, Outcome("20 images", 20))
-    assert account.summary == "1 of 2 files, 20 images, about 10 s left"
+    assert progress.fraction == pytest.approx(0.1875)
+    assert progress.summary == "0 of 2 files, 5 images, about 2 min 10 s left"
+    progress.update(BIG, Outcome("20 images", 20))
+    assert progress.summary == "1 of 2 files, 20 images, about 10 s left"
     clock[0] = 12000.0
-    assert account.summary.endswith("about 1 h 06 min left")
-    account.take(SMALL, Outcome("it is broken", failed=True))
-    assert account.summary == "2 of 2 files, 20 images"
+    assert progress.summary.endswith("about 1 h 06 min left")
+    progress.update(SMALL, Outcome("it is broken", failed=True))
+    assert progress.summary == "2 of 2 files, 20 images"
 
 
 def test_files_that_fail_at_once_say_nothing_of_the_time_left(clock):
-    account = Account([BIG, SMALL])
+    progress = CohortProgress([BIG, SMALL])
     clock[0] = 1.0
-    account.take(BIG, Outcome("it is broken", failed=True))
-    assert account.summary == "1 of 2 files, 0 images"
-    account.take(SMALL, Status(1, 2, 0.5))
-    assert account.summary == "1 of 2 files, 1 images, about 1 s left"
-    account.take(SMALL, Outcome("so is this", failed=True))
-    assert account.share == 1.0
+    progress.update(BIG, Outcome("it is broken", failed=True))
+    assert progress.summary == "1 of 2 files, 0 images"
+    progress.update(SMALL, Status(1, 2, 0.5))
+    assert progress.summary == "1 of 2 files, 1 images, about 1 s left"
+    progress.update(SMALL, Outcome("so is this", failed=True))
+    assert progress.fraction == 1.0
 
 
 def test_a_file_that_begins_again_has_done_nothing(clock):
-    account = Account([BIG])
-    account.take(BIG, Status(5, 20, 0.25))
-    account.take(BIG, Started())
-    assert account.summary == "0 of 1 files, 0 images"
+    progress = CohortProgress([BIG])
+    progress.update(BIG, Status(5, 20, 0.25))
+    progress.update(BIG, Started())
+    assert progress.summary == "0 of 1 files, 0 images"
 
 
 def test_bars_on_a_terminal(monkeypatch, caplog):
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
     monkeypatch.setattr(cohort_progress, "console", console)
-    account = Account([BIG, SMALL])
-    with follow_cohort(account) as follower:
+    progress = CohortProgress([BIG, SMALL])
+    with show_cohort_progress(progress) as follower:
         for one, event in (
             (BIG, Started()),
             (BIG, Started()),
@@ -83,7 +83,7 @@ def test_bars_on_a_terminal(monkeypatch, caplog):
             (SMALL, Outcome("it is broken", failed=True)),
             (BIG, Outcome("4 images", 4)),
         ):
-            account.take(one, event)
+            progress.update(one, event)
             follower.show(one, event)
     shown = screen.getvalue()
     assert "1 of 4 images" in shown

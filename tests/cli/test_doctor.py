@@ -67,15 +67,15 @@ def test_damaged_weights_of_the_default_model(run, tmp_path, monkeypatch):
 def test_a_broken_package_is_told_and_the_rest_goes_on(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     found = {finding.name: finding for finding in installation.findings()}
-    assert "A package cannot be imported" in found["devices"].trouble
-    assert "A package cannot be imported" in found["models"].trouble
-    assert found["pipeline"].trouble is None
+    assert "A package cannot be imported" in found["devices"].problem
+    assert "A package cannot be imported" in found["models"].problem
+    assert found["pipeline"].problem is None
 
 
 def test_nodes_that_do_not_start(monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    (trouble,) = [finding.trouble for finding in installation.nodes() if finding.trouble]
-    assert "-m gadgetron' fails (exit status 1)" in trouble
+    (problem,) = [finding.problem for finding in installation.nodes() if finding.problem]
+    assert "-m gadgetron' fails (exit status 1)" in problem
 
 
 def test_a_gadgetron_that_finds_everything(gadgetron, python):

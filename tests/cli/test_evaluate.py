@@ -116,7 +116,7 @@ def test_checks_by_name():
 
 def test_progress_in_lines(caplog, monkeypatch):
     monkeypatch.setattr(evaluate, "LINE_SECONDS", 0.0)
-    with caplog.at_level("INFO"), evaluate._following(3) as step:
+    with caplog.at_level("INFO"), evaluate._step_progress(3) as step:
         step("one")
         step("two")
     assert [message.partition(",")[0] for message in caplog.messages] == ["1 of 3", "2 of 3"]

@@ -52,7 +52,7 @@ def test_a_broken_model_does_not_hide_the_others(run, spoilt):
     (spoilt / "config.json").write_text("{}")
     done = run("model", "verify", "spoilt", "tiny")
     assert done.returncode == 1
-    assert "name: Field required" in done.stderr
+    assert "Key 'name' is missing" in done.stderr
     assert done.stdout.startswith("tiny is whole")
     assert "Traceback" not in done.stderr
 

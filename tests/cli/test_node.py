@@ -17,7 +17,7 @@ from waiting import wait_until
 from gadget.mrd.image_file import read_images
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.host.pipeline import find_pipeline
-from gadget.stream.resident.status import ask
+from gadget.stream.resident.status import query_status
 from gadget.stream.wire.address import Address
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import Connection
@@ -108,7 +108,7 @@ def send(connection: Connection, raw: Path, configuration: str) -> None:
 
 def wait_for_work(server: Node) -> None:
     """Return when the server has buffers of a scan that is not over."""
-    wait_until(lambda: ask(Address("127.0.0.1", server.port)).waiting)
+    wait_until(lambda: query_status(Address("127.0.0.1", server.port)).waiting)
 
 
 def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node):

@@ -7,18 +7,18 @@ import logging
 import ismrmrd
 import numpy as np
 
-from gadget.cli.replay_progress import follow
+from gadget.cli.replay_progress import show_progress
+from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.meta import STD_ROLE
-from gadget.mrd.tally import Tally
 
 
 def test_standard_deviations_are_not_counted_as_images(caplog):
-    tally = Tally()
-    with caplog.at_level(logging.INFO), follow(tally, 100) as follower:
+    counter = ImageCounter()
+    with caplog.at_level(logging.INFO), show_progress(counter, 100) as follower:
         for role in ("Image", STD_ROLE):
             image = ismrmrd.Image.from_array(np.ones((2, 2), np.float32), transpose=False)
             image.meta = {"DataRole": role}
-            tally.receive(image)
+            counter.add_image(image)
             follower.show_image(image)
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "100 readouts in the file",

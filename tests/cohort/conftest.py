@@ -62,12 +62,12 @@ def plan(tmp_path: Path):
 
 
 @pytest.fixture
-def carry_out(plan):
+def run_task(plan):
     """Carries out in this process what is to be done; returns the outcomes."""
-    from gadget.cohort.task import carry_out
+    from gadget.cohort.task import run_task
 
     def run(recipe: Recipe, *arguments: Path):
         tasks = plan(recipe, *arguments).tasks
-        return [carry_out(task, recipe, lambda status: None) for task in tasks]
+        return [run_task(task, recipe, lambda status: None) for task in tasks]
 
     return run

@@ -44,6 +44,13 @@ def test_a_new_value_takes_the_place_of_the_old_one(old):
     assert settings(text)["seed"] == 2
 
 
+def test_spaces_around_names_are_ignored_as_in_a_run():
+    text = pipeline("", '<execute name=" {0} " target=" {1} " type="python"/>')
+    (node,) = parse_pipeline(text)
+    assert (node.module, node.target) == ("gadget.nodes.reconstruct", "reconstruct")
+    assert settings(override(text, {"samples": "4"}, "It"))["samples"] == 4
+
+
 def test_a_node_without_configuration_gets_one():
     text = pipeline("").replace(b"<configuration></configuration>", b"")
     assert settings(override(text, {"samples": "4"}, "It"))["samples"] == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -209,9 +210,9 @@ def test_the_weights_count(plan, recipe, data, monkeypatch, tmp_path):
     first = plan(mine, folder).tasks[0].record
     config = tmp_path / "mine" / "config.json"
     text = config.read_text()
-    digest = first.making.models["mine"]
+    digest = first.recipe.models["mine"]
     config.write_text(text.replace(digest, digest[::-1]))
-    assert not plan(mine, folder).tasks[0].record.tells_of_the_same_images(first)
+    assert not plan(mine, folder).tasks[0].record.matches(first)
     with pytest.raises(ConfigError, match="There is no model 'heart'"):
         plan(dataclasses.replace(recipe(), pipeline=FAST.format("heart")), folder)
 
@@ -222,4 +223,12 @@ def test_a_long_pipeline_is_told_by_its_checksum(plan, recipe, data, finish, tmp
     long = dataclasses.replace(recipe(), pipeline=text)
     finish(long, folder)
     assert plan(long, folder).finished == 1
-    assert read_record(tmp_path / "out" / "a.h5", "dataset").making.pipeline.startswith("sha256")
+    assert read_record(tmp_path / "out" / "a.h5", "dataset").recipe.pipeline.startswith("sha256")
+
+
+def test_the_record_keeps_the_names_that_older_files_have(plan, recipe, data, finish, tmp_path):
+    finish(recipe(), data("a.h5"))
+    with h5py.File(tmp_path / "out" / "a.h5") as file:
+        record = json.loads(file["dataset"].attrs["score_gadget"])
+    assert set(record) == {"source", "making", "exports"}
+    assert set(record["making"]) == {"version", "pipeline", "server", "models", "group"}

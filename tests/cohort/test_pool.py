@@ -8,7 +8,7 @@ import os
 import ismrmrd
 
 from gadget.cohort.events import Logged, Outcome, Started, Status
-from gadget.cohort.pool import run_here
+from gadget.cohort.pool import run_locally
 from gadget.mrd.image_file import read_images
 
 
@@ -20,7 +20,7 @@ def test_jobs_share_devices_and_processors(plan, recipe, data, monkeypatch, tmp_
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
     monkeypatch.delenv("OMP_NUM_THREADS")
     tasks = plan(recipe(), data("a.h5", "b.h5")).tasks
-    events = list(run_here(tasks, recipe(), 8))
+    events = list(run_locally(tasks, recipe(), 8))
     assert not any(outcome.failed for outcome in outcomes(events).values())
     metas = [
         ismrmrd.Meta.deserialize(read_images(tmp_path / "out" / name)[0].attribute_string)
@@ -45,7 +45,7 @@ def test_jobs_share_devices_and_processors(plan, recipe, data, monkeypatch, tmp_
 def test_a_crash_costs_its_file_only(plan, recipe, data, tmp_path):
     kills = recipe("kills")
     tasks = plan(kills, data("a.h5")).tasks
-    (outcome,) = outcomes(run_here(tasks, kills, 1)).values()
+    (outcome,) = outcomes(run_locally(tasks, kills, 1)).values()
     assert outcome.failed
     assert outcome.summary.startswith("Its process was ended by SIGSEGV")
     assert list((tmp_path / "out").glob("*.h5")) == []

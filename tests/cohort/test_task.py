@@ -31,22 +31,22 @@ def test_a_file_becomes_images_that_tell_what_they_are_of(plan, recipe, data, tm
     task.output.parent.mkdir(parents=True)
     task.output.write_bytes(b"half of an output")
     seen = []
-    outcome = tasks.carry_out(task, recipe(), seen.append)
+    outcome = tasks.run_task(task, recipe(), seen.append)
     assert (outcome.summary, outcome.images, outcome.failed) == ("2 images", 2, False)
     images = read_images(tmp_path / "out" / "one" / "a.h5", "dataset")
     assert [image.slice for image in images] == [0, 1]
     assert [path.name for path in (tmp_path / "out" / "one").iterdir()] == ["a.h5"]
     assert plan(recipe(), folder).finished == 1
     assert [(status.images, status.expected) for status in seen] == [(1, 2), (2, 2)]
-    assert [status.share for status in seen] == pytest.approx([0.5, 1.0])
+    assert [status.fraction for status in seen] == pytest.approx([0.5, 1.0])
 
 
-def test_an_error_is_an_outcome_and_leaves_nothing(carry_out, recipe, data, tmp_path):
+def test_an_error_is_an_outcome_and_leaves_nothing(run_task, recipe, data, tmp_path):
     folder = data("a.h5", "b.h5")
     (folder / "a.h5").write_text("not HDF5")
     (tmp_path / "out" / "b.h5").mkdir(parents=True)
     (tmp_path / "out" / "b.h5" / "content").touch()
-    broken, blocked = carry_out(recipe(), folder)
+    broken, blocked = run_task(recipe(), folder)
     assert broken.failed
     assert "not a readable HDF5 file" in broken.summary
     assert blocked.failed
@@ -55,7 +55,7 @@ def test_an_error_is_an_outcome_and_leaves_nothing(carry_out, recipe, data, tmp_
 
 
 def test_images_stay_when_a_format_cannot_hold_them(
-    plan, carry_out, recipe, data, tmp_path, monkeypatch
+    plan, run_task, recipe, data, tmp_path, monkeypatch
 ):
     def refuse(*_):
         raise DataError("no such picture")
@@ -64,40 +64,40 @@ def test_images_stay_when_a_format_cannot_hold_them(
     folder = data("a.h5")
     with monkeypatch.context() as patch:
         patch.setattr("gadget.mrd.export.png.PngWriter.write", refuse)
-        (outcome,) = carry_out(exporting, folder)
+        (outcome,) = run_task(exporting, folder)
     assert outcome.failed
     assert "no such picture" in outcome.summary
     assert len(read_images(tmp_path / "out" / "a.h5")) == 2
     (task,) = plan(exporting, folder).tasks
     assert not task.reconstruct
-    (outcome,) = carry_out(exporting, folder)
+    (outcome,) = run_task(exporting, folder)
     assert (outcome.summary, outcome.failed) == ("exported", False)
 
 
 def test_another_version_is_refused(plan, recipe, data):
     (task,) = plan(recipe(), data("a.h5")).tasks
-    making = task.record.making.model_copy(update={"version": "0.0.0"})
-    old = dataclasses.replace(task, record=task.record.model_copy(update={"making": making}))
-    outcome = tasks.carry_out(old, recipe(), print)
+    fingerprint = task.record.recipe.model_copy(update={"version": "0.0.0"})
+    old = dataclasses.replace(task, record=task.record.model_copy(update={"recipe": fingerprint}))
+    outcome = tasks.run_task(old, recipe(), print)
     assert outcome.failed
     assert "Version 0.0.0 of score-gadget has sent the file" in outcome.summary
     assert not task.output.exists()
 
 
-def test_other_groups_stay_and_formats_are_added(plan, carry_out, recipe, data, tmp_path, request):
+def test_other_groups_stay_and_formats_are_added(plan, run_task, recipe, data, tmp_path, request):
     folder = data("one/a.h5")
     output = tmp_path / "out" / "one" / "a.h5"
     output.parent.mkdir(parents=True)
     with h5py.File(output, "w") as file:
         file["other/mine"] = 1
         file["dataset/old"] = 2
-    carry_out(recipe(), folder)
+    run_task(recipe(), folder)
     with h5py.File(output) as file:
         assert set(file) == {"dataset", "other"}
         assert set(file["dataset"]) == {"image_0", "xml"}
     request.getfixturevalue("no_node")
     exports = tuple(Export(kind, tmp_path / kind) for kind in ("png", "nifti", "dicom"))
-    (outcome,) = carry_out(recipe(exports=exports), folder)
+    (outcome,) = run_task(recipe(exports=exports), folder)
     assert (outcome.summary, outcome.failed) == ("exported", False)
     for name in ("png/one/a_series_0_image_002.png", "nifti/one/a_series_0.nii.gz"):
         assert (tmp_path / name).is_file()
@@ -109,7 +109,7 @@ def test_other_groups_stay_and_formats_are_added(plan, carry_out, recipe, data, 
     assert plan(recipe(), folder).finished == 1
 
 
-def test_a_server_does_the_work(carry_out, recipe, data, monkeypatch, tmp_path):
+def test_a_server_does_the_work(run_task, recipe, data, monkeypatch, tmp_path):
     def serve(server, pipeline, header, messages, on_image):
         assert (server, pipeline) == ("localhost:9002", "grappa.xml")
         assert b"ismrmrdHeader" in header
@@ -120,6 +120,6 @@ def test_a_server_does_the_work(carry_out, recipe, data, monkeypatch, tmp_path):
 
     monkeypatch.setattr(tasks, "run_on_server", serve)
     remote = dataclasses.replace(recipe(), pipeline="grappa.xml", server="localhost:9002")
-    (outcome,) = carry_out(remote, data("a.h5"))
+    (outcome,) = run_task(remote, data("a.h5"))
     assert outcome.summary == "2 images"
     assert read_images(tmp_path / "out" / "a.h5")[1].data.max() == 1

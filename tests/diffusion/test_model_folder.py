@@ -212,7 +212,7 @@ def test_weights_that_are_not_finite_are_an_error(model):
 )
 def test_impossible_configs_are_errors(model, values, named):
     _change(model, **values)
-    with pytest.raises(WeightsError, match=rf"not a usable model config: {named}: .*\(got .*\)\.$"):
+    with pytest.raises(WeightsError, match=rf"not a usable model config\. Key '{named}' .+\.$"):
         load_prior(str(model), CPU)
 
 
@@ -259,7 +259,9 @@ def test_a_config_without_a_key_is_an_error(model):
     config = json.loads((model / CONFIG).read_text())
     del config["sigma_max"]
     (model / CONFIG).write_text(json.dumps(config))
-    with pytest.raises(WeightsError, match=r"not a usable model config: sigma_max: Field required"):
+    with pytest.raises(
+        WeightsError, match=r"not a usable model config\. Key 'sigma_max' is missing"
+    ):
         read_config(model)
     (model / CONFIG).unlink()
     with pytest.raises(WeightsError, match=r"config\.json cannot be read: No such file"):

@@ -300,8 +300,8 @@ def _with(name, value):
         (_unconditional, r"shift.weight is missing, and \d+ more"),
         (_with("3.weight", torch.tensor(1.0)), r"its weights 3\.weight are a single number"),
         (_with("4.Conv_0.weight", torch.tensor(1.0)), r"4\.Conv_0\.weight are a single number"),
-        (_with("3.weight", torch.zeros(2, 1, 3, 3)), r"stem: .*equal to 4 \(got 2\)"),
-        (_with("4.Conv_0.weight", torch.zeros(0, 8, 3, 3)), r"widths\.0: .*equal to 1 \(got 0\)"),
+        (_with("3.weight", torch.zeros(2, 1, 3, 3)), r"its 'stem' .*equal to 4, got 2"),
+        (_with("4.Conv_0.weight", torch.zeros(0, 8, 3, 3)), r"'widths\.0' .*equal to 1, got 0"),
         (_with("8.NIN_0.W", torch.tensor(1.0)), r"query\.weight has the shape \[\]"),
         (_no_stem, "it has no weights '3.weight'"),
         (

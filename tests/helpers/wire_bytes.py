@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.framing import read_message
-from gadget.stream.wire.memory import Cursor
 from gadget.stream.wire.messages import UINT16, Message
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.geometry import encoding_sign, geometry_of
+from gadget.mrd.geometry import axis_sign, geometry_of
 from gadget.mri.operators.fourier import ifftc
 
 OBLIQUE = {
@@ -48,7 +48,7 @@ def test_a_double_oblique_slice_by_hand():
     np.testing.assert_allclose(geometry.directions, list(OBLIQUE.values()), atol=1e-6)
     # Two voxels of 2 mm back along the rows, three of 3 mm along the columns.
     first = (10 - 3.2 + 9 * 0.519615, 20 - 2.4 - 9 * 0.692820, 30 - 4.5)
-    np.testing.assert_allclose(geometry.first, first, atol=1e-4)
+    np.testing.assert_allclose(geometry.origin, first, atol=1e-4)
     np.testing.assert_allclose(
         geometry.affine,
         [
@@ -67,7 +67,9 @@ def test_a_left_handed_scan_counts_its_slices_the_other_way():
     np.testing.assert_allclose(geometry.directions[2], flipped, atol=1e-6)
     assert np.linalg.det(geometry.affine) < 0
     np.testing.assert_allclose(centre(geometry, 2, 3, 1), 0, atol=1e-6)
-    np.testing.assert_allclose(geometry.plane(2) - geometry.plane(0), 10 / 3 * np.array(flipped))
+    np.testing.assert_allclose(
+        geometry.plane_origin(2) - geometry.plane_origin(0), 10 / 3 * np.array(flipped)
+    )
 
 
 @pytest.mark.parametrize("size", [4, 5])
@@ -106,8 +108,8 @@ def test_siemens_directions_are_those_of_the_forward_transform():
         b"<ismrmrdHeader><acquisitionSystemInformation><systemVendor>%s</systemVendor>"
         b"</acquisitionSystemInformation></ismrmrdHeader>"
     )
-    assert encoding_sign(xml % b"SIEMENS Healthineers") == -1
-    assert encoding_sign(xml % b"GE") == encoding_sign(None) == 1
+    assert axis_sign(xml % b"SIEMENS Healthineers") == -1
+    assert axis_sign(xml % b"GE") == axis_sign(None) == 1
     head = header((4, 5, 3), position=(7, 8, 9), **OBLIQUE)
     plain, turned = geometry_of(head), geometry_of(head, sign=-1)
     np.testing.assert_allclose(turned.directions, -plain.directions, atol=1e-6)

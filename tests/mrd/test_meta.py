@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gadget.mrd.header import parse_header
-from gadget.mrd.meta import STD_ROLE, display_window, image_meta, is_deviation, to_meta
+from gadget.mrd.meta import STD_ROLE, display_window, image_meta, is_std_map, to_meta
 
 
 def _meta(scan, **given):
@@ -92,5 +92,5 @@ def test_there_is_no_window_for_a_range_that_whole_numbers_cannot_divide():
     ("role", "deviation"), [(STD_ROLE, True), (["Image", STD_ROLE], True), ("Image", False)]
 )
 def test_a_standard_deviation_is_told_by_its_role(role, deviation):
-    assert is_deviation(to_meta({"DataRole": role})) == deviation
-    assert not is_deviation({})
+    assert is_std_map(to_meta({"DataRole": role})) == deviation
+    assert not is_std_map({})

@@ -190,14 +190,14 @@ def test_a_silent_server_is_an_error(header):
         pytest.raises(StreamError, match=r"Nothing arrived for 0\.2 s"),
     ):
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        run_on_server(address, "a", header, [], print, silence_s=0.2)
+        run_on_server(address, "a", header, [], print, idle_s=0.2)
 
 
 def test_nobody_answers(header):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(StreamError, match=f"Nobody answers at {address}"):
-        run_on_server(address, "a", header, [], print, patience_s=0.1)
+        run_on_server(address, "a", header, [], print, connect_s=0.1)
 
 
 def test_what_cannot_be_sent(header):

@@ -15,7 +15,7 @@ from waiting import wait_until
 from gadget.errors import StreamError
 from gadget.stream.inbox import Inbox
 from gadget.stream.wire.codec import encode_bytes
-from gadget.stream.wire.connection import PeerVanished
+from gadget.stream.wire.connection import PeerDisconnected
 
 CLOSE = struct.pack("<H", 4)
 
@@ -38,7 +38,7 @@ def test_what_waits_is_bounded(pair, acquisition):
     thread = threading.Thread(target=lambda: theirs.sendall(block * 100 + CLOSE), daemon=True)
     thread.start()
     time.sleep(0.5)
-    assert inbox._bytes <= 4 * len(block)
+    assert inbox._queued_bytes <= 4 * len(block)
     assert thread.is_alive()
     assert sum(1 for _ in iter(inbox.get, None)) == 100
 
@@ -54,27 +54,27 @@ def test_a_message_larger_than_the_bound_passes(pair, acquisition):
 def test_a_vanished_sender_is_noticed_while_nobody_takes(pair, acquisition, limit):
     connection, theirs = pair
     vanished = threading.Event()
-    inbox = Inbox(connection, limit_bytes=limit, on_vanished=vanished.set)
+    inbox = Inbox(connection, limit_bytes=limit, on_disconnect=vanished.set)
     theirs.sendall(encode_bytes(acquisition()) * 5)
     time.sleep(0.2)
     assert not vanished.is_set()
     theirs.close()
     assert vanished.wait(3)
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         inbox.get()
 
 
 def test_what_a_vanished_sender_sent_does_not_stay_in_memory(pair, acquisition):
     connection, theirs = pair
     vanished = threading.Event()
-    inbox = Inbox(connection, on_vanished=vanished.set)
+    inbox = Inbox(connection, on_disconnect=vanished.set)
     theirs.sendall(encode_bytes(acquisition()) * 5)
     theirs.close()
     assert vanished.wait(3)
-    with pytest.raises(PeerVanished) as caught:
+    with pytest.raises(PeerDisconnected) as caught:
         inbox.get()
     del caught
-    assert not inbox._waiting
+    assert not inbox._queue
     gone = weakref.ref(inbox)
     gc.disable()
     try:
@@ -91,14 +91,14 @@ def test_many_empty_messages_are_bounded_too(pair):
     thread = threading.Thread(target=lambda: theirs.sendall(empty * 10**5 + CLOSE), daemon=True)
     thread.start()
     time.sleep(0.3)
-    assert len(inbox._waiting) <= 100
+    assert len(inbox._queue) <= 100
     assert inbox.drain(20)
 
 
 def test_a_sender_that_leaves_after_close_is_noticed(pair):
     connection, theirs = pair
     vanished = threading.Event()
-    inbox = Inbox(connection, on_vanished=vanished.set)
+    inbox = Inbox(connection, on_disconnect=vanished.set)
     theirs.sendall(CLOSE)
     assert inbox.get() is None
     assert not vanished.wait(0.2)
@@ -109,7 +109,7 @@ def test_a_sender_that_leaves_after_close_is_noticed(pair):
 def test_after_the_work_the_sender_may_leave(pair):
     connection, theirs = pair
     vanished = threading.Event()
-    inbox = Inbox(connection, on_vanished=vanished.set)
+    inbox = Inbox(connection, on_disconnect=vanished.set)
     theirs.sendall(CLOSE)
     assert inbox.get() is None
     inbox.finish()
@@ -168,7 +168,7 @@ def test_a_reset_is_a_vanished_sender(pair):
     inbox = Inbox(connection)
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         inbox.get()
 
 
@@ -176,5 +176,5 @@ def test_whoever_waits_for_data_is_woken_when_this_end_closes(pair):
     connection, _ = pair
     inbox = Inbox(connection)
     threading.Timer(0.1, lambda: (inbox.finish(), connection.close())).start()
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         inbox.get()

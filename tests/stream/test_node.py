@@ -346,7 +346,7 @@ def test_threads_sleep_while_they_wait_unless_told_otherwise(wish):
 def test_decoded_items_reach_the_node(in_process, acquisition):
     seen = []
 
-    @node(NO_SETTINGS, takes=(MessageId.ACQUISITION,))
+    @node(NO_SETTINGS, accepts=(MessageId.ACQUISITION,))
     def collect(session: Session) -> None:
         seen.extend(session)
 

@@ -52,6 +52,7 @@ def test_absent_configuration_means_defaults(text):
         ("steps", "", "'steps' must be a valid integer"),
         ("snr", "nan", "'snr' must be a finite number, got 'nan'"),
         ("method", "quick", "'method' must be 'fast' or 'paper', got 'quick'"),
+        ("method", "&#9;quick&#9;slow", r"got 'quick\\tslow'"),
     ],
 )
 def test_wrong_settings_are_sentences(name, value, sentence):

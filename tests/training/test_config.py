@@ -31,34 +31,38 @@ def test_a_recipe_is_read(recipe):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('name = "a"', r"steps: Field required"),
-        ('name = "a"\nsteps = 0', r"steps: .*greater than or equal to 1 \(got 0\)"),
-        ('name = "a"\nsteps = "ten"', r"steps: .*integer.*\(got 'ten'\)"),
-        ('name = "../a"\nsteps = 1', r"name: .*match pattern.*\(got '\.\./a'\)"),
-        ('name = "a"\nsteps = 1\nlr = 2', r"lr: Extra inputs are not permitted \(got 2\)"),
+        ('name = "a"', r"'steps' is missing"),
+        ('name = "a"\nsteps = 0', r"'steps' .*greater than or equal to 1, got 0"),
+        ('name = "a"\nsteps = "ten"', r"'steps' .*integer.*, got 'ten'"),
+        ('name = "../a"\nsteps = 1', r"'name' .*match pattern.*, got '\.\./a'"),
+        ('name = "a"\nsteps = 1\nlr = 2', r"Key 'lr' is not known: known are "),
         (
             'name = "a"\nsteps = 1\n[network]\nkind = "vit"',
-            r"network\.kind: Input should be 'unet'",
+            r"'network\.kind' must be 'unet'",
         ),
         (
             'name = "a"\nsteps = 1\nprecision = "float16"',
-            r"precision: Input should be 'float32' or",
+            r"'precision' must be 'float32' or",
         ),
-        ('name = "a"\nsteps = 1\nlearning_rate = inf', r"learning_rate: .*finite number"),
-        ('name = "a"\nsteps = 1\nlog_sigma_mean = nan', r"log_sigma_mean: .*finite number"),
-        ('name = "a"\nsteps = 1\nsigma_data = inf', r"sigma_data: .*finite number"),
-        ('name = "a"\nsteps = 1\nsigma_max = inf', r"sigma_max: .*finite number"),
-        (f'name = "a"\nsteps = 1\nseed = {10**23}', r"seed: .*less than 18446744073709551616"),
+        ('name = "a"\nsteps = 1\nlearning_rate = inf', r"'learning_rate' .*finite number"),
+        ('name = "a"\nsteps = 1\nlog_sigma_mean = nan', r"'log_sigma_mean' .*finite number"),
+        ('name = "a"\nsteps = 1\nsigma_data = inf', r"'sigma_data' .*finite number"),
+        ('name = "a"\nsteps = 1\nsigma_max = inf', r"'sigma_max' .*finite number"),
+        (f'name = "a"\nsteps = 1\nseed = {10**23}', r"'seed' .*less than 18446744073709551616"),
         (
             'name = "a"\nsteps = 1\n[network]\nwidths = [0, 8]',
-            r"network\.widths\.0: .*greater than or equal to 1 \(got 0\)",
+            r"'network\.widths\.0' .*greater than or equal to 1, got 0",
+        ),
+        (
+            'name = "a"\nsteps = 1\n[network]\ncolour = 1',
+            r"Key 'network\.colour' is not known: leave it out\.",
         ),
         (
             'name = "a"\nsteps = 1\n[network]\nwidths = [8, -4]',
-            r"network\.widths\.1: .*greater than or equal to 1 \(got -4\)",
+            r"'network\.widths\.1' .*greater than or equal to 1, got -4",
         ),
-        ('name = "a"\nsteps = 1\npatch = 8', r"patch: .*greater than or equal to 16"),
-        ('name = "a"\nsteps = 1\npatch = 65536', r"patch: .*less than or equal to 32768"),
+        ('name = "a"\nsteps = 1\npatch = 8', r"'patch' .*greater than or equal to 16"),
+        ('name = "a"\nsteps = 1\npatch = 65536', r"'patch' .*less than or equal to 32768"),
         ('name = "a"\nsteps = 1\npatch = 100', r"patch must be a multiple of 16.*got 100"),
         (
             'name = "a"\nsteps = 1\nsigma_min = 3\nsigma_max = 2',
@@ -67,7 +71,7 @@ def test_a_recipe_is_read(recipe):
     ],
 )
 def test_what_is_wrong_is_named(recipe, text, sentence):
-    with pytest.raises(ConfigError, match=rf"recipe\.toml is not usable: .*{sentence}"):
+    with pytest.raises(ConfigError, match=rf"recipe\.toml is not usable\. .*{sentence}"):
         read_training_config(recipe(text))
 
 

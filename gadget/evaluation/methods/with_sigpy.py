@@ -21,7 +21,7 @@ from gadget.evaluation.methods.method import (
     calibration_width,
     covers_object,
 )
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.mri.kspace import KSpace
 
 REGION = 24
@@ -70,7 +70,7 @@ class Sigpy:
     """
 
     def __init__(self, app: str, maps: SigpyMaps) -> None:
-        with needed("The methods of sigpy need", "evaluate"):
+        with optional_import("The methods of sigpy need", "evaluate"):
             from sigpy.mri import app as apps
         name, self.label, self._solver = APPS[app]
         self.name = f"sigpy-{app}"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import h5py
 
-from gadget.errors import ConfigError, reason
+from gadget.errors import ConfigError
 from gadget.evaluation.collection import Collection
+from gadget.files import write_errors
 
 
 def write_images(path: Path, collections: Iterable[Collection]) -> None:
@@ -29,12 +30,9 @@ def write_images(path: Path, collections: Iterable[Collection]) -> None:
     ConfigError
         The file cannot be written.
     """
-    try:
-        with h5py.File(path, "w") as file:
-            for collection in collections:
-                _write(file, collection)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
+    with write_errors(path, ConfigError), h5py.File(path, "w") as file:
+        for collection in collections:
+            _write(file, collection)
 
 
 def _write(file: h5py.File, collection: Collection) -> None:

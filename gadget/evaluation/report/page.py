@@ -17,6 +17,7 @@ from gadget.evaluation.published import METHODS, PUBLISHED, Published, published
 from gadget.evaluation.report import panels, plots
 from gadget.evaluation.summary import MeanStd
 from gadget.evaluation.uncertainty import BINS
+from gadget.files import write_errors
 
 PICTURED = (4, 8)
 """Accelerations that lesions are pictured at."""
@@ -67,10 +68,8 @@ def write_report(
         published=PUBLISHED,
         published_methods=METHODS,
     )
-    try:
+    with write_errors(path, ConfigError):
         path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {error.strerror}.") from error
 
 
 def _collection(found: Collection | None) -> dict[str, Any] | None:

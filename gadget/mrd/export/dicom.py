@@ -12,17 +12,17 @@ import numpy as np
 
 from gadget import __version__
 from gadget.errors import DataError
-from gadget.extras import needed
+from gadget.extras import optional_import
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
 from gadget.mrd.export.stacks import stacks
 from gadget.mrd.export.writers import (
     DISCLAIMER,
-    Exported,
+    ExportedImage,
     SeriesWriter,
-    replacing,
-    values,
+    atomic_write,
+    meta_values,
     volume_numbers,
 )
 from gadget.mrd.geometry import Geometry
@@ -36,9 +36,9 @@ EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 @dataclass(frozen=True)
 class Slice:
-    """What one file holds."""
+    """The slice of an image that one file holds."""
 
-    image: Exported
+    image: ExportedImage
     z: int
     """Plane of the image."""
     volume: int
@@ -64,7 +64,7 @@ class DicomWriter(SeriesWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        with needed("DICOM files need", "dicom"):
+        with optional_import("DICOM files need", "dicom"):
             import pydicom
         self._pydicom = pydicom
         self._scan = ScanAttributes(header_xml)
@@ -82,7 +82,7 @@ class DicomWriter(SeriesWriter):
         self._content = _digest([image for images in self._series.values() for image in images])
         super().close()
 
-    def _write_series(self, series: int, images: list[Exported]) -> None:
+    def _write_series(self, series: int, images: list[ExportedImage]) -> None:
         folder = self.folder / self.name(series)
         try:
             folder.mkdir(exist_ok=True)
@@ -98,12 +98,14 @@ class DicomWriter(SeriesWriter):
             attributes = shared | self._attributes(one, number)
             attributes["SOPInstanceUID"] = make_uid(shared["SeriesInstanceUID"], str(number))
             attributes |= pixel_attributes(one.image, one.z, scale)
-            with replacing(folder / f"image_{number:04d}.dcm") as part:
+            with atomic_write(folder / f"image_{number:04d}.dcm") as part:
                 self._dataset(attributes).save_as(part, enforce_file_format=True)
 
     def _attributes(self, one: Slice, number: int) -> Attributes:
         image = one.image
-        comments = values(image.meta, "ImageComments", "ImageComment", "GADGETRON_ImageComment")
+        comments = meta_values(
+            image.meta, "ImageComments", "ImageComment", "GADGETRON_ImageComment"
+        )
         spacing = {} if one.spacing is None else {"SpacingBetweenSlices": one.spacing}
         return {
             **spacing,
@@ -140,7 +142,7 @@ class DicomWriter(SeriesWriter):
         return dataset
 
 
-def _slices(images: Sequence[Exported]) -> list[Slice]:
+def _slices(images: Sequence[ExportedImage]) -> list[Slice]:
     """Return the planes of all images, ordered by volume, then along the slice direction."""
     found = []
     for group, stack in enumerate(stacks([image.geometry for image in images])):
@@ -156,7 +158,7 @@ def _slices(images: Sequence[Exported]) -> list[Slice]:
 
 
 def _plane(geometry: Geometry, z: int) -> Attributes:
-    first, (row, column, _) = geometry.plane(z), geometry.directions
+    first, (row, column, _) = geometry.plane_origin(z), geometry.directions
     return {
         "ImagePositionPatient": first.tolist(),
         "ImageOrientationPatient": [*row.tolist(), *column.tolist()],
@@ -166,7 +168,7 @@ def _plane(geometry: Geometry, z: int) -> Attributes:
     }
 
 
-def _digest(images: Sequence[Exported]) -> str:
+def _digest(images: Sequence[ExportedImage]) -> str:
     digest = hashlib.sha256()
     for image in images:
         digest.update(bytes(image.header))

@@ -1,4 +1,4 @@
-"""What the XML header says of patient, study, scanner and sequence, as DICOM attributes."""
+"""DICOM attributes of patient, study, scanner and sequence, from the XML header."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from gadget.mrd.export.dicom_values import (
     as_uid,
     clean,
 )
-from gadget.mrd.export.writers import values
+from gadget.mrd.export.writers import meta_values
 from gadget.mrd.header import children, find, parse_xml, text, to_number
 
 Attributes: TypeAlias = dict[str, Any]
 """Values by DICOM's keywords."""
 
 NAMESPACE = uuid.UUID("6f1c1ba4-2f0d-5b0e-9c55-0d3a6a8b7f11")
-"""Of all identifiers that are made here."""
-KINDS = {
+"""UUID namespace of all identifiers that are made here."""
+IMAGE_TYPE_CODES = {
     ismrmrd.IMTYPE_MAGNITUDE: "M",
     ismrmrd.IMTYPE_PHASE: "P",
     ismrmrd.IMTYPE_REAL: "R",
@@ -41,7 +41,7 @@ PLAIN_ROLES = ("Image", "Phase")
 
 
 def make_uid(*parts: str) -> str:
-    """Return the same identifier for the same texts, below the root 2.25 that is free for all."""
+    """Return a UID below the root 2.25, the same for the same texts."""
     return f"2.25.{uuid.uuid5(NAMESPACE, chr(31).join(parts)).int}"
 
 
@@ -65,7 +65,7 @@ REQUIRED: tuple[tuple[str, str, str, Convert], ...] = (
     ("Manufacturer", SYSTEM, "systemVendor", clean),
     ("RepetitionTime", "sequenceParameters", "TR", to_number),
 )
-"""DICOM wants these in every file, if need be empty."""
+"""DICOM type 2 attributes: in every file, empty where unknown."""
 OPTIONAL: tuple[tuple[str, str, str, Convert], ...] = (
     ("PatientWeight", SUBJECT, "patientWeight_kg", to_number),
     ("PatientSize", SUBJECT, "patientHeight_m", to_number),
@@ -106,7 +106,7 @@ class ScanAttributes:
         self._shared |= {keyword: value for keyword, value in optional.items() if value}
 
     def shared(self, content: str) -> Attributes:
-        """Return what is the same in all files.
+        """Return the attributes that are the same in all files.
 
         Parameters
         ----------
@@ -114,8 +114,8 @@ class ScanAttributes:
             Digest of all images: what identifies a measurement that has no identifier of its own.
         """
         named = text(self._root, MEASUREMENT, "measurementID")
-        whole = ElementTree.tostring(self._root)
-        identity = hashlib.sha256(whole).hexdigest() if named else content
+        header_xml = ElementTree.tostring(self._root)
+        identity = hashlib.sha256(header_xml).hexdigest() if named else content
         found = dict(self._shared)
         found["PatientName"] = found["PatientName"] or "Anonymous"
         found["PatientID"] = found["PatientID"] or f"anonymous-{identity[:16]}"
@@ -124,11 +124,11 @@ class ScanAttributes:
         return found
 
     def of_image(self, header: ismrmrd.ImageHeader, meta: Mapping[str, Any]) -> Attributes:
-        """Return what the contrast and the metadata of an image tell of it."""
+        """Return the attributes of an image, from its contrast and metadata."""
         contrast = int(header.contrast)
         sequence = self._parameter("scanningSequence") or ["RM"]
         found: Attributes = {
-            "ImageType": ["DERIVED", "PRIMARY", KINDS.get(header.image_type, "M")],
+            "ImageType": ["DERIVED", "PRIMARY", IMAGE_TYPE_CODES.get(header.image_type, "M")],
             "ScanningSequence": sequence,
             "SequenceVariant": self._parameter("sequenceVariant") or ["NONE"],
             "ScanOptions": self._parameter("scanOptions"),
@@ -137,7 +137,7 @@ class ScanAttributes:
             "EchoNumbers": contrast + 1,
             "EchoTime": self._time(meta, "EchoTime", "TE", contrast),
         }
-        role = " ".join(values(meta, "DataRole", "GADGETRON_DataRole"))
+        role = " ".join(meta_values(meta, "DataRole", "GADGETRON_DataRole"))
         if role and role not in PLAIN_ROLES:
             found["ImageType"].append(as_code(role))
         inversion = self._time(meta, "InversionTime", "TI", contrast)
@@ -151,12 +151,12 @@ class ScanAttributes:
         """Return the description of the scan with what the reconstruction adds to it."""
         scan = text(self._root, MEASUREMENT, "seriesDescription")
         scan = scan or text(self._root, MEASUREMENT, "protocolName") or ""
-        added = values(meta, "SequenceDescriptionAdditional", "GADGETRON_SeqDescription")
+        added = meta_values(meta, "SequenceDescriptionAdditional", "GADGETRON_SeqDescription")
         return clean("_".join(part for part in (scan, *added) if part))
 
-    def _time(self, meta: Mapping[str, Any], told: str, name: str, contrast: int) -> float | None:
+    def _time(self, meta: Mapping[str, Any], key: str, name: str, contrast: int) -> float | None:
         """Return a time [ms] from the metadata, or else the header's for that contrast."""
-        found = to_number(" ".join(values(meta, told, f"GADGETRON_{name}")))
+        found = to_number(" ".join(meta_values(meta, key, f"GADGETRON_{name}")))
         section = find(self._root, "sequenceParameters")
         times = children(section, name) if section is not None else []
         if found is not None or not times:
@@ -164,7 +164,7 @@ class ScanAttributes:
         return to_number(times[contrast if contrast < len(times) else 0].text)
 
     def _parameter(self, name: str) -> list[str]:
-        """Return the codes in a parameter; backslashes part them, as in DICOM."""
+        """Return the codes in a parameter, separated by backslashes as in DICOM."""
         section = find(self._root, "userParameters")
         for node in children(section, "userParameterString") if section is not None else []:
             if text(node, "name") == name:

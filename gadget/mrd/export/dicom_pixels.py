@@ -1,4 +1,4 @@
-"""Pixels as DICOM stores them: whole numbers of 16 bits with a scale and a window."""
+"""DICOM pixels: unsigned 16-bit integers with rescale and window."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.export.dicom_attributes import Attributes
-from gadget.mrd.export.scales import MAXIMUM, Scale, told, told_scale
-from gadget.mrd.export.writers import Exported, combined
+from gadget.mrd.export.scales import MAXIMUM, Scale, number_from_meta, scale_from_meta
+from gadget.mrd.export.writers import ExportedImage, combine_coils
 
 
-def series_scale(images: Sequence[Exported]) -> Scale:
-    """Return the scale for all images of a series that loses least."""
+def series_scale(images: Sequence[ExportedImage]) -> Scale:
+    """Return the finest scale that fits all images of a series."""
     if all(image.pixels.dtype == np.uint16 for image in images):
         return Scale()
-    extents = [_extent(combined(image.pixels)) for image in images]
+    extents = [_extent(combine_coils(image.pixels)) for image in images]
     low, high = min(one[0] for one in extents), max(one[1] for one in extents)
-    whole = all(np.issubdtype(image.pixels.dtype, np.integer) for image in images)
-    if high == low or (whole and high - low <= MAXIMUM):
+    integers = all(np.issubdtype(image.pixels.dtype, np.integer) for image in images)
+    if high == low or (integers and high - low <= MAXIMUM):
         return Scale(1.0, low)
     return Scale((high - low) / MAXIMUM, low)
 
 
-def pixel_attributes(image: Exported, z: int, scale: Scale) -> Attributes:
+def pixel_attributes(image: ExportedImage, z: int, scale: Scale) -> Attributes:
     """Return pixels, scale and window of a plane of an image."""
-    pixels = scale.stored(combined(image.pixels[:, z : z + 1])[0])
-    # Where whole numbers are stored as they are, their metadata say what they stand for.
-    scale = told_scale(image.pixels, image.meta) or scale
+    pixels = scale.stored(combine_coils(image.pixels[:, z : z + 1])[0])
+    # Where integers are stored unchanged, their scale is in the metadata.
+    scale = scale_from_meta(image.pixels, image.meta) or scale
     return {
         "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2",
@@ -54,9 +54,9 @@ def _extent(pixels: NDArray[Any]) -> tuple[float, float]:
     return float(finite.min(initial=0)), float(finite.max(initial=0))
 
 
-def _window(image: Exported, scale: Scale) -> Attributes:
-    """Return the window of the metadata, in the units that the rescaled pixels have."""
-    center, width = (told(image.meta, name) for name in ("WindowCenter", "WindowWidth"))
+def _window(image: ExportedImage, scale: Scale) -> Attributes:
+    """Return the window of the metadata, in units of the rescaled pixels."""
+    center, width = (number_from_meta(image.meta, name) for name in ("WindowCenter", "WindowWidth"))
     if center is None or width is None or image.header.image_type == ismrmrd.IMTYPE_PHASE:
         return {}
     if image.pixels.dtype == np.uint16:

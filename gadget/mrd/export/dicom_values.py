@@ -1,4 +1,4 @@
-"""Texts of an XML header as values that DICOM can hold."""
+"""Conversion of texts of an XML header to DICOM values."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def as_code(value: str) -> str:
 
 
 def as_date(value: str) -> str:
-    """Return a date as DICOM writes it; nothing for one that never was."""
+    """Return a date as DICOM writes it, an empty text for an impossible one."""
     found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)", value)
     return "".join(found.groups()) if found and _exists(date, found.groups()) else ""
 
 
 def as_time(value: str) -> str:
-    """Return a time of day as DICOM writes it; nothing for one that never is."""
+    """Return a time of day as DICOM writes it, an empty text for an impossible one."""
     found = re.match(r"(\d\d):?(\d\d):?(\d\d)(\.\d{1,6})?", value)
     if found is None or not _exists(time, found.groups()[:3]):
         return ""
@@ -56,7 +56,7 @@ def as_sex(value: str) -> str:
 
 
 def as_position(value: str) -> str:
-    """Return how a patient lies, where DICOM has a word for it."""
+    """Return the patient position, where it is one of DICOM's codes."""
     return value if value in POSITIONS else ""
 
 

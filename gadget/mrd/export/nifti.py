@@ -1,4 +1,4 @@
-"""Images as NIfTI files, slices stacked to volumes."""
+"""Images as NIfTI files, with slices stacked to volumes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.extras import needed
-from gadget.mrd.export.scales import Scale, told_scale
+from gadget.extras import optional_import
+from gadget.mrd.export.scales import Scale, scale_from_meta
 from gadget.mrd.export.stacks import Stack, stacks
-from gadget.mrd.export.writers import DISCLAIMER, Exported, SeriesWriter, replacing, volume_numbers
+from gadget.mrd.export.writers import (
+    DISCLAIMER,
+    ExportedImage,
+    SeriesWriter,
+    atomic_write,
+    volume_numbers,
+)
 
 log = logging.getLogger(__name__)
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SCANNER = 1
-"""NIfTI's code for coordinates of the scanner."""
+"""NIfTI's code NIFTI_XFORM_SCANNER_ANAT."""
 
 
 class NiftiWriter(SeriesWriter):
     """Writes `<stem>_series_<series>.nii.gz` when it is closed: one file a series.
 
     Axes are x, y, slice, then volumes (averages, repetitions, sets, phases, contrasts) and coils,
-    where there are several. Pixels keep their type; what whole numbers stand for is in the header
-    (`scl_slope`), and where it differs between the images, the file holds that as float32. Slices
+    where there are several. Pixels keep their type; the scale of integers is in the header
+    (`scl_slope`), or applied to float32 pixels where it differs between the images. Slices
     that are not parallel or not equally spaced are in files of their own,
     `..._group_<number>.nii.gz`. Parameters are those of `SeriesWriter`.
 
@@ -41,13 +47,13 @@ class NiftiWriter(SeriesWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        with needed("NIfTI files need", "nifti"):
+        with optional_import("NIfTI files need", "nifti"):
             import nibabel
         super().__init__(folder, stem, header_xml)
         self._nibabel: Any = nibabel
 
-    def _write_series(self, series: int, images: list[Exported]) -> None:
-        kinds: dict[tuple[Any, int], list[Exported]] = {}
+    def _write_series(self, series: int, images: list[ExportedImage]) -> None:
+        kinds: dict[tuple[Any, int], list[ExportedImage]] = {}
         for image in images:
             kinds.setdefault((image.pixels.dtype, len(image.pixels)), []).append(image)
         groups = [
@@ -65,7 +71,7 @@ class NiftiWriter(SeriesWriter):
         for number, (alike, stack) in enumerate(groups, start=1):
             suffix = f"_group_{number}" if len(groups) > 1 else ""
             path = self.folder / f"{self.name(series)}{suffix}.nii.gz"
-            scales = {told_scale(image.pixels, image.meta) for image in alike}
+            scales = {scale_from_meta(image.pixels, image.meta) for image in alike}
             if len(scales) > 1:
                 alike = [_rescaled(image) for image in alike]
             data = _stacked(alike, stack, series)
@@ -82,16 +88,16 @@ class NiftiWriter(SeriesWriter):
         image.set_qform(affine, SCANNER)
         image.header.set_xyzt_units("mm")
         image.header["descrip"] = f"series {series}; {DISCLAIMER}".encode()
-        with replacing(path) as part:
+        with atomic_write(path) as part:
             self._nibabel.save(image, part)
 
 
-def _rescaled(image: Exported) -> Exported:
-    scale = told_scale(image.pixels, image.meta) or Scale()
-    return replace(image, pixels=scale.real(image.pixels))
+def _rescaled(image: ExportedImage) -> ExportedImage:
+    scale = scale_from_meta(image.pixels, image.meta) or Scale()
+    return replace(image, pixels=scale.rescaled(image.pixels))
 
 
-def _stacked(images: Sequence[Exported], stack: Stack, series: int) -> NDArray[Any]:
+def _stacked(images: Sequence[ExportedImage], stack: Stack, series: int) -> NDArray[Any]:
     """Return the pixels `[x, y, z, volume, coil]`, without the last axes where they are 1 long."""
     volumes = volume_numbers(images, stack)
     count = max(volumes.values()) + 1

@@ -1,4 +1,4 @@
-"""Images as PNG files, to look at."""
+"""Images as PNG files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.extras import needed
-from gadget.mrd.export.writers import FolderWriter, combined, replacing
+from gadget.extras import optional_import
+from gadget.mrd.export.writers import FolderWriter, atomic_write, combine_coils
 
-BRIGHT = 0.998
-"""Share of the pixels that the grey scale covers."""
+WINDOW_QUANTILE = 0.998
+"""Quantile of the pixels that is white."""
 
 
 class PngWriter(FolderWriter):
@@ -30,7 +30,7 @@ class PngWriter(FolderWriter):
     """
 
     def __init__(self, folder: Path, stem: str = "") -> None:
-        with needed("PNG files need", "png"):
+        with optional_import("PNG files need", "png"):
             from matplotlib import image
         super().__init__(folder, stem)
         self._save = image.imsave
@@ -45,7 +45,7 @@ class PngWriter(FolderWriter):
             The file cannot be written.
         """
         head = image.getHead()
-        planes = combined(image.data)
+        planes = combine_coils(image.data)
         low, high = _grey_scale(planes)
         name = f"{self.name(head.image_series_index)}_image_{head.image_index:03d}"
         # Some programs leave the index at 0 in all images of a series.
@@ -54,7 +54,7 @@ class PngWriter(FolderWriter):
             name = f"{name}_{self._written[name]}"
         for z, plane in enumerate(planes):
             file = f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png"
-            with replacing(self.folder / file) as part:
+            with atomic_write(self.folder / file) as part:
                 self._save(part, plane, vmin=low, vmax=high, cmap="gray", format="png")
 
     def close(self) -> None:
@@ -62,7 +62,9 @@ class PngWriter(FolderWriter):
 
 
 def _grey_scale(pixels: NDArray[Any]) -> tuple[float, float]:
-    """Return what is black and what is white; maps may have pixels that are not finite."""
+    """Return the black and the white level; maps may have pixels that are not finite."""
     finite = pixels[np.isfinite(pixels)]
     low = min(0.0, float(finite.min(initial=0)))
-    return low, max(float(np.quantile(finite, BRIGHT)) if finite.size else 0.0, low + 1e-30)
+    return low, max(
+        float(np.quantile(finite, WINDOW_QUANTILE)) if finite.size else 0.0, low + 1e-30
+    )

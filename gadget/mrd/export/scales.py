@@ -1,4 +1,4 @@
-"""What whole numbers in an image stand for."""
+"""Rescale slope and intercept of integer pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.export.writers import values
+from gadget.mrd.export.writers import meta_values
 from gadget.mrd.header import to_number
 
 MAXIMUM = 65535
@@ -17,28 +17,28 @@ MAXIMUM = 65535
 
 @dataclass(frozen=True)
 class Scale:
-    """How pixels [units of the image] become uint16: pixel = slope * stored + intercept."""
+    """Linear scale of stored uint16 numbers: pixel = slope * stored + intercept."""
 
     slope: float = 1.0
     intercept: float = 0.0
 
     def stored(self, pixels: NDArray[Any]) -> NDArray[np.uint16]:
-        """Return what the file holds of the pixels; such as are not finite become the lowest."""
+        """Return the stored numbers of pixels; pixels that are not finite become 0."""
         steps = np.rint((pixels.astype(np.float64) - self.intercept) / self.slope)
         return np.nan_to_num(np.clip(steps, 0, MAXIMUM), nan=0).astype("<u2")
 
-    def real(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Return the pixels that the numbers in a file stand for."""
+    def rescaled(self, stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the pixels of stored numbers."""
         return (stored * self.slope + self.intercept).astype(np.float32)
 
 
-def told_scale(pixels: NDArray[Any], meta: Mapping[str, Any]) -> Scale | None:
-    """Return the scale that the metadata of an image of whole numbers tell of, if they do."""
-    slope = told(meta, "RescaleSlope") if pixels.dtype == np.uint16 else None
-    return Scale(slope, told(meta, "RescaleIntercept") or 0.0) if slope else None
+def scale_from_meta(pixels: NDArray[Any], meta: Mapping[str, Any]) -> Scale | None:
+    """Return the scale in the metadata of a uint16 image, if there is one."""
+    slope = number_from_meta(meta, "RescaleSlope") if pixels.dtype == np.uint16 else None
+    return Scale(slope, number_from_meta(meta, "RescaleIntercept") or 0.0) if slope else None
 
 
-def told(meta: Mapping[str, Any], name: str) -> float | None:
+def number_from_meta(meta: Mapping[str, Any], name: str) -> float | None:
     """Return a number from the metadata of an image."""
-    found = values(meta, name, f"GADGETRON_{name}")
+    found = meta_values(meta, name, f"GADGETRON_{name}")
     return to_number(found[0]) if found else None

@@ -1,4 +1,4 @@
-"""Slices stacked to volumes."""
+"""Stacking of slices to volumes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from gadget.mrd.geometry import Geometry
 
-SAME_MM = 0.01
-"""Positions and spacings that differ by less are the same."""
-SAME_DIRECTION = 1e-4
+POSITION_TOLERANCE_MM = 0.01
+"""Positions and spacings that differ by less count as equal."""
+DIRECTION_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Images whose slices make up one grid."""
+    """Images whose slices form one grid."""
 
     geometry: Geometry
     """Of the whole grid."""
@@ -25,7 +25,7 @@ class Stack:
 
 
 def stacks(geometries: Sequence[Geometry]) -> list[Stack]:
-    """Join images that are parallel, aligned and equally spaced; volumes stay on their own.
+    """Stack images that are parallel, aligned and equally spaced; volumes are not joined.
 
     Slices are in the order of their places along the slice direction. Images at the same place (of
     several repetitions, say) are in the order they came.
@@ -48,23 +48,25 @@ def _parallel(geometries: Sequence[Geometry]) -> list[list[int]]:
 
 
 def _aligned(one: Geometry, other: Geometry) -> bool:
-    if one.shape != other.shape or not np.allclose(one.spacing, other.spacing, atol=SAME_MM):
+    if one.shape != other.shape or not np.allclose(
+        one.spacing, other.spacing, atol=POSITION_TOLERANCE_MM
+    ):
         return False
-    if not np.allclose(one.directions, other.directions, rtol=0, atol=SAME_DIRECTION):
+    if not np.allclose(one.directions, other.directions, rtol=0, atol=DIRECTION_TOLERANCE):
         return False
-    within = (other.first - one.first) @ one.directions[:2].T
-    return bool((np.abs(within) < SAME_MM).all())
+    within = (other.origin - one.origin) @ one.directions[:2].T
+    return bool((np.abs(within) < POSITION_TOLERANCE_MM).all())
 
 
 def _equally_spaced(group: list[int], geometries: Sequence[Geometry]) -> Iterator[Stack]:
     reference = geometries[group[0]]
     along = {
-        number: float((geometries[number].first - reference.first) @ reference.directions[2])
+        number: float((geometries[number].origin - reference.origin) @ reference.directions[2])
         for number in group
     }
     places: list[list[int]] = []
     for number in sorted(group, key=along.__getitem__):
-        if places and along[number] - along[places[-1][0]] < SAME_MM:
+        if places and along[number] - along[places[-1][0]] < POSITION_TOLERANCE_MM:
             places[-1].append(number)
         else:
             places.append([number])
@@ -80,7 +82,10 @@ def _equally_spaced(group: list[int], geometries: Sequence[Geometry]) -> Iterato
 def _end_of_run(at: Sequence[float], start: int) -> int:
     """Return the end of the equally spaced places from `start` on."""
     stop = start + 2
-    while stop < len(at) and abs((at[stop] - at[stop - 1]) - (at[start + 1] - at[start])) < SAME_MM:
+    while (
+        stop < len(at)
+        and abs((at[stop] - at[stop - 1]) - (at[start + 1] - at[start])) < POSITION_TOLERANCE_MM
+    ):
         stop += 1
     return min(stop, len(at))
 
@@ -90,6 +95,6 @@ def _stack(reference: Geometry, at: Sequence[float], places: Sequence[Sequence[i
     if len(at) > 1:
         spacing[2] = (at[-1] - at[0]) / (len(at) - 1)
         shape = (*shape[:2], len(at))
-    first = reference.first + at[0] * reference.directions[2]
-    geometry = replace(reference, shape=shape, spacing=spacing, first=first)
+    origin = reference.origin + at[0] * reference.directions[2]
+    geometry = replace(reference, shape=shape, spacing=spacing, origin=origin)
     return Stack(geometry, tuple(tuple(sorted(place)) for place in places))

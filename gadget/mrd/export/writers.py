@@ -1,4 +1,4 @@
-"""Files of images beside ISMRMRD: what PNG, NIfTI and DICOM have in common."""
+"""Base classes of the writers of PNG, NIfTI and DICOM."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget import files
-from gadget.errors import DataError, reason
+from gadget.errors import DataError
 from gadget.mrd.export.stacks import Stack
-from gadget.mrd.geometry import Geometry, encoding_sign, geometry_of
+from gadget.mrd.geometry import Geometry, axis_sign, geometry_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ Self = TypeVar("Self", bound="FolderWriter")
 
 DISCLAIMER = "research software, not for diagnostic use"
 VOLUME_COUNTERS = ("average", "repetition", "set", "phase", "contrast")
-"""What tells the volumes of a series apart; they are ordered by these, the last one fastest."""
+"""Counters that number the volumes of a series; the last one varies fastest."""
 
 
 class FolderWriter(ABC):
@@ -71,7 +71,7 @@ class FolderWriter(ABC):
         """
 
     def name(self, series: int) -> str:
-        """Return what the names of all files of a series begin with."""
+        """Return the common prefix of the file names of a series."""
         return f"{self._stem}series_{series}"
 
     def __enter__(self: Self) -> Self:
@@ -87,8 +87,8 @@ class FolderWriter(ABC):
 
 
 @dataclass(frozen=True)
-class Exported:
-    """An image on its way to a file."""
+class ExportedImage:
+    """An image with all that its file needs."""
 
     pixels: NDArray[Any]
     """`[coil, z, y, x]`"""
@@ -115,13 +115,13 @@ class SeriesWriter(FolderWriter):
         The header is not one.
     """
 
-    warns = True
-    """Whether it warns of places that are made up: of several writers of the same images, one."""
+    warns_of_positions = True
+    """Whether it warns of unknown positions; one of several writers of the same images does."""
 
     def __init__(self, folder: Path, stem: str = "", header_xml: bytes | None = None) -> None:
-        self._sign = encoding_sign(header_xml)
+        self._sign = axis_sign(header_xml)
         super().__init__(folder, stem)
-        self._series: dict[int, list[Exported]] = {}
+        self._series: dict[int, list[ExportedImage]] = {}
 
     def write(self, image: ismrmrd.Image) -> None:
         """Keep an image until the writer is closed.
@@ -133,7 +133,7 @@ class SeriesWriter(FolderWriter):
         """
         header = image.getHead()
         geometry = geometry_of(header, image.meta, self._sign)
-        found = Exported(image.data, header, image.meta, geometry)
+        found = ExportedImage(image.data, header, image.meta, geometry)
         self._series.setdefault(int(header.image_series_index), []).append(found)
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ class SeriesWriter(FolderWriter):
         """
         series, self._series = self._series, {}
         for number, images in series.items():
-            if self.warns and not all(image.geometry.located for image in images):
+            if self.warns_of_positions and not all(image.geometry.located for image in images):
                 log.warning(
                     "Series %d does not tell how it lies in the patient (read_dir, phase_dir, "
                     "field_of_view or position are missing): its place in the files is made up.",
@@ -155,11 +155,11 @@ class SeriesWriter(FolderWriter):
             self._write_series(number, images)
 
     @abstractmethod
-    def _write_series(self, series: int, images: list[Exported]) -> None: ...
+    def _write_series(self, series: int, images: list[ExportedImage]) -> None: ...
 
 
-def volume_numbers(images: Sequence[Exported], stack: Stack) -> dict[int, int]:
-    """Return the images of a stack, each with the number of the volume that it belongs to."""
+def volume_numbers(images: Sequence[ExportedImage], stack: Stack) -> dict[int, int]:
+    """Return the volume number of each image of a stack."""
     keys: dict[int, tuple[int, ...]] = {}
     for place in stack.members:
         seen: Counter[tuple[int, ...]] = Counter()
@@ -174,23 +174,20 @@ def volume_numbers(images: Sequence[Exported], stack: Stack) -> dict[int, int]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to, as `files.replacing`.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """As `files.atomic_write`, with errors as sentences.
 
     Raises
     ------
     DataError
         The file cannot be written.
     """
-    try:
-        with files.replacing(path) as part:
-            yield part
-    except OSError as error:
-        raise DataError(f"'{path}' cannot be written: {reason(error)}.") from error
+    with files.write_errors(path, DataError), files.atomic_write(path) as part:
+        yield part
 
 
-def values(meta: Mapping[str, Any], *names: str) -> list[str]:
-    """Return the texts of the first of these metadata that an image has."""
+def meta_values(meta: Mapping[str, Any], *names: str) -> list[str]:
+    """Return the values of the first of these names that the metadata have."""
     for name in names:
         found = meta.get(name)
         if found:
@@ -198,8 +195,8 @@ def values(meta: Mapping[str, Any], *names: str) -> list[str]:
     return []
 
 
-def combined(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return one real image `[z, y, x]` of the pixels `[coil, z, y, x]`.
+def combine_coils(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Combine coils: return a real image `[z, y, x]` of pixels `[coil, z, y, x]`.
 
     Complex pixels become magnitudes, several coils their root sum of squares.
     """

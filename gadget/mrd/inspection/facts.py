@@ -1,4 +1,4 @@
-"""What is found in a file of raw data, in a form that scripts can rely on."""
+"""Models of what is found in a raw data file; the JSON of `score-gadget inspect`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SpaceFacts(Facts):
 
 
 class SamplingFacts(Facts):
-    """Which lines of the grid were measured."""
+    """The sampling pattern of the lines."""
 
     lines: tuple[int, int]
     """Of the image with the fewest and of the one with the most."""
@@ -34,7 +34,7 @@ class SamplingFacts(Facts):
     centre: tuple[int, int]
     """Lines along ky and kz that are measured completely around the centre."""
     partial_fourier: tuple[float, float]
-    """Share of ky and kz that is covered; 1 where both sides of the centre are."""
+    """Partial Fourier factors of ky and kz."""
     alike: bool
     """Whether all images have the same lines."""
 
@@ -63,7 +63,7 @@ class EncodingFacts(Facts):
     dwell_us: list[float]
     readout_oversampling: float
     echo: float
-    """Share of kx that is covered; 1 where the echo is symmetric."""
+    """Partial Fourier factor of kx: 1 for a symmetric echo."""
     sampling: SamplingFacts | None
     """Nothing where no image comes of the readouts."""
 
@@ -87,7 +87,7 @@ class SeriesFacts(Facts):
 
 
 class PipelineFacts(Facts):
-    """What the nodes of this package make of the file."""
+    """The images that the nodes of this package make of the file."""
 
     images: int
     series: list[SeriesFacts]
@@ -98,7 +98,7 @@ class PipelineFacts(Facts):
 
 
 class FileFacts(Facts):
-    """All that is known of a file. Nothing of the patient is among it."""
+    """All that is known of a file, without patient data."""
 
     path: str
     format: str
@@ -114,10 +114,10 @@ class FileFacts(Facts):
     patient_position: str | None
     readouts: int
     kinds: dict[str, int]
-    """Readouts of each kind: image, calibration, noise, navigation, ..."""
+    """Number of readouts by type: image, calibration, noise, navigation, ..."""
     waveforms: int
     noise: NoiseFacts | None
     encodings: list[EncodingFacts]
     pipeline: PipelineFacts
     oddities: list[str]
-    """Sentences on what a scan should not have."""
+    """Warnings about unusual or inconsistent data, as sentences."""

@@ -1,4 +1,4 @@
-"""What a file of raw data holds, and what a pipeline makes of it."""
+"""Inspection of a raw data file, and of what a pipeline makes of it."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gadget.mrd.inspection.facts import (
     SpaceFacts,
 )
 from gadget.mrd.inspection.oddities import oddities
-from gadget.mrd.inspection.plan import Plan
-from gadget.mrd.inspection.survey import COUNTERS, Group, Survey
+from gadget.mrd.inspection.pipeline_preview import PipelinePreview
+from gadget.mrd.inspection.survey import COUNTERS, ReadoutStatistics, Survey
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header
-from gadget.words import in_letters
+from gadget.text import printable
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Facts on a file, and for each encoding space the points that its first image has."""
+    """Facts on a file, and the sampling masks of the first image of each encoding space."""
 
     facts: FileFacts
     masks: dict[int, NDArray[np.bool_]]
@@ -36,7 +36,7 @@ class Inspection:
 
 
 def inspect_file(path: Path, group: str | None = None) -> Inspection:
-    """Read a file block by block and say what it holds.
+    """Inspect a file, reading it block by block.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
     """
     with RawFile(path, group) as raw:
         header, problem = read_header(raw.header_xml)
-        survey, plan = Survey(), Plan(header, problem)
+        survey, preview = Survey(), PipelinePreview(header, problem)
         for heads, _, samples in raw.readouts():
             with np.errstate(invalid="ignore"):  # damaged samples are counted below
                 sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
             finite = np.isfinite(sums)
             survey.add(heads, finite, sums == 0)
-            plan.add(heads, finite)
-        plan.finish()
-        facts = _file_facts(raw, header, survey, plan)
-    return Inspection(facts, {number: one.first for number, one in plan.sampling.items()})
+            preview.add(heads, finite)
+        preview.finish()
+        facts = _file_facts(raw, header, survey, preview)
+    return Inspection(facts, {number: one.first for number, one in preview.sampling.items()})
 
 
 def read_header(xml: bytes) -> tuple[Header, str | None]:
@@ -93,18 +93,20 @@ def read_header(xml: bytes) -> tuple[Header, str | None]:
     ), problem
 
 
-def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> FileFacts:
+def _file_facts(
+    raw: RawFile, header: Header, survey: Survey, preview: PipelinePreview
+) -> FileFacts:
     root = parse_xml(raw.header_xml)
     system, measurement = "acquisitionSystemInformation", "measurementInformation"
     hertz = to_number(text(root, "experimentalConditions", "H1resonanceFrequency_Hz"))
     encodings = [
-        _encoding_facts(index, header, survey.encodings.get(index, Group()), plan)
+        _encoding_facts(index, header, survey.encodings.get(index, ReadoutStatistics()), preview)
         for index in range(len(header.encodings))
     ]
     return FileFacts(
-        path=in_letters(raw.path),
+        path=printable(raw.path),
         format=raw.format,
-        group=in_letters(raw.group),
+        group=printable(raw.group),
         file_bytes=raw.path.stat().st_size,
         vendor=text(root, system, "systemVendor"),
         model=text(root, system, "systemModel"),
@@ -119,12 +121,12 @@ def _file_facts(raw: RawFile, header: Header, survey: Survey, plan: Plan) -> Fil
         waveforms=raw.number_of_waveforms,
         noise=_noise_facts(survey.noise) if survey.noise.readouts else None,
         encodings=encodings,
-        pipeline=_pipeline_facts(plan),
-        oddities=oddities(encodings, survey, plan.sampling, plan.told),
+        pipeline=_pipeline_facts(preview),
+        oddities=oddities(encodings, survey, preview.sampling, preview.warnings),
     )
 
 
-def _noise_facts(noise: Group) -> NoiseFacts:
+def _noise_facts(noise: ReadoutStatistics) -> NoiseFacts:
     return NoiseFacts(
         readouts=noise.readouts,
         coils=sorted(noise.values["active_channels"]),
@@ -133,19 +135,21 @@ def _noise_facts(noise: Group) -> NoiseFacts:
     )
 
 
-def _pipeline_facts(plan: Plan) -> PipelineFacts:
+def _pipeline_facts(preview: PipelinePreview) -> PipelineFacts:
     return PipelineFacts(
-        images=sum(one.images for one in plan.series),
-        series=plan.series,
-        kspace_bytes=plan.kspace_bytes,
-        problem=plan.problem,
+        images=sum(one.images for one in preview.series),
+        series=preview.series,
+        kspace_bytes=preview.kspace_bytes,
+        problem=preview.problem,
     )
 
 
-def _encoding_facts(number: int, header: Header, group: Group, plan: Plan) -> EncodingFacts:
+def _encoding_facts(
+    number: int, header: Header, readouts: ReadoutStatistics, preview: PipelinePreview
+) -> EncodingFacts:
     encoding = header.encodings[number]
-    sampling = plan.sampling.get(number)
-    samples = max(group.values["number_of_samples"], default=encoding.encoded.matrix[0])
+    sampling = preview.sampling.get(number)
+    samples = max(readouts.values["number_of_samples"], default=encoding.encoded.matrix[0])
     removed = samples <= encoding.recon_readout
     oversampling = 1.0 if removed else encoding.encoded.matrix[0] / encoding.recon_readout
     return EncodingFacts(
@@ -159,16 +163,16 @@ def _encoding_facts(number: int, header: Header, group: Group, plan: Plan) -> En
         },
         declared_acceleration=encoding.acceleration,
         calibration_mode=encoding.calibration_mode,
-        image_readouts=group.image,
-        calibration_readouts=group.calibration,
-        shared_readouts=group.shared,
-        reversed_readouts=group.reversed,
-        counters={name: len(group.values[name]) for name in COUNTERS},
-        coils=sorted(group.values["active_channels"]),
-        samples=sorted(group.values["number_of_samples"]),
-        dwell_us=sorted(group.dwell_us),
+        image_readouts=readouts.image,
+        calibration_readouts=readouts.calibration,
+        shared_readouts=readouts.shared,
+        reversed_readouts=readouts.reversed,
+        counters={name: len(readouts.values[name]) for name in COUNTERS},
+        coils=sorted(readouts.values["active_channels"]),
+        samples=sorted(readouts.values["number_of_samples"]),
+        dwell_us=sorted(readouts.dwell_us),
         readout_oversampling=round(oversampling, 3),
-        echo=round(group.echo, 3),
+        echo=round(readouts.echo, 3),
         sampling=sampling.facts() if sampling is not None else None,
     )
 

@@ -1,4 +1,4 @@
-"""What a scan should not have, as sentences."""
+"""Warnings about unusual or inconsistent raw data, as sentences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def oddities(
     encodings: Sequence[EncodingFacts],
     survey: Survey,
     sampling: Mapping[int, Sampling],
-    told: Sequence[str],
+    warnings: Sequence[str],
 ) -> list[str]:
-    """Return what is odd about a file.
+    """Return warnings about a file.
 
     Parameters
     ----------
@@ -25,14 +25,14 @@ def oddities(
         What the headers of the readouts say.
     sampling
         Lines of the images, by encoding space.
-    told
-        What the gatherer warned of.
+    warnings
+        Warnings of the gatherer.
     """
     return [
         *_of_readouts(survey),
         *(one for facts in encodings for one in _of_encoding(facts, survey)),
         *(one for number, lines in sampling.items() for one in _of_images(number, lines, survey)),
-        *told,
+        *warnings,
     ]
 
 
@@ -84,9 +84,9 @@ def _of_encoding(facts: EncodingFacts, survey: Survey) -> Iterator[str]:
 
 
 def _of_images(number: int, lines: Sampling, survey: Survey) -> Iterator[str]:
-    short = lines.short()
-    if short:
-        yield f"Images with fewer lines than the others: {short}."
+    incomplete = lines.incomplete_images()
+    if incomplete:
+        yield f"Images with fewer lines than the others: {incomplete}."
     averages = len(survey.encodings[number].values["average"])
     if lines.averages > averages:
         yield (

@@ -1,4 +1,4 @@
-"""Pictures of a mask: ky to the right; down, kz of a volume and kx of a slice."""
+"""Pictures of a sampling mask: ky to the right, kz of a volume or kx of a slice down."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.extras import needed
-from gadget.mrd.export.writers import replacing
+from gadget.extras import optional_import
+from gadget.mrd.export.writers import atomic_write
 
 SHADES = " ░▒▓█"
-"""From nothing measured to everything."""
+"""Characters for a growing fraction of measured points."""
 
 
-def view(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the plane of a mask `[kz, ky, kx]` that shows its pattern, ky to the right."""
+def pattern_plane(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Project a mask `[kz, ky, kx]` to the plane that shows its pattern, ky to the right."""
     return np.asarray(mask.any(axis=2) if mask.shape[0] > 1 else mask[0].T)
 
 
 def draw(mask: NDArray[np.bool_], width: int, height: int) -> list[str]:
-    """Return lines of shades, at most `width` wide and `height` high.
+    """Draw a mask in characters, at most `width` wide and `height` high.
 
-    Each shade is the measured share of the points that it stands for: the brightest of all, but any
-    measured point shows.
+    Each character shows the fraction of its points that is measured; a single one is visible.
     """
-    share = _shrunk(_shrunk(view(mask).astype(float), 1, width), 0, height)
-    index = np.floor(share * (len(SHADES) - 1) + 1e-9).astype(int)
-    index = np.where(share > 0, np.maximum(index, 1), 0)
+    fraction = _downsampled(_downsampled(pattern_plane(mask).astype(float), 1, width), 0, height)
+    index = np.floor(fraction * (len(SHADES) - 1) + 1e-9).astype(int)
+    index = np.where(fraction > 0, np.maximum(index, 1), 0)
     return ["".join(SHADES[one] for one in row) for row in index]
 
 
@@ -41,14 +40,14 @@ def save_picture(mask: NDArray[np.bool_], path: Path) -> None:
     DataError
         The file cannot be written.
     """
-    with needed("PNG files need", "png"):
+    with optional_import("PNG files need", "png"):
         from matplotlib import image
-    with replacing(path) as part:
-        image.imsave(part, view(mask), cmap="gray", format="png")
+    with atomic_write(path) as part:
+        image.imsave(part, pattern_plane(mask), cmap="gray", format="png")
 
 
-def _shrunk(array: NDArray[np.float64], axis: int, most: int) -> NDArray[np.float64]:
-    """Return the means of groups of neighbours of one size, `most` of them or fewer."""
+def _downsampled(array: NDArray[np.float64], axis: int, most: int) -> NDArray[np.float64]:
+    """Average groups of neighbours along an axis to a length of at most `most`."""
     size = array.shape[axis]
     group = -(-size // most)
     starts = np.arange(0, size, group)

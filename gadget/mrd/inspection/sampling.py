@@ -1,4 +1,4 @@
-"""The pattern of the measured lines, described."""
+"""Description of sampling patterns."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.acquisition import Key
+from gadget.mrd.acquisition import ImageKey
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.inspection.facts import SamplingFacts
 
 Mask = NDArray[np.bool_]
 
-NAMED = 5
-"""Images that are named; of the others only the number is."""
-CHANCE = 0.93
-"""Share of an axis above which missing outer lines are no partial Fourier."""
+MAX_NAMED = 5
+"""Images that are named in a message; the others are counted."""
+PARTIAL_FOURIER_MAXIMUM = 0.93
+"""Partial Fourier factor above which missing outer lines count as chance."""
 
 
 class Pattern(NamedTuple):
-    """How the lines of a mask `[kz, ky]` are arranged."""
+    """Sampling pattern of a mask `[kz, ky]`."""
 
     name: Literal["complete", "uniform", "irregular"]
     step: tuple[int, int] | None
     """Along ky and kz."""
     centre: tuple[int, int]
-    """Lines along ky and kz of the complete rectangle around the centre."""
+    """Lines along ky and kz of the fully sampled calibration region."""
 
 
 class Sampling:
-    """Lines of the images of one encoding space, added up image by image."""
+    """Statistics of the measured lines of the images of one encoding space."""
 
     def __init__(self, buffer: Buffer) -> None:
         self.acceleration = buffer.kspace.acceleration
@@ -40,11 +40,11 @@ class Sampling:
         """Measured points `[kz, ky, kx]` of the first image."""
         self.counts: Counter[int] = Counter()
         self.averages = 0
-        """Most readouts that were added up to one line."""
+        """Largest number of readouts averaged to one line."""
         self._patterns: set[int] = set()
         self._names: dict[int, list[str]] = {}
 
-    def add(self, buffer: Buffer, key: Key) -> None:
+    def add(self, buffer: Buffer, key: ImageKey) -> None:
         """Add an image."""
         weight = buffer.kspace.weight
         lines = _any(weight > 0, -1)
@@ -53,7 +53,7 @@ class Sampling:
         self.averages = max(self.averages, int(weight.max()))
         self._patterns.add(hash(np.packbits(lines).tobytes()))
         names = self._names.setdefault(count, [])
-        if len(names) < NAMED:
+        if len(names) < MAX_NAMED:
             names.append(key.name)
 
     @property
@@ -61,16 +61,16 @@ class Sampling:
         """Number of images."""
         return self.counts.total()
 
-    def short(self) -> str:
-        """Name images that have fewer lines than most have; nothing where there are none."""
+    def incomplete_images(self) -> str:
+        """Name images with fewer lines than most have; an empty text if there are none."""
         usual = max(self.counts, key=lambda count: (self.counts[count], count))
         fewer = sorted(count for count in self.counts if count < usual)
         named = [f"{name} ({count} of {usual})" for count in fewer for name in self._names[count]]
-        more = sum(self.counts[count] for count in fewer) - len(named[:NAMED])
-        return "; ".join(named[:NAMED]) + (f" and {more} more" if more else "")
+        more = sum(self.counts[count] for count in fewer) - len(named[:MAX_NAMED])
+        return "; ".join(named[:MAX_NAMED]) + (f" and {more} more" if more else "")
 
     def facts(self) -> SamplingFacts:
-        """Describe the lines."""
+        """Return the description of the lines."""
         lines = _any(self.first, -1)
         pattern = describe(lines)
         return SamplingFacts(
@@ -80,14 +80,17 @@ class Sampling:
             pattern=pattern.name,
             step=pattern.step,
             centre=pattern.centre,
-            partial_fourier=(covered(_any(lines, 0)), covered(_any(lines, 1))),
+            partial_fourier=(
+                partial_fourier_factor(_any(lines, 0)),
+                partial_fourier_factor(_any(lines, 1)),
+            ),
             alike=len(self._patterns) == 1,
         )
 
 
 def describe(lines: Mask) -> Pattern:
-    """Describe the lines of a mask `[kz, ky]`."""
-    (z0, z1), (y0, y1) = _centre(lines)
+    """Return the sampling pattern of a mask `[kz, ky]`."""
+    (z0, z1), (y0, y1) = _calibration_region(lines)
     centre = (y1 - y0, z1 - z0)
     outside = lines.copy()
     outside[z0:z1, y0:y1] = False
@@ -103,20 +106,20 @@ def describe(lines: Mask) -> Pattern:
     return Pattern("irregular", None, centre)
 
 
-def covered(along: Mask) -> float:
-    """Return the share of an axis that is covered; 1 where both sides of the centre are alike."""
+def partial_fourier_factor(along: Mask) -> float:
+    """Return the partial Fourier factor of an axis: 1 where both sides of the centre are alike."""
     measured = np.flatnonzero(along)
-    size, middle = len(along), len(along) // 2
+    size, center = len(along), len(along) // 2
     if not measured.size:
         return 0.0
-    left, right = middle - measured[0], measured[-1] + 1 - middle - size % 2
+    left, right = center - measured[0], measured[-1] + 1 - center - size % 2
     longest = 2 * max(left, right) + size % 2
-    share = (measured[-1] + 1 - measured[0]) / max(1, longest)
-    return round(float(share), 3) if share < CHANCE else 1.0
+    factor = (measured[-1] + 1 - measured[0]) / max(1, longest)
+    return round(float(factor), 3) if factor < PARTIAL_FOURIER_MAXIMUM else 1.0
 
 
-def _centre(lines: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the rectangle around the centre that is measured completely, grown side by side."""
+def _calibration_region(lines: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the fully sampled rectangle around the centre, grown side by side."""
     bounds = [[size // 2, size // 2] for size in lines.shape]
     if not lines[bounds[0][0], bounds[1][0]]:
         return (bounds[0][0], bounds[0][0]), (bounds[1][0], bounds[1][0])

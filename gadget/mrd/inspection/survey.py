@@ -1,4 +1,4 @@
-"""What the headers of all readouts say, added up block by block."""
+"""Statistics of the headers of all readouts, block by block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
     "dummy": ("IS_DUMMYSCAN_DATA",),
     "surface coil correction": ("IS_SURFACECOILCORRECTIONSCAN_DATA",),
 }
-"""Flags of the readouts that are no lines, by what they are."""
+"""Flags of readouts that are no image or calibration lines, by type."""
 MASKS = {
     name: flags.bits(*(getattr(ismrmrd, f"ACQ_{flag}") for flag in names))
     for name, names in KINDS.items()
@@ -33,18 +33,18 @@ HEADER_NAMES = {
     "kspace_encode_step_1": "kspace_encoding_step_1",
     "kspace_encode_step_2": "kspace_encoding_step_2",
 }
-"""What the XML header calls the counters of the lines."""
+"""Names of the line counters in the XML header."""
 
 
-class Group:
-    """Readouts of one encoding space, or of the noise scan."""
+class ReadoutStatistics:
+    """Statistics of the readouts of one encoding space, or of the noise scan."""
 
     def __init__(self) -> None:
         self.image = self.calibration = self.shared = self.reversed = 0
         self.values: dict[str, set[int]] = defaultdict(set)
         self.dwell_us: set[float] = set()
         self.echoes: set[tuple[int, int, int, int]] = set()
-        """Samples, centre, and samples to be discarded before and after."""
+        """Number of samples, centre, samples to be discarded before and after."""
 
     @property
     def readouts(self) -> int:
@@ -54,9 +54,9 @@ class Group:
     def add(self, heads: NDArray[np.void]) -> None:
         """Add readouts by their headers."""
         bits = heads["flags"]
-        alone = flags.calibration_only(bits)
-        self.calibration += int(alone.sum())
-        self.image += int((~alone).sum())
+        calibration_only = flags.calibration_only(bits)
+        self.calibration += int(calibration_only.sum())
+        self.image += int((~calibration_only).sum())
         self.shared += int((bits & flags.CALIBRATION_AND_IMAGING > 0).sum())
         self.reversed += int((bits & flags.REVERSE > 0).sum())
         for name in (*COUNTERS, *LINES):
@@ -70,20 +70,20 @@ class Group:
 
     @property
     def echo(self) -> float:
-        """Share of kx that the least complete readout covers."""
-        return min((_echo(*one) for one in self.echoes), default=1.0)
+        """Partial Fourier factor of kx of the least complete readout."""
+        return min((_partial_echo(*one) for one in self.echoes), default=1.0)
 
 
 class Survey:
-    """All readouts of a file."""
+    """Statistics of all readouts of a file."""
 
     def __init__(self) -> None:
         self.readouts = self.not_finite = self.empty = 0
         self.kinds: Counter[str] = Counter()
-        self.noise = Group()
-        self.encodings: dict[int, Group] = defaultdict(Group)
+        self.noise = ReadoutStatistics()
+        self.encodings: dict[int, ReadoutStatistics] = defaultdict(ReadoutStatistics)
         self.ended = False
-        """Whether any readout says that its slice, repetition or measurement is over."""
+        """Whether any readout has a LAST_IN_* flag."""
 
     def add(
         self, heads: NDArray[np.void], finite: NDArray[np.bool_], empty: NDArray[np.bool_]
@@ -108,9 +108,9 @@ class Survey:
             line &= ~here
             if name == "noise" and here.any():
                 self.noise.add(heads[here])
-        alone = flags.calibration_only(bits)
-        self.kinds["calibration"] += int((line & alone).sum())
-        self.kinds["image"] += int((line & ~alone).sum())
+        calibration_only = flags.calibration_only(bits)
+        self.kinds["calibration"] += int((line & calibration_only).sum())
+        self.kinds["image"] += int((line & ~calibration_only).sum())
         self.not_finite += int((line & ~finite).sum())
         self.empty += int((line & empty).sum())
         self.ended |= bool((bits[line] & flags.LAST_IN_BUFFER).any())
@@ -118,8 +118,8 @@ class Survey:
             self.encodings[encoding].add(heads[line & (heads["encoding_space_ref"] == encoding)])
 
 
-def _echo(samples: int, center: int, before: int, after: int) -> float:
-    middle = readout_center(samples, center)
-    left, right = middle - before, samples - after - middle
+def _partial_echo(samples: int, center: int, before: int, after: int) -> float:
+    center = readout_center(samples, center)
+    left, right = center - before, samples - after - center
     longest = max(left, right)
     return (left + right) / (2 * longest) if longest > 0 else 1.0

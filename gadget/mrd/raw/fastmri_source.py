@@ -122,7 +122,7 @@ class FastMriSource:
         return np.asarray(mask[()]).ravel() != 0
 
     def _not_zero(self) -> NDArray[np.bool_]:
-        """Find lines without any signal or noise, which no scanner measures."""
+        """Return which lines are not all zero: measured lines have noise at least."""
         count = self._shape.slices
         # The middle slice tells at once, unless it is an empty one.
         for number in sorted(range(count), key=lambda number: abs(number - count // 2)):
@@ -164,12 +164,12 @@ class FastMriSource:
 
 
 def is_fastmri(file: h5py.File) -> bool:
-    """Whether a file is laid out as those of the fastMRI dataset."""
+    """Whether a file has the layout of the fastMRI dataset."""
     return isinstance(file.get(KSPACE), h5py.Dataset) and file[KSPACE].ndim >= 3
 
 
 def corrected_header(xml: bytes, shape: Shape, path: Path) -> bytes:
-    """Return the header with the sizes that the data have, where it gives others.
+    """Return the header with its sizes corrected to those of the data.
 
     Many headers describe more slices, or more coils, than the file holds. The field of view stays
     where the matrix has to change: lines are one over the field of view apart.
@@ -208,7 +208,7 @@ def corrected_header(xml: bytes, shape: Shape, path: Path) -> bytes:
 
 
 def _set(root: ElementTree.Element, name: tuple[str, ...], value: int) -> bool:
-    """Correct a number where the header has it; say whether it had to be."""
+    """Set a number that the header has; return whether that changed it."""
     node = find(root, *name)
     if node is None or (node.text or "").strip() == str(value):
         return False

@@ -1,4 +1,4 @@
-"""Raw data as ISMRMRD's own library lays them out in HDF5 files."""
+"""Raw data in HDF5 files of the ISMRMRD library."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class IsmrmrdSource:
         """Yield `block` readouts at a time."""
         for start in range(0, self.number_of_acquisitions, block):
             rows = self._read(self._acquisitions, start, block)
-            heads = packed(rows["head"], HEADER_DTYPE, self._path)
+            heads = repacked(rows["head"], HEADER_DTYPE, self._path)
             self._check_lengths(heads, rows, start)
             yield Readouts(heads, rows["traj"], rows["data"])
 
@@ -64,7 +64,7 @@ class IsmrmrdSource:
         """Yield time stamp and bytes of each waveform."""
         for start in range(0, self.number_of_waveforms, block):
             rows = self._read(self._waveforms, start, block)
-            heads = packed(rows["head"], WAVEFORM_DTYPE, self._path)
+            heads = repacked(rows["head"], WAVEFORM_DTYPE, self._path)
             counts = heads["channels"].astype(int) * heads["number_of_samples"]
             for count, head, row in zip(counts, heads, rows, strict=True):
                 if len(row["data"]) != count:
@@ -117,8 +117,8 @@ def image_groups(file: h5py.File) -> list[str]:
     return _groups(file, _holds_images)
 
 
-def packed(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray[np.void]:
-    """Copy headers field by field: files pad and order them as the compiler that wrote them.
+def repacked(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray[np.void]:
+    """Copy headers to a repacked dtype field by field; padding and order depend on the compiler.
 
     Raises
     ------
@@ -134,20 +134,20 @@ def packed(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray
                 "version of ISMRMRD. Convert it again."
             )
         inner = result.dtype[name]
-        result[name] = packed(heads[name], inner, path) if inner.names else heads[name]
+        result[name] = repacked(heads[name], inner, path) if inner.names else heads[name]
     return result
 
 
 def is_image_series(item: h5py.HLObject | None) -> bool:
-    """Say whether that is a group with a series of images."""
+    """Whether an item is a group with a series of images."""
     return isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item)
 
 
-def _groups(file: h5py.File, suits: Callable[[h5py.Group], bool]) -> list[str]:
+def _groups(file: h5py.File, accepts: Callable[[h5py.Group], bool]) -> list[str]:
     found: list[str] = []
 
     def visit(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and suits(item):
+        if isinstance(item, h5py.Group) and accepts(item):
             found.append(name)
 
     file.visititems(visit)

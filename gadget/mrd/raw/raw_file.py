@@ -1,4 +1,4 @@
-"""Raw data in HDF5 files, read fast and without touching the file."""
+"""Raw data in HDF5 files, read block by block, read-only."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gadget.mrd.raw.raw_source import RawSource, Readouts
 ACQUISITION_ID = struct.pack("<H", 1008)
 WAVEFORM_ID = struct.pack("<H", 1026)
 RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
-"""Of raw data in a folder."""
+"""Suffixes of raw data files in a folder."""
 DEFAULT_GROUP = "dataset"
 BLOCK = 256
-DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What HDF5 raises for files that are damaged inside."""
+HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""Exceptions of h5py for files that are damaged inside."""
 
 Message = tuple[int, bytes]
 """Time stamp and bytes of a message."""
@@ -60,7 +60,7 @@ class RawFile:
                 )
         except BaseException as error:
             self._file.close()
-            if isinstance(error, DAMAGE):
+            if isinstance(error, HDF5_ERRORS):
                 raise DataError(
                     f"'{self.path}' is damaged: {str(error).strip(chr(39))}. Copy or convert the "
                     "raw data again."
@@ -95,8 +95,7 @@ class RawFile:
     def messages(self, block: int = BLOCK) -> Iterator[bytes]:
         """Yield every message (id, header, samples) as Gadgetron's client sends it.
 
-        A waveform goes before the first readout that is later than it; those that are left follow
-        the last readout.
+        Waveforms are merged by their time stamps: each before the first later readout.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What raw data of any file format are read as."""
+"""Interface of raw data files of any format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Readouts(NamedTuple):
-    """Successive readouts of a file."""
+    """A block of successive readouts."""
 
     heads: NDArray[np.void]
     """Packed headers, of type `HEADER_DTYPE`."""
@@ -34,14 +34,14 @@ class RawSource(Protocol):
     number_of_waveforms: int
 
     def readouts(self, block: int) -> Iterator[Readouts]:
-        """Yield the readouts, as many at once as suits the file, about `block`."""
+        """Yield the readouts in blocks of about `block`."""
 
     def waveforms(self, block: int) -> Iterator[tuple[int, bytes]]:
         """Yield the waveforms: time stamp, and header with samples as Gadgetron reads them."""
 
 
 def read_text(item: h5py.HLObject | None) -> bytes:
-    """Return the text of a dataset; nothing where there is none."""
+    """Return the text of a dataset, empty where there is none."""
     value = item[()] if isinstance(item, h5py.Dataset) and item.size else b""
     if isinstance(value, np.ndarray):
         value = value.ravel()[0]

@@ -1,4 +1,4 @@
-"""Raw data of a scan that never took place, written the way a scanner's converter does."""
+"""Simulated raw data, in the form that a scanner's converter writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, reason
-from gadget.files import replacing
+from gadget.errors import ConfigError
+from gadget.files import atomic_write, write_errors
 from gadget.mrd import flags
 from gadget.mrd.image_file import ImageWriter
 from gadget.mrd.images import make_image
@@ -36,12 +36,12 @@ from gadget.mri.resample import centred_resize
 from gadget.mri.sampling.masks import random_lines
 
 TRUTH_GROUP = "truth"
-"""Group of the images that a complete scan without noise would give, beside the raw data."""
+"""HDF5 group of the ground truth images, beside the raw data."""
 NOISE_READOUTS = 8
 
 
 def write_simulation(path: Path, scan: SimulatedScan) -> None:
-    """Write raw data and, beside them, the truth in the group `truth`.
+    """Simulate raw data and the ground truth, in the group `truth` of the same file.
 
     The truth `[slice, y, x]` is the magnitude of what a complete scan without noise gives after
     whitening (root sum of squares over coils), so its unit is the standard deviation of the noise.
@@ -55,26 +55,23 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
     covariance = noise_covariance(scan.coils, rng)
     mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
     kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
-    try:
-        with replacing(path) as part:
-            dataset = ismrmrd.Dataset(str(part), "dataset", True)
-            try:
-                dataset.write_xml_header(xml_header(scan))
-                for readout in _readouts(scan, kspace, mask, covariance, rng):
-                    dataset.append_acquisition(readout)
-            finally:
-                dataset.close()
-            with ImageWriter(part, TRUTH_GROUP) as truth:
-                for image in _truth(scan, kspace, covariance):
-                    truth.append(image)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be written: {reason(error)}.") from error
+    with write_errors(path, ConfigError), atomic_write(path) as part:
+        dataset = ismrmrd.Dataset(str(part), "dataset", True)
+        try:
+            dataset.write_xml_header(xml_header(scan))
+            for readout in _readouts(scan, kspace, mask, covariance, rng):
+                dataset.append_acquisition(readout)
+        finally:
+            dataset.close()
+        with ImageWriter(part, TRUTH_GROUP) as truth:
+            for image in _truth(scan, kspace, covariance):
+                truth.append(image)
 
 
 def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDArray[np.complex64]:
-    """Return the complete k-space `[coil, ky, kx]` of a slice, free of noise.
+    """Return the complete, noiseless k-space `[coil, ky, kx]` of a slice.
 
-    The object is drawn finer than the scan resolves it, as nature does.
+    The object is drawn at a finer resolution than that of the scan.
     """
     fine = OVERSAMPLING * scan.matrix
     z_mm = scan.slice_offsets[number] + (HIGHEST_MM + LOWEST_MM) / 2
@@ -120,12 +117,12 @@ def _readouts(
     samples = OVERSAMPLING * scan.matrix
     covariance = covariance * scan.noise**2
     # A wider bandwidth, a shorter dwell time, lets more noise in.
-    louder = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
+    noise_gain = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
     counter = 0
     for _ in range(NOISE_READOUTS):
         head = readout_header(scan, counter, NOISE_DWELL_US)
         head.flags = flags.NOISE
-        yield ismrmrd.Acquisition(head, correlated_noise(covariance * louder, samples, rng))
+        yield ismrmrd.Acquisition(head, correlated_noise(covariance * noise_gain, samples, rng))
         counter += 1
     lines = np.flatnonzero(mask)
     for ky in lines:

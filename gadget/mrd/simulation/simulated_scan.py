@@ -1,4 +1,4 @@
-"""What a simulated scanner says of its scan: XML header, headers and flags of the readouts."""
+"""Parameters of a simulated scan; its XML header, readout headers and flags."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ TICKS_PER_LINE, FIRST_TICK = 220, 17_280_000
 
 @dataclass(frozen=True)
 class SimulatedScan:
-    """What is scanned, and how."""
+    """Parameters of a simulated scan."""
 
     matrix: int = 256
     coils: int = 8
     slices: int = 2
     acceleration: float = 4.0
     centre_fraction: float = 0.08
-    """Share of the lines that are measured completely, in the middle."""
+    """Fraction of the lines that form the fully sampled centre."""
     noise: float = 0.01
     """Standard deviation of the noise of a complete scan, in units of the brightest tissue."""
     seed: int = 0
 
     @property
     def slice_offsets(self) -> list[float]:
-        """Place of each slice along the slice direction [mm]."""
+        """Offset of each slice along the slice direction [mm]."""
         spacing = min(SPACING_MM, (HIGHEST_MM - LOWEST_MM) / max(1, self.slices - 1))
         return [spacing * (number - (self.slices - 1) / 2) for number in range(self.slices)]
 
@@ -54,7 +54,7 @@ class SimulatedScan:
 
 
 def readout_header(scan: SimulatedScan, counter: int, dwell_us: float) -> ismrmrd.AcquisitionHeader:
-    """Return the header of a readout that is no line of an image."""
+    """Return the header of a readout, without the counters of a line."""
     head = ismrmrd.AcquisitionHeader()
     head.version = 1
     head.measurement_uid = 1

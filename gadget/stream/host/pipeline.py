@@ -1,4 +1,4 @@
-"""Pipeline files: Gadgetron's XML, as far as the embedded host can run it."""
+"""Parsing of pipeline files: Gadgetron's XML, as far as the embedded host can run it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDS_SERVER = (
 )
 DEFAULT_HOST = "localhost"
 OWN_NODES = "gadget.nodes."
-"""What the names of the modules of this package's nodes begin with."""
+"""Prefix of the modules of this package's nodes."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -83,7 +83,7 @@ def installed_pipeline(name: str) -> Path | None:
 
 
 def _folders() -> list[Path]:
-    """Return where pipelines are: in a source checkout, and in an installation."""
+    """Return the folders of pipelines: of a source checkout and of an installation."""
     package = Path(gadget.__file__).parent
     # Above `lib/python3.x/site-packages`, which `sys.prefix` is not: for `pip install --user`, and
     # for the Python of Debian, pip puts both elsewhere.

@@ -1,4 +1,4 @@
-"""A node of a pipeline that is a server elsewhere, connected to the way Gadgetron 4.7 does."""
+"""A node of a pipeline that is a running server, connected to the way Gadgetron 4.7 does."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from gadget.stream.host.pipeline import Connect
 from gadget.stream.wire.address import connect
 from gadget.stream.wire.connection import Connection
 
-PATIENCE_SECONDS = 20.0
-"""How long Gadgetron tries: a server that restarts meanwhile is not missed."""
+CONNECT_SECONDS = 20.0
+"""How long to retry to connect, as Gadgetron does: a server may be restarting."""
 
 
 class RemoteNode:
@@ -18,19 +18,19 @@ class RemoteNode:
     ----------
     entry
         Where it is.
-    patience_s
-        How long it is tried [s].
+    connect_s
+        How long to retry to connect [s].
     """
 
-    def __init__(self, entry: Connect, patience_s: float) -> None:
+    def __init__(self, entry: Connect, connect_s: float) -> None:
         self.name = f"at {entry.address}"
         self._address = entry.address
-        self._patience_s = patience_s
+        self._connect_s = connect_s
 
     def connect(self) -> Connection:
         """Return a connection to the server; raises `StreamError` if it does not answer."""
         try:
-            return Connection(connect(self._address, self._patience_s))
+            return Connection(connect(self._address, self._connect_s))
         except StreamError as error:
             raise StreamError(
                 f"{error} Start the node there with `score-gadget node --bind {self._address}`, or "
@@ -42,7 +42,7 @@ class RemoteNode:
         return 0
 
     def ending(self) -> str:
-        """Say in words how the connection has ended."""
+        """Return the end of the connection as part of a sentence."""
         return "broke the connection"
 
     def words(self) -> str:

@@ -16,22 +16,22 @@ from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.mrd.schema import sanitize_header
 from gadget.stream.host.pipeline import Execute, PipelineNode
 from gadget.stream.host.process import NodeProcess
-from gadget.stream.host.remote import PATIENCE_SECONDS, RemoteNode
+from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
-from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.connection import Connection, PeerDisconnected
 from gadget.stream.wire.messages import Message, MessageId, text_of
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
 CRASH_SECONDS = 5.0
-FEEDER_SECONDS = 5.0
+SENDER_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
 
 class _Node(Protocol):
-    """A node that runs: a process of this host's, or a server."""
+    """A running node: a process of this host, or a server."""
 
     name: str
 
@@ -43,7 +43,7 @@ class _Node(Protocol):
 
 
 class Abandoned(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
-    """Nobody waits for the images any more; raised by the messages of a run, it ends at once."""
+    """Nobody waits for the images any more; raised by `messages`, it ends a run at once."""
 
 
 class _Ended:
@@ -54,10 +54,10 @@ class _Failure(NamedTuple):
     """Why images may be missing."""
 
     node: int
-    """Number of the node, -1 for what is before the first."""
+    """Index of the node, -1 for the input."""
     error: Exception
-    seen: bool = False
-    """Whether the host saw it, or else was told."""
+    observed: bool = False
+    """Whether the host observed it; otherwise the node reported it."""
 
 
 _Event: TypeAlias = ismrmrd.Image | Progress | _Ended | Abandoned
@@ -70,9 +70,9 @@ def run_pipeline(
     on_image: Callable[[ismrmrd.Image], None],
     on_progress: Callable[[Progress], None] | None = None,
     *,
-    patience_s: float = PATIENCE_SECONDS,
+    connect_s: float = CONNECT_SECONDS,
 ) -> None:
-    """Send data through the nodes of a pipeline and hand on the images that come out.
+    """Send data through the nodes of a pipeline and pass on the images that come out.
 
     No node that it started outlives the call, however it ends.
 
@@ -89,20 +89,20 @@ def run_pipeline(
         Called for each image, in order, in the calling thread.
     on_progress
         Called for each progress line of a node, in the calling thread.
-    patience_s
-        How long nodes that are servers are tried [s].
+    connect_s
+        How long to retry to connect to nodes that are servers [s].
 
     Raises
     ------
     StreamError
         A node failed: its own sentence; or it crashed, hung or did not start. Images that it
-        finished before have been handed on.
+        finished before have been passed on.
     Exception
         Whatever `messages` or a callback raises.
     """
     if not pipeline:
         raise ConfigError("The pipeline has no nodes: nothing would be reconstructed.")
-    host = _Host(pipeline, on_image, on_progress, patience_s)
+    host = _Host(pipeline, on_image, on_progress, connect_s)
     host.run(sanitize_header(header), messages)
 
 
@@ -114,10 +114,10 @@ class _Host:
         pipeline: Sequence[PipelineNode],
         on_image: Callable[[ismrmrd.Image], None],
         on_progress: Callable[[Progress], None] | None,
-        patience_s: float,
+        connect_s: float,
     ) -> None:
         self._pipeline = pipeline
-        self._patience_s = patience_s
+        self._connect_s = connect_s
         self._on_image = on_image
         self._on_progress = on_progress
         self._events: queue.Queue[_Event] = queue.Queue(WAITING_EVENTS)
@@ -129,31 +129,31 @@ class _Host:
 
     def run(self, header: bytes, messages: Iterable[bytes]) -> None:
         """Run the pipeline to its end."""
-        feeder = _same_named_thread(self._feed, messages)
+        sender = _same_named_thread(self._send_all, messages)
         try:
             for entry in self._pipeline:
                 self._nodes.append(self._start(entry))
             for node, entry in zip(self._nodes, self._pipeline, strict=True):
                 self._connections.append(node.connect())
                 self._set_up(node, entry, header)
-            feeder.start()
+            sender.start()
             self._start_links()
             self._dispatch()
             self._check_exit()
         finally:
             self._stop()
-            if feeder.is_alive():
-                feeder.join(FEEDER_SECONDS)
+            if sender.is_alive():
+                sender.join(SENDER_SECONDS)
 
     def _start(self, entry: PipelineNode) -> _Node:
         if isinstance(entry, Execute):
-            return NodeProcess(entry, self._tell_progress)
-        return RemoteNode(entry, self._patience_s)
+            return NodeProcess(entry, self._post_progress)
+        return RemoteNode(entry, self._connect_s)
 
     def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
         try:
             self._connections[-1].write_setup(entry.configuration, header)
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             node.wait(CRASH_SECONDS)
             raise StreamError(
                 f"The node {node.name} {node.ending()} before its work began.{node.words()}"
@@ -165,7 +165,7 @@ class _Host:
             _same_named_thread(self._link, number, *arguments).start()
 
     def _dispatch(self) -> None:
-        """Hand on what comes until all streams have ended, or the last one after a failure."""
+        """Handle events until all streams have ended, or after a failure the last one."""
         open_streams = len(self._nodes)
         while open_streams:
             event = self._events.get()
@@ -185,14 +185,14 @@ class _Host:
     def _raise_first(self) -> None:
         # The nodes behind one that fails have too little to work on, and say so. What a node says
         # itself is nearer to the cause than how it was seen to end.
-        failures = sorted(self._failures, key=lambda failure: (failure.node, failure.seen))
+        failures = sorted(self._failures, key=lambda failure: (failure.node, failure.observed))
         for failure in failures[1:]:
             log.error("%s", failure.error)
         if failures:
             raise failures[0].error
 
     def _check_exit(self) -> None:
-        """Raise if a node closed its stream as if all were well, and yet failed."""
+        """Raise if a node failed after it closed its stream."""
         for node in self._nodes:
             status = node.wait()
             if status is None:
@@ -203,13 +203,13 @@ class _Host:
                     f"images may be missing.{node.words()}"
                 )
 
-    def _feed(self, messages: Iterable[bytes]) -> None:
+    def _send_all(self, messages: Iterable[bytes]) -> None:
         target = self._connections[0]
         with suppress(StreamError):  # a node that is gone is reported where its output is read
             try:
                 for block in messages:
                     target.write([block])
-            except PeerVanished:
+            except PeerDisconnected:
                 raise
             except Abandoned as error:
                 self._post(error)
@@ -220,27 +220,27 @@ class _Host:
     def _link(
         self, number: int, node: _Node, source: Connection, target: Connection | None
     ) -> None:
-        """Carry what one node sends to the next one, or to the caller."""
+        """Forward what a node sends to the next one, or to the caller."""
 
-        def fail(text: str, seen: bool = True) -> None:
-            self._failures.append(_Failure(number, StreamError(text), seen))
+        def fail(text: str, observed: bool = True) -> None:
+            self._failures.append(_Failure(number, StreamError(text), observed))
 
         try:
             while (message := source.read()).id is not MessageId.CLOSE:
                 if message.id is MessageId.ERROR:
-                    fail(text_of(message), seen=False)
+                    fail(text_of(message), observed=False)
                 elif target is None:
-                    self._take(node, message)
+                    self._handle(node, message)
                 else:
-                    with suppress(PeerVanished):
+                    with suppress(PeerDisconnected):
                         target.write_message(message)
-        except PeerVanished:
+        except PeerDisconnected:
             node.wait(CRASH_SECONDS)
             fail(f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}")
         except ReconError as error:
             fail(f"The node {node.name} sent nonsense: {error}")
         except Exception as error:  # raised again in the calling thread
-            # Without a word, its images would be missing and all seem well.
+            # Ignored, the error would look like success with missing images.
             log.exception("What the node %s sent could not be taken.", node.name)
             fail(f"What the node {node.name} sent could not be taken: {error!r}.")
         finally:
@@ -252,8 +252,8 @@ class _Host:
                     target.write_close()
                 self._post(_Ended())
 
-    def _take(self, node: _Node, message: Message) -> None:
-        """Take what the last node sends: images are for the caller."""
+    def _handle(self, node: _Node, message: Message) -> None:
+        """Handle a message of the last node: images are for the caller."""
         if message.id is MessageId.IMAGE:
             self._post(decode(message))
         elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
@@ -264,7 +264,7 @@ class _Host:
                 message.id.name,
             )
 
-    def _tell_progress(self, progress: Progress) -> None:
+    def _post_progress(self, progress: Progress) -> None:
         with suppress(queue.Full):
             self._events.put_nowait(progress)
 
@@ -286,6 +286,6 @@ _LAST = _Ended()
 
 
 def _same_named_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
-    """Return a thread of this one's name: a log is told by it which scan a line is about."""
+    """Return a thread of this one's name, by which log lines are assigned to a scan."""
     name = threading.current_thread().name
     return threading.Thread(target=target, args=arguments, name=name, daemon=True)

@@ -1,4 +1,4 @@
-"""Buffers that wait are reconstructed together with the one whose turn it is."""
+"""Batched reconstruction of queued buffers of equal size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Waiting(NamedTuple):
 
 
 class Batcher:
-    """Reconstructs the buffers of one session, as many of them at once as wait and fit.
+    """Reconstructs the buffers of one session in batches of those that are queued.
 
     Buffers may be added in one thread while another asks for results.
 
@@ -39,7 +39,7 @@ class Batcher:
         self._results: dict[int, Reconstruction | KSpace] = {}
 
     def add(self, number: int, kspace: KSpace) -> None:
-        """Let a buffer wait."""
+        """Queue a buffer."""
         self._waiting.append(_Waiting(number, kspace))
 
     def result(self, number: int, progress: Progress) -> Reconstruction:
@@ -58,7 +58,7 @@ class Batcher:
         return result
 
     def _reconstruct_waiting(self, progress: Progress) -> Mapping[int, Reconstruction | KSpace]:
-        """Return the results of a batch, or, where it failed, the buffers as they are."""
+        """Reconstruct a batch; return the buffers unchanged if that fails."""
         numbers, kspaces = zip(*self._batch(), strict=True)
         results: Sequence[Reconstruction | KSpace] = kspaces
         if len(kspaces) > 1:
@@ -71,7 +71,7 @@ class Batcher:
         return dict(zip(numbers, results, strict=True))
 
     def _batch(self) -> list[_Waiting]:
-        """Take the first buffer that waits, and those behind it that go with it."""
+        """Take the first queued buffer, and those behind it that fit the batch."""
         first = self._waiting.popleft()
         batch = [first]
         most = self._reconstructor.batch_size(first.kspace)

@@ -1,4 +1,4 @@
-"""What a resident server has done so far."""
+"""Statistics of a resident server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class Counts:
-    """Counts of reconstructions and failures, by several threads at once."""
+    """Thread-safe counts of reconstructions and failures."""
 
     def __init__(self) -> None:
         self.reconstructions = 0
@@ -17,7 +17,7 @@ class Counts:
         self._lock = threading.Lock()
 
     def add(self, fallback: str | None) -> None:
-        """Count a reconstruction; `fallback` says why it is one by a simpler method."""
+        """Count a reconstruction; `fallback` is the reason for a simpler method, if any."""
         with self._lock:
             self.reconstructions += 1
             self.fallbacks += fallback is not None

@@ -1,4 +1,4 @@
-"""What all connections of a resident server share: models in memory and the devices' workers."""
+"""Models in memory and device workers, shared by all connections of a resident server."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ConfigError
 from gadget.stream.resident.worker import FairWorker
 
-KEPT_MODELS = 3
-"""Models in memory beside the server's own."""
+CACHED_MODELS = 3
+"""Number of cached models beside the server's own."""
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Engine:
     model
         Name or folder of the server's own model, which is loaded at once and stays.
     device
-        Where it goes, as in the settings of a reconstruction.
+        Its device, as in the settings of a reconstruction.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class Engine:
 
     def __init__(self, model: str, device: str) -> None:
         self.model = model
-        self.device = _place(device)
+        self.device = _normalized_device(device)
         self.prior = load_prior(model, self.device)
         self._lock = threading.Lock()
         self._others: OrderedDict[tuple[str, torch.device], Prior] = OrderedDict()
@@ -50,11 +50,11 @@ class Engine:
     @property
     def waiting(self) -> int:
         """Buffers that wait for a device."""
-        # Without the lock, which is held while a model is loaded: nobody waits for that.
+        # Without the lock, which is held while a model is loaded.
         return sum(worker.waiting for worker in tuple(self._workers.values()))
 
     def provide(self, settings: SamplerSettings) -> tuple[Reconstructor, FairWorker]:
-        """Return what reconstructs with these settings, and the worker that it must run in.
+        """Return the reconstructor for these settings, and the worker that it must run in.
 
         The device `auto` is the server's own.
 
@@ -66,7 +66,7 @@ class Engine:
         DeviceError, WeightsError
             There is no such device, or the model is damaged.
         """
-        device = self.device if settings.device == "auto" else _place(settings.device)
+        device = self.device if settings.device == "auto" else _normalized_device(settings.device)
         model = self.model if settings.model == self.prior.name else settings.model
         settings = settings.model_copy(update={"device": str(device), "model": model})
         with self._lock:
@@ -79,7 +79,7 @@ class Engine:
             return self.prior
         prior = self._others.pop((model, device), None) or self._load(model, device)
         self._others[model, device] = prior
-        while len(self._others) > KEPT_MODELS:
+        while len(self._others) > CACHED_MODELS:
             self._others.popitem(last=False)
         return prior
 
@@ -97,13 +97,13 @@ class Engine:
         return prior
 
     def close(self) -> None:
-        """End the workers, which must have nothing left to do."""
+        """End the workers, whose queues must be empty."""
         for worker in self._workers.values():
             worker.close()
 
 
-def _place(name: str) -> torch.device:
-    """Return a device under the one name that it has here."""
+def _normalized_device(name: str) -> torch.device:
+    """Normalize the name of a device, so that each has one name."""
     device = select_device(name)
     if device.type != "cuda":
         return torch.device(device.type)

@@ -1,4 +1,4 @@
-"""Items made in one thread, worked on in a second and used in a third, in their order."""
+"""Prefetching: items are made in one thread, processed in a second and used in a third."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LookAhead(Generic[Item, Result]):
     submit
         Queues the job of an item.
     depth
-        Items that may exist at once. The next one is made when the first one's result was used.
+        Items that may exist at once.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class LookAhead(Generic[Item, Result]):
             self._slots.release()
 
     def close(self) -> None:
-        """Make no more items; one that is being made is thrown away."""
+        """Make no more items; one that is being made is discarded."""
         self._closed.set()
         self._slots.release()
 

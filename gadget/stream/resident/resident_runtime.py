@@ -1,4 +1,4 @@
-"""What a session runs in within a resident server."""
+"""Runtime of a session within a resident server."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ class ResidentRuntime(Runtime):
         self._depth = depth
         self._counts = counts
         self._worker: FairWorker | None = None
-        self._over = False
+        self._ended = False
 
     def reconstruct(
         self, session: Session, settings: SamplerSettings, buffers: Iterable[Buffer]
     ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
-        """Yield each buffer and what it was reconstructed to, in their order."""
+        """Yield each buffer with its reconstruction, in order."""
         reconstructor, worker = self._engine.provide(settings)
         self._worker = worker
         batcher = Batcher(reconstructor)
 
-        def work(number: int) -> Reconstruction:
-            if self._over:
+        def reconstruct_one(number: int) -> Reconstruction:
+            if self._ended:
                 raise StreamError("The session is over.")
             session.check()
             return batcher.result(number, partial(report_sampling, session, number))
@@ -62,7 +62,7 @@ class ResidentRuntime(Runtime):
         def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction]:
             number, buffer = numbered
             batcher.add(number, buffer.kspace)
-            return worker.submit(self, partial(work, number))
+            return worker.submit(self, partial(reconstruct_one, number))
 
         ahead = LookAhead(enumerate(buffers, start=1), submit, self._depth)
         try:
@@ -73,16 +73,16 @@ class ResidentRuntime(Runtime):
             session.check()
             raise
         finally:
-            self._over = True
+            self._ended = True
             ahead.close()
             worker.drop(self)
 
-    def tell(self, text: str, fields: dict[str, Value]) -> None:
-        """Tell nobody: the log of a server has a line for each reconstruction."""
-        if self._over:
+    def report_progress(self, text: str, fields: dict[str, Value]) -> None:
+        """Report nothing: the log of a server has a line for each reconstruction."""
+        if self._ended:
             raise StreamError("The session is over.")
 
-    def vanished(self) -> None:
-        """Take what the session has queued out of the queue."""
+    def disconnected(self) -> None:
+        """Cancel the queued jobs of the session."""
         if self._worker is not None:
             self._worker.drop(self)

@@ -1,4 +1,4 @@
-"""The resident server: what a pipeline's `<connect address= port=>` reaches."""
+"""The resident server, for `<connect address= port=>` in a pipeline."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ResidentServer:
         for sock, peer in self._acceptor:
             self._scans.open(sock, f"scan of {peer}")
         log.info(
-            "No more connections are accepted; scans that are still open: %d.", self._scans.begun
+            "No more connections are accepted; scans that are still open: %d.", self._scans.active
         )
         self._scans.finish(self._finish_s)
         self._engine.close()
@@ -92,7 +92,7 @@ class ResidentServer:
         self._acceptor.stop()
 
     def status(self) -> Status:
-        """Tell how the server is."""
+        """Return the status of the server."""
         prior = self._engine.prior
         return Status(
             version=gadget.__version__,
@@ -100,7 +100,7 @@ class ResidentServer:
             sha256=prior.sha256,
             device=str(self._engine.device),
             uptime_s=time.monotonic() - self._started,
-            scans=self._scans.begun,
+            scans=self._scans.active,
             waiting=self._engine.waiting,
             reconstructions=self._counts.reconstructions,
             fallbacks=self._counts.fallbacks,

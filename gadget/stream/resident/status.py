@@ -1,4 +1,4 @@
-"""How a resident server is, asked and answered in the frames of Gadgetron's info queries.
+"""Status of a resident server, by the messages of Gadgetron's info queries.
 
 QUERY (6) is a reserved uint64, an identifier, and a text; RESPONSE (7) the identifier and a text.
 Gadgetron sends neither to a node. The first message of a connection is QUERY instead of CONFIG, so
@@ -14,16 +14,16 @@ from pydantic import BaseModel, ValidationError
 
 from gadget.errors import StreamError
 from gadget.stream.wire.address import Address, connect
-from gadget.stream.wire.connection import FAREWELL_SECONDS, Connection
+from gadget.stream.wire.connection import SHUTDOWN_SECONDS, Connection
 from gadget.stream.wire.messages import Message, MessageId, raw_text_of, response, text_message
 
 QUERY = b"score-gadget::status"
 ANSWER_SECONDS = 10.0
-"""Longest wait for an answer."""
+"""Timeout of a query."""
 
 
 class Status(BaseModel):
-    """What a resident server tells of itself."""
+    """Status of a resident server."""
 
     version: str
     model: str
@@ -42,15 +42,15 @@ class Status(BaseModel):
 
     @property
     def identity(self) -> str:
-        """What the server is, in a line."""
+        """Version, model and device, as one line."""
         return (
             f"score-gadget {self.version}, model {self.model} (sha256 {self.sha256[:12]}) on "
             f"{self.device}."
         )
 
     @property
-    def work(self) -> str:
-        """What it does and has done, in a line."""
+    def activity(self) -> str:
+        """Uptime and counts, as one line."""
         uptime = timedelta(seconds=round(self.uptime_s))
         return (
             f"Up {uptime}, scans open {self.scans}, buffers waiting {self.waiting}, "
@@ -59,29 +59,29 @@ class Status(BaseModel):
         )
 
 
-def answer(connection: Connection, query: Message, status: Status) -> None:
+def answer_query(connection: Connection, query: Message, status: Status) -> None:
     """Answer a query and end the connection."""
     text = b"This server answers the query %s alone." % QUERY
     if raw_text_of(query) == QUERY:
         text = status.model_dump_json().encode()
-    connection.write([response(query, text)], wait_s=FAREWELL_SECONDS)
-    connection.take_leave()
+    connection.write([response(query, text)], wait_s=SHUTDOWN_SECONDS)
+    connection.shut_down()
 
 
-def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:
-    """Return the status of the resident server at an address.
+def query_status(address: Address, timeout_s: float = ANSWER_SECONDS) -> Status:
+    """Query the status of the resident server at an address.
 
     Raises
     ------
     StreamError
         Nobody answers within the time [s], or no resident server does.
     """
-    connection = Connection(connect(address, 0), idle_s=patience_s, stall_s=patience_s)
-    # An answer that trickles in byte by byte is none either.
-    end = threading.Timer(patience_s, connection.close)
+    connection = Connection(connect(address, 0), idle_s=timeout_s, stall_s=timeout_s)
+    # Also for an answer that comes byte by byte.
+    end = threading.Timer(timeout_s, connection.close)
     end.start()
     try:
-        connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=patience_s)
+        connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=timeout_s)
         return Status.model_validate_json(raw_text_of(connection.read()))
     except StreamError as error:
         raise StreamError(f"The server at {address} gives no answer. {error}") from error

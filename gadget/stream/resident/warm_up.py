@@ -1,6 +1,6 @@
-"""A small scan that a resident server reconstructs before the first real one comes.
+"""Warm-up of a resident server with a small simulated scan.
 
-It goes the way of all scans, so that everything is imported, loaded and allocated when it is over.
+It takes the path of all scans, so that everything is imported, loaded and allocated after it.
 """
 
 from __future__ import annotations

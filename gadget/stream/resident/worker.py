@@ -1,4 +1,4 @@
-"""One thread that computes for many connections in turn."""
+"""A worker thread that serves many connections in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Job(NamedTuple):
 
 
 class FairWorker:
-    """Runs jobs one at a time: one of each owner, then the next of the first.
+    """Runs jobs one at a time, round robin between their owners.
 
     Parameters
     ----------
@@ -36,12 +36,12 @@ class FairWorker:
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for their turn."""
+        """Number of queued jobs."""
         with self._changed:
             return sum(map(len, self._queues.values()))
 
     def submit(self, owner: Hashable, function: Callable[[], Result]) -> Future[Result]:
-        """Queue a job; what it logs bears the name of the thread that submits it."""
+        """Queue a job; its log lines bear the name of the submitting thread."""
         future: Future[Result] = Future()
         with self._changed:
             job = _Job(future, function, threading.current_thread().name)
@@ -50,14 +50,14 @@ class FairWorker:
         return future
 
     def drop(self, owner: Hashable) -> None:
-        """Cancel the jobs of an owner that wait for their turn."""
+        """Cancel the queued jobs of an owner."""
         with self._changed:
             dropped = self._queues.pop(owner, ())
         for job in dropped:
             job.future.cancel()
 
     def close(self) -> None:
-        """End the thread when nothing waits any more."""
+        """End the thread when the queue is empty."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""The log of a scan, told to the client of the server as TEXT messages."""
+"""The log of a scan, sent to the client of the server as TEXT messages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from gadget.errors import StreamError
 from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import MessageId, text_message
 
-SLOW_SECONDS = 600.0
-"""Longest time in which a client takes nothing of a message."""
+SEND_SECONDS = 600.0
+"""Timeout for sending a message to a client."""
 LOGGER = "gadget"
 
 
 class _TextHandler(logging.Handler):
-    """Sends what the threads of one name log."""
+    """Sends the log records of the threads of one name."""
 
     def __init__(self, connection: Connection, thread_name: str) -> None:
         super().__init__(logging.INFO)
@@ -36,7 +36,7 @@ class _TextHandler(logging.Handler):
 
 
 @contextmanager
-def told(connection: Connection) -> Iterator[None]:
+def log_to_client(connection: Connection) -> Iterator[None]:
     """Send the log of this thread, and of those of its name, to a client."""
     handler = _TextHandler(connection, threading.current_thread().name)
     logger = logging.getLogger(LOGGER)
@@ -56,4 +56,4 @@ def write_text(connection: Connection, level: str, text: str) -> None:
         The client does not take it.
     """
     line = f"{level:<8} {text}\n\0".encode("utf-8", "replace")
-    connection.write([text_message(MessageId.TEXT, line)], wait_s=SLOW_SECONDS)
+    connection.write([text_message(MessageId.TEXT, line)], wait_s=SEND_SECONDS)

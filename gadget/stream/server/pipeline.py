@@ -1,8 +1,8 @@
-"""The pipeline that a client of the server gets.
+"""Choice of the pipeline for a client of the server.
 
-What comes from the network neither becomes a path nor names code of others: a name is looked up
-among the installed pipelines, a text may start the nodes of this package alone, and no setting of
-either may hold a path.
+Input from the network can neither name a path nor foreign code: a name is looked up among the
+installed pipelines, an XML text may only start nodes of this package, and no setting of either may
+hold a path.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from gadget.stream.settings import make_settings
 MAX_CONFIG_CHARACTERS = 2**20
 MAX_NAME_CHARACTERS = 200
 BYTE_ORDER_MARK = "\ufeff"
-UNREADABLE = "\ufffd"
-"""What stands for bytes that are no UTF-8."""
+REPLACEMENT_CHARACTER = "\ufffd"
+"""Replacement character for bytes that are not UTF-8."""
 MAX_NODES = 16
 CONFIG_PARAMETERS = ("customconfig", "config")
 """Parameters by which OpenRecon names the pipeline; the first that is not empty counts."""
@@ -40,14 +40,14 @@ CONFIG_PARAMETERS = ("customconfig", "config")
 log = logging.getLogger(__name__)
 
 _OWN_MODULE = re.compile(r"gadget\.nodes\.[a-z_]+")
-_HARMLESS = re.compile(r"(?!\.+$)[\w.:+-]*", re.ASCII)
+_SAFE_VALUE = re.compile(r"(?!\.+$)[\w.:+-]*", re.ASCII)
 """No slash, and neither `.` nor `..`."""
 
 
 def choose_pipeline(
     config: str, parameters: Mapping[str, str], default: Sequence[PipelineNode]
 ) -> list[PipelineNode]:
-    """Return the nodes that a client has asked for, with its parameters in their configurations.
+    """Return the nodes that a client requests, with its parameters in their configurations.
 
     Parameters
     ----------
@@ -65,12 +65,12 @@ def choose_pipeline(
     """
     names = (parameters.get(name, "") for name in CONFIG_PARAMETERS)
     config = next(filter(None, names), config).lstrip(BYTE_ORDER_MARK)
-    nodes = _parse_foreign(config) if config.startswith("<") else _find(config, default)
+    nodes = _parse_untrusted(config) if config.startswith("<") else _find(config, default)
     return _with_parameters(nodes, parameters)
 
 
 def _find(name: str, default: Sequence[PipelineNode]) -> Sequence[PipelineNode]:
-    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or UNREADABLE in name:
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable() or REPLACEMENT_CHARACTER in name:
         raise ConfigError(
             "A configuration must be the name of a pipeline or its XML text in UTF-8, got "
             f"{name[:MAX_NAME_CHARACTERS]!r}."
@@ -88,8 +88,8 @@ def _find(name: str, default: Sequence[PipelineNode]) -> Sequence[PipelineNode]:
         return default
 
 
-def _parse_foreign(text: str) -> list[PipelineNode]:
-    """Return the nodes of a pipeline that somebody else has written."""
+def _parse_untrusted(text: str) -> list[PipelineNode]:
+    """Parse the XML of a pipeline from the network."""
     if len(text) > MAX_CONFIG_CHARACTERS:
         raise ConfigError(
             f"The pipeline that was sent has {len(text)} characters, more than the "
@@ -111,7 +111,7 @@ def _parse_foreign(text: str) -> list[PipelineNode]:
                 f"{_name(node)}. Have such a pipeline installed at the server, and send its name."
             )
         for name, value in parse_properties(node.configuration).items():
-            _check_harmless(name, value)
+            _check_value(name, value)
     return nodes
 
 
@@ -123,8 +123,8 @@ def _with_parameters(
     changed = []
     for node in nodes:
         model = _settings_model(node)
-        names = {_plain(name): name for name in model.model_fields} if model else {}
-        own = {key: names[_plain(key)] for key in parameters if _plain(key) in names}
+        names = {_normalized(name): name for name in model.model_fields} if model else {}
+        own = {key: names[_normalized(key)] for key in parameters if _normalized(key) in names}
         known |= set(own)
         changed.append(_configured(node, model, {own[key]: parameters[key] for key in own}))
     for name in parameters.keys() - known - set(CONFIG_PARAMETERS):
@@ -138,7 +138,7 @@ def _configured(
     if model is None or not values:
         return node
     for name, value in values.items():
-        _check_harmless(name, value)
+        _check_value(name, value)
     properties = {**parse_properties(node.configuration), **values}
     make_settings(model, properties)  # what is wrong is told before anything is started
     element = ElementTree.Element("configuration")
@@ -148,7 +148,7 @@ def _configured(
 
 
 def _settings_model(node: PipelineNode) -> type[BaseModel] | None:
-    """Return the class of a node's settings, or nothing for what is no node of this package."""
+    """Return the settings class of a node, None if it is not one of this package."""
     if isinstance(node, Connect):
         node = SERVED
     if not _OWN_MODULE.fullmatch(node.module):
@@ -164,15 +164,15 @@ def _name(node: PipelineNode) -> str:
     return str(node.address) if isinstance(node, Connect) else f"{node.module}:{node.target}"
 
 
-def _check_harmless(name: str, value: str) -> None:
-    """Refuse what could be a path."""
-    if not _HARMLESS.fullmatch(value):
+def _check_value(name: str, value: str) -> None:
+    """Raise `ConfigError` for a value that could be a path."""
+    if not _SAFE_VALUE.fullmatch(value):
         raise ConfigError(
             f"The property '{name}' has the value '{value}'. Over the network only letters, digits "
             "and _ . : + - are taken, and no paths."
         )
 
 
-def _plain(name: str) -> str:
-    """Return what `joint_every` and `jointEvery` have in common; OpenRecon allows no underscore."""
+def _normalized(name: str) -> str:
+    """Normalize `joint_every` and `jointEvery` to the same name; OpenRecon allows no underscore."""
     return name.replace("_", "").lower()

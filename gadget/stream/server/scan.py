@@ -12,22 +12,22 @@ from gadget.errors import ReconError, StreamError
 from gadget.stream.host.pipeline import PipelineNode
 from gadget.stream.host.run import Abandoned, run_pipeline
 from gadget.stream.inbox import SILENCE_SECONDS, Inbox
-from gadget.stream.server.log import SLOW_SECONDS, told
+from gadget.stream.server.log import SEND_SECONDS, log_to_client
 from gadget.stream.server.pipeline import choose_pipeline
 from gadget.stream.server.setup import Setup, parse_parameters, read_setup
 from gadget.stream.wire.codec import encode, encode_bytes
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerVanished
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected
 
-BROKEN_SECONDS = 1.0
-"""How long it may take until a machine answers that nobody takes what was sent to it."""
+RESET_SECONDS = 1.0
+"""How long to wait for a connection reset after data were sent to a client that is gone."""
 DRAIN_SECONDS = 3600.0
-"""How long a client may go on sending after its scan has failed."""
+"""How long a client may continue to send after its scan has failed."""
 
 log = logging.getLogger(__name__)
 
 
 class ScanService:
-    """Reconstructs the scan of one client, and tells it what happens.
+    """Reconstructs the scan of one client, and sends it images and log.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ class ScanService:
     def run(self) -> None:
         """Serve the client from its first message to its last, and close the connection.
 
-        Raises nothing: a failure is told to the client and to the log.
+        Raises nothing: a failure goes to the client and to the log.
         """
         try:
-            with told(self._connection):
+            with log_to_client(self._connection):
                 self._reconstruct()
-            self._take_leave()
+            self._shut_down()
         finally:
             self._connection.close()
 
@@ -62,13 +62,13 @@ class ScanService:
             if setup is None:
                 log.debug("The client closed before it sent a header.")
                 return
-            self._inbox = Inbox(self._connection, beyond_close=False)
+            self._inbox = Inbox(self._connection, watch_after_close=False)
             parameters = parse_parameters(setup.parameters)
             pipeline = choose_pipeline(setup.config, parameters, self._default)
             messages = self._messages(setup, self._inbox)
             run_pipeline(pipeline, setup.header, messages, self._send)
             log.info("The scan is finished: %d images.", self._images)
-        except PeerVanished:
+        except PeerDisconnected:
             log.info("The client left before it sent data.")
         except Abandoned as error:
             self._gone = True
@@ -84,24 +84,24 @@ class ScanService:
         try:
             while (message := inbox.get()) is not None:
                 yield encode_bytes(message)
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             raise Abandoned(f"The client left in the middle of its scan. {error}") from error
-        if inbox.closed_without_a_word:
-            # Which is told to the client, too: if there is none, its machine answers that.
+        if inbox.ended_without_close:
+            # The warning goes to the client, too: if it is gone, its machine resets the connection.
             log.warning("The client sends no more, without CLOSE (4): that counts as its end.")
-            if self._connection.is_broken(BROKEN_SECONDS):
+            if self._connection.is_broken(RESET_SECONDS):
                 raise Abandoned("The client left in the middle of its scan.")
 
     def _send(self, image: ismrmrd.Image) -> None:
         parts = encode(image)
         try:
-            self._connection.write(parts, wait_s=SLOW_SECONDS)
+            self._connection.write(parts, wait_s=SEND_SECONDS)
         except StreamError as error:
             raise Abandoned(f"The client takes no more images. {error}") from error
         self._images += 1
 
-    def _take_leave(self) -> None:
-        """Close the stream when the client has sent all; closed earlier, it would break."""
+    def _shut_down(self) -> None:
+        """Close the stream once the client has sent all: an earlier close would reset it."""
         if self._gone:
             return
         with suppress(StreamError):
@@ -109,4 +109,4 @@ class ScanService:
                 self._connection.discard(SILENCE_SECONDS, LINGER_SECONDS)
             else:
                 self._inbox.drain(DRAIN_SECONDS)
-            self._connection.take_leave()
+            self._connection.shut_down()

@@ -1,4 +1,4 @@
-"""A server for clients that have no Gadgetron: ISMRMRD raw data in, images out.
+"""A server for clients without Gadgetron: ISMRMRD raw data in, images out.
 
 It speaks the streaming protocol of Gadgetron's own client and of FIRE and OpenRecon scanners, and
 runs the nodes in the embedded host.

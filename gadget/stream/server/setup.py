@@ -1,4 +1,4 @@
-"""What a client of the server says before its data: configuration, header, parameters."""
+"""Messages of a client before its data: configuration, header, parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gadget.stream.wire.messages import (
 )
 
 SETUP_SECONDS = 120.0
-"""Longest wait for configuration and header; the data come when the scanner measures."""
+"""Timeout for configuration and header; the data come when the scanner measures."""
 MAX_PARAMETER_CHARACTERS = 2**20
 
 _INFO_QUERY = b"gadgetron::info"
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Setup:
-    """The beginning of a scan."""
+    """Configuration, header and parameters of a scan, and its first data."""
 
     config: str
     """Name of a pipeline, or its XML text."""
@@ -43,7 +43,7 @@ class Setup:
 
 
 def read_setup(connection: Connection) -> Setup | None:
-    """Read all that comes before the data, and the first message of these.
+    """Read the messages before the data, and the first message of the data.
 
     Returns nothing for a client that closes before it has sent a header, as Gadgetron's does after
     it has asked for information.
@@ -52,7 +52,7 @@ def read_setup(connection: Connection) -> Setup | None:
     ------
     StreamError
         Messages came in another order.
-    PeerVanished
+    PeerDisconnected
         The client is gone.
     """
     connection.idle_s = SETUP_SECONDS
@@ -67,7 +67,7 @@ def read_setup(connection: Connection) -> Setup | None:
     if first.id is MessageId.CLOSE:
         raise StreamError("The stream was closed after its header: there are no data.")
     if first.id not in DATA_MESSAGES:
-        raise _misplaced(first, "the data")
+        raise _unexpected(first, "the data")
     return Setup(config, header, parameters, first)
 
 
@@ -107,7 +107,7 @@ def _read_config(connection: Connection) -> str | None:
         return None
     if message.id in (MessageId.FILENAME, MessageId.CONFIG):
         return text_of(message)
-    raise _misplaced(message, "FILENAME (1) or CONFIG (2)")
+    raise _unexpected(message, "FILENAME (1) or CONFIG (2)")
 
 
 def _read_header(connection: Connection) -> bytes | None:
@@ -115,12 +115,12 @@ def _read_header(connection: Connection) -> bytes | None:
     if message.id is MessageId.CLOSE:
         return None
     if message.id is not MessageId.HEADER:
-        raise _misplaced(message, "HEADER (3)")
+        raise _unexpected(message, "HEADER (3)")
     return raw_text_of(message)
 
 
 def _next(connection: Connection) -> Message:
-    """Read the next message that is no question and no remark."""
+    """Read the next message, answering queries and logging texts on the way."""
     while True:
         message = connection.read()
         if message.id is MessageId.QUERY:
@@ -138,7 +138,7 @@ def _answer(connection: Connection, query: Message) -> None:
     connection.write([response(query, text.encode())], wait_s=LINGER_SECONDS)
 
 
-def _misplaced(message: Message, expected: str) -> StreamError:
+def _unexpected(message: Message, expected: str) -> StreamError:
     return StreamError(
         f"{message.id.name} ({message.id.value}) came where {expected} was expected: a client "
         "sends its configuration, the header, the data and CLOSE (4)."

@@ -1,4 +1,4 @@
-"""Connections that a server accepts, until it is told to stop."""
+"""Accepts the connections of a server, until it is stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from gadget.stream.wire.address import Address
 
 SHORTAGE_SECONDS = 0.5
-"""Pause when a connection could not be accepted for want of file descriptors."""
+"""Pause after a connection could not be accepted, for lack of file descriptors."""
 WAKE_SECONDS = 1.0
 """Longest wait for a connection: a signal that comes just before one is handled after it."""
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Acceptor:
-    """Iterating yields each connection and its address, at the end all that wait at once.
+    """Iterating yields each connection and its address, after `stop` those in the backlog.
 
     Parameters
     ----------
@@ -29,20 +29,27 @@ class Acceptor:
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
-        self._bell, self._ear = socket.socketpair()
+        self._wake_sender, self._wake_receiver = socket.socketpair()
 
     def stop(self) -> None:
         """Accept no more; a handler of signals may call it."""
-        self._bell.send(b"\0")
+        self._wake_sender.send(b"\0")
 
     def __iter__(self) -> Iterator[tuple[socket.socket, Address]]:
-        with self._listener, self._bell, self._ear, selectors.DefaultSelector() as selector:
+        with (
+            self._listener,
+            self._wake_sender,
+            self._wake_receiver,
+            selectors.DefaultSelector() as selector,
+        ):
             self._listener.setblocking(False)
             selector.register(self._listener, selectors.EVENT_READ)
-            selector.register(self._ear, selectors.EVENT_READ)
-            while all(key.fileobj is not self._ear for key, _ in selector.select(WAKE_SECONDS)):
+            selector.register(self._wake_receiver, selectors.EVENT_READ)
+            while all(
+                key.fileobj is not self._wake_receiver for key, _ in selector.select(WAKE_SECONDS)
+            ):
                 yield from self._accepted()
-            # At once, and then no more: others go on knocking.
+            # Those in the backlog now, and then no more: clients go on connecting.
             waiting: list[tuple[socket.socket, Address]] = []
             while found := self._accepted():
                 waiting += found

@@ -1,4 +1,4 @@
-"""Addresses of servers, `host:port`: how they are written, listened on and connected to."""
+"""Addresses `host:port` of servers: parse, listen, connect."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ def listen(address: Address) -> socket.socket:
         ) from error
 
 
-def connect(address: Address, patience_s: float) -> socket.socket:
-    """Return a socket connected to an address, tried again while nobody listens there.
+def connect(address: Address, timeout_s: float) -> socket.socket:
+    """Return a socket connected to an address; retry while nobody listens there.
 
     Raises
     ------
     StreamError
         Nobody does within the time [s].
     """
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     while True:
         try:
             return socket.create_connection((address.host, address.port), ATTEMPT_SECONDS)

@@ -1,7 +1,7 @@
-"""Messages to objects and back.
+"""Encoding and decoding of messages.
 
-Decoded arrays are writable and belong to the receiver: they look into the message's own memory
-where its alignment allows, and are copies elsewhere.
+Decoded arrays are writable: views of the message's own memory where its alignment allows, copies
+elsewhere.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from gadget.mrd.recon_data import (
     ReconData,
     SamplingDescription,
 )
+from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.image_codec import decode_image, encode_image
-from gadget.stream.wire.memory import Cursor
 from gadget.stream.wire.messages import (
     BUCKET_META_BYTES,
     UINT16,
@@ -37,7 +37,7 @@ from gadget.stream.wire.messages import (
 Item: TypeAlias = (
     ismrmrd.Acquisition | ismrmrd.Waveform | ismrmrd.Image | ReconData | AcquisitionBucket | Message
 )
-"""What a node receives and sends. An image array stays the message that it is."""
+"""What a node receives and sends. An image array is not decoded."""
 
 Part: TypeAlias = bytes | bytearray | memoryview
 _Struct = TypeVar("_Struct", bound=ctypes.Structure)
@@ -68,7 +68,7 @@ def decode(message: Message) -> Item:
 
 
 def encode(item: Item) -> list[Part]:
-    """Return a message, number and body, in parts that belong together.
+    """Return the parts of a message: number and body.
 
     Raises
     ------
@@ -108,13 +108,13 @@ def _encode_acquisition(acquisition: ismrmrd.Acquisition) -> list[Part]:
     samples = head.number_of_samples
     return [
         bytes(head),
-        _announced(acquisition.traj, np.float32, (samples, head.trajectory_dimensions)),
-        _announced(acquisition.data, np.complex64, (head.active_channels, samples)),
+        _checked_memory(acquisition.traj, np.float32, (samples, head.trajectory_dimensions)),
+        _checked_memory(acquisition.data, np.complex64, (head.active_channels, samples)),
     ]
 
 
-def _announced(array: NDArray[Any], dtype: DTypeLike, shape: tuple[int, int]) -> memoryview:
-    """Return the memory of an array whose type and shape its header announces."""
+def _checked_memory(array: NDArray[Any], dtype: DTypeLike, shape: tuple[int, int]) -> memoryview:
+    """Return the memory of an array after checking its type and shape against its header."""
     # One byte more or less, and nothing after it is readable.
     if array.dtype != dtype or array.shape != shape:
         raise StreamError(
@@ -132,7 +132,7 @@ def _decode_waveform(cursor: Cursor) -> ismrmrd.Waveform:
 def _encode_waveform(waveform: ismrmrd.Waveform) -> list[Part]:
     head = waveform.getHead()
     shape = head.channels, head.number_of_samples
-    return [bytes(head), _announced(waveform.data, np.uint32, shape)]
+    return [bytes(head), _checked_memory(waveform.data, np.uint32, shape)]
 
 
 def _decode_recon_data(cursor: Cursor) -> ReconData:

@@ -1,7 +1,7 @@
-"""A guarded connection that speaks Gadgetron's protocol over a socket.
+"""A connection that speaks Gadgetron's protocol over a socket, with checks and timeouts.
 
-It never waits for ever: an end that vanished, a message that stops half-way and a message nobody
-knows each end in a `StreamError`. gadgetron-python's own connection spins on a closed socket, takes
+It never waits for ever: a peer that disconnected, a truncated message and an unknown message each
+raise a `StreamError`. gadgetron-python's own connection spins on a closed socket, takes
 unknown messages for the end of the data and reports success after a crash, so only its socket is
 used.
 """
@@ -21,41 +21,41 @@ from gadget.stream.wire.framing import read_message
 from gadget.stream.wire.messages import UINT16, Message, MessageId, raw_text_of, text_message
 
 IDLE_SECONDS = 24 * 3600.0
-"""Longest silence between messages. A node at the end of a pipeline hears nothing while the one
-before it computes; a peer whose machine is gone is noticed by keep-alive probes in two minutes."""
+"""Timeout between messages. A node at the end of a pipeline receives nothing while the one before
+computes; a peer whose machine is gone is noticed by keep-alive probes in two minutes."""
 STALL_SECONDS = 120.0
-"""Longest silence within a message."""
+"""Timeout within a message."""
 BUFFER_BYTES = 2**18
 MAX_PARTS = 64
 MAX_ERROR_BYTES = 8192
 LINGER_SECONDS = 10.0
-FAREWELL_SECONDS = 2.0
-"""How long the other end may keep a connection that this end has closed."""
+SHUTDOWN_SECONDS = 2.0
+"""How long the other end may keep a connection that this end has shut down."""
 
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
 
 
-class PeerVanished(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
-    """The other end is gone without having said so."""
+class PeerDisconnected(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
+    """The other end disconnected without closing the stream."""
 
 
-class InputEnded(PeerVanished):
-    """The other end sends no more, and has not closed the stream; it may still listen."""
+class InputEnded(PeerDisconnected):
+    """The other end shut down its writing side without closing the stream; it may still read."""
 
 
-class _ForeignSocket(Protocol):
+class _GadgetronSocket(Protocol):
     @property
     def socket(self) -> socket.socket: ...
 
 
-class _ForeignConnection(Protocol):
+class _GadgetronConnection(Protocol):
     """What is used of `gadgetron.external.Connection`."""
 
-    socket: _ForeignSocket
+    socket: _GadgetronSocket
 
 
-class _Released:
-    """Stands in gadgetron's connection for the socket that was taken out of it.
+class _ReleasedSocket:
+    """Replaces the socket in gadgetron's connection.
 
     Its `__exit__` sends CLOSE whatever happened, which reads as success.
     """
@@ -65,7 +65,7 @@ class _Released:
 
 
 class Connection:
-    """One end of a connection: whole messages in and out.
+    """One end of a connection, read and written in whole messages.
 
     One thread may read while others write.
 
@@ -74,9 +74,9 @@ class Connection:
     sock
         A connected stream socket; the connection owns it from here on.
     idle_s
-        Longest silence between messages [s].
+        Timeout between messages [s].
     stall_s
-        Longest silence within a message [s].
+        Timeout within a message [s].
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Connection:
 
         Raises
         ------
-        PeerVanished
+        PeerDisconnected
             The other end is gone.
         StreamError
             The message is unknown, a length is not allowed, or nothing arrives.
@@ -138,7 +138,7 @@ class Connection:
             done += self._read_some(view[done:], self.stall_s)
 
     def discard(self, silence_s: float, total_s: float) -> None:
-        """Throw away what arrives, until the other end is silent or gone or the time is over."""
+        """Discard incoming data until the other end is silent or gone, or the time is over."""
         deadline = time.monotonic() + total_s
         with contextlib.suppress(StreamError):
             while time.monotonic() < deadline:
@@ -167,7 +167,7 @@ class Connection:
                     ) from None
                 continue
             except OSError as error:
-                raise PeerVanished(f"The other end broke the connection ({error}).") from error
+                raise PeerDisconnected(f"The other end broke the connection ({error}).") from error
             if count == 0:
                 raise InputEnded("The other end is gone: it ended without closing the stream.")
             return count
@@ -180,13 +180,13 @@ class Connection:
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[socket.socket]:
-        """Put off the closing of the file descriptor while a thread uses it.
+        """Delay the closing of the file descriptor while a thread uses it.
 
         Its number may go to another connection at once, whose data would be taken for ours.
         """
         with self._users_lock:
             if self._closed:
-                raise PeerVanished("The connection was closed at this end.")
+                raise PeerDisconnected("The connection was closed at this end.")
             self._users += 1
         try:
             yield self._socket
@@ -202,13 +202,13 @@ class Connection:
     def write(
         self, parts: Sequence[bytes | bytearray | memoryview], *, wait_s: float | None = None
     ) -> None:
-        """Write the parts in one piece.
+        """Write the parts of a message without others in between.
 
         Waits for a slow reader as long as it takes, or at most `wait_s` [s] where that is given.
 
         Raises
         ------
-        PeerVanished
+        PeerDisconnected
             The other end is gone.
         StreamError
             The other end takes nothing for `wait_s`.
@@ -224,8 +224,10 @@ class Connection:
                         raise StreamError("The other end does not take data any more.") from None
                     continue
                 except OSError as error:
-                    raise PeerVanished(f"The other end takes no more data ({error}).") from error
-                views = _after(views, sent)
+                    raise PeerDisconnected(
+                        f"The other end takes no more data ({error})."
+                    ) from error
+                views = _remaining(views, sent)
 
     def write_setup(self, config: bytes, header: bytes) -> None:
         """Write CONFIG and HEADER."""
@@ -233,53 +235,53 @@ class Connection:
         self.write([text_message(message_id, text) for message_id, text in texts])
 
     def write_message(self, message: Message) -> None:
-        """Write a message as it was read."""
+        """Write a message unchanged."""
         self.write([UINT16.pack(message.id), message.payload])
 
     def write_error(self, text: str) -> None:
-        """Tell the other end that this end has failed, in one sentence."""
+        """Send an ERROR message with one sentence."""
         encoded = text.encode("utf-8", "replace")[:MAX_ERROR_BYTES]
         self.write([text_message(MessageId.ERROR, encoded)], wait_s=LINGER_SECONDS)
 
     def write_close(self) -> None:
-        """Tell the other end that nothing more comes."""
+        """Send CLOSE: nothing more comes."""
         self.write([UINT16.pack(MessageId.CLOSE)], wait_s=LINGER_SECONDS)
 
     def peer_has_closed(self) -> bool:
-        """Tell whether the other end has closed its side, without reading."""
+        """Whether the other end has shut down its writing side, without reading."""
         return self._wait(_POLLRDHUP, 0)
 
     def is_broken(self, wait_s: float) -> bool:
-        """Tell whether the other end is gone for good, or will be within that time [s].
+        """Whether the connection is broken, or will be within that time [s].
 
-        One that only sends no more is not. A machine whose process is gone says so when something
-        is written to it.
+        A half-closed one is not. The machine of a process that is gone resets the connection when
+        something is written to it.
         """
         try:
             return self._wait(0, wait_s)  # errors are told unasked
-        except PeerVanished:
+        except PeerDisconnected:
             return True
 
     def wait_for_end(self) -> None:
-        """Return when the other end is gone; throw away what it still sends."""
-        with contextlib.suppress(PeerVanished):
+        """Wait until the other end is gone; discard what it still sends."""
+        with contextlib.suppress(PeerDisconnected):
             while True:
                 self._wait(select.POLLIN, None)
                 self._receive(self._buffer, self.idle_s)
 
-    def finish_writing(self) -> None:
-        """Let the other end see the end of what was written; reading goes on."""
-        with contextlib.suppress(OSError, PeerVanished), self._in_use() as sock:
+    def shut_down_writing(self) -> None:
+        """Shut down the writing side of the socket; reading goes on."""
+        with contextlib.suppress(OSError, PeerDisconnected), self._in_use() as sock:
             sock.shutdown(socket.SHUT_WR)
 
-    def take_leave(self) -> None:
-        """Tell the other end that nothing more comes, and wait a moment until it is gone."""
+    def shut_down(self) -> None:
+        """Send CLOSE, shut down writing, and wait a moment for the other end to close."""
         self.write_close()
-        self.finish_writing()
-        self.discard(FAREWELL_SECONDS, FAREWELL_SECONDS)
+        self.shut_down_writing()
+        self.discard(SHUTDOWN_SECONDS, SHUTDOWN_SECONDS)
 
     def close(self) -> None:
-        """Close the connection at once; threads that wait for it go on with an error."""
+        """Close the connection at once; threads that wait for it raise `PeerDisconnected`."""
         with self._users_lock:
             if not self._closed:
                 with contextlib.suppress(OSError):
@@ -288,16 +290,16 @@ class Connection:
             self._close_unused()
 
 
-def take_over(foreign: _ForeignConnection) -> Connection:
-    """Take the socket out of a `gadgetron.external.Connection`, which is left without one."""
+def take_socket(gadgetron_connection: _GadgetronConnection) -> Connection:
+    """Move the socket of a `gadgetron.external.Connection` to a connection of this package."""
     # gadgetron-python reads exactly the bytes it needs: none of ours are left in it.
-    sock = foreign.socket.socket
-    foreign.socket = _Released()  # type: ignore[assignment]
+    sock = gadgetron_connection.socket.socket
+    gadgetron_connection.socket = _ReleasedSocket()  # type: ignore[assignment]
     return Connection(sock)
 
 
-def _after(views: list[memoryview], sent: int) -> list[memoryview]:
-    """Return what is left of the views after their first bytes were sent."""
+def _remaining(views: list[memoryview], sent: int) -> list[memoryview]:
+    """Return the views without the first `sent` bytes."""
     for position, view in enumerate(views):
         if sent < len(view):
             return [view[sent:], *views[position + 1 :]]

@@ -1,4 +1,4 @@
-"""Reading one message whole, without decoding it.
+"""Reading whole messages, without decoding them.
 
 The length of a message is scattered over its body. These functions walk through a body as it
 arrives, and check every length before memory is taken for it. They need the standard library only,
@@ -32,10 +32,10 @@ from gadget.stream.wire.messages import (
 )
 
 FIRST_CHUNK_BYTES = 2**20
-"""Taken for a body before any of it has come."""
+"""Memory allocated for a body before any of it has arrived."""
 GROWTH = 8
-"""Most that is taken, in units of what has come: more would be for whoever announces a lot and
-sends nothing, less is copied too often."""
+"""Largest growth of this memory, in units of what has arrived: a peer that announces a lot and
+sends nothing must not exhaust memory, and smaller steps are copied too often."""
 FILENAME_BYTES = 1024
 COMPLEX_BYTES = 8
 FLOAT_BYTES = 4
@@ -55,7 +55,7 @@ class Source(Protocol):
 
 
 class _Body:
-    """A body being read: grows with what has arrived, not with what a length promises."""
+    """A body being read: memory grows with what has arrived, not with announced lengths."""
 
     def __init__(self, source: Source, name: str, limit: int) -> None:
         self._source = source
@@ -65,7 +65,7 @@ class _Body:
         self._data = bytearray()
 
     def take(self, count: int) -> int:
-        """Read `count` bytes more and return where they begin."""
+        """Read `count` bytes more and return their offset."""
         start = self._size
         end = start + count
         if end > self._limit:
@@ -77,7 +77,7 @@ class _Body:
             if len(self._data) < end:
                 self._grow(end)
             stop = min(end, len(self._data))
-            with memoryview(self._data) as whole, whole[self._size : stop] as part:
+            with memoryview(self._data) as buffer, buffer[self._size : stop] as part:
                 self._source.read_into(part)
             self._size = stop
         return start

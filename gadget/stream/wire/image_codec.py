@@ -1,4 +1,4 @@
-"""The message of one image.
+"""Encoding and decoding of image messages.
 
 ismrmrd-python's own way is not used: it writes int32 pixels as int64, and images of 16-bit signed
 integers end a Gadgetron server (core/readers/ImageReader.cpp, version 4.7).
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import StreamError
 from gadget.mrd.meta import parse_meta
-from gadget.stream.wire.memory import Cursor
+from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
 
 PIXEL_TYPES: dict[int, np.dtype[Any]] = {
@@ -27,8 +27,8 @@ PIXEL_TYPES: dict[int, np.dtype[Any]] = {
     7: np.dtype("<c8"),
     8: np.dtype("<c16"),
 }
-WIDENED = {2: 5, 4: 6}
-"""Types of signed integers, and those that take their place: a Gadgetron server ends at int16, and
+WIDER_TYPES = {2: 5, 4: 6}
+"""Signed integer types and their replacements: a Gadgetron server crashes at int16, and
 ismrmrd-python takes int32 for int64."""
 SENDABLE: dict[np.dtype[Any], int] = {
     np.dtype(np.uint16): 1,
@@ -42,7 +42,7 @@ SENDABLE: dict[np.dtype[Any], int] = {
 
 
 def decode_image(cursor: Cursor) -> ismrmrd.Image:
-    """Return the image whose message body the cursor is at.
+    """Decode the body of an image message.
 
     int16 pixels become float32 and int32 pixels float64, which hold every value of them.
     """
@@ -53,8 +53,8 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
         raise StreamError(f"An image has the data type {head.data_type}, ISMRMRD knows 1 to 8.")
     x, y, z = head.matrix_size
     pixels = cursor.array(kind, (head.channels, z, y, x))
-    if head.data_type in WIDENED:
-        head.data_type = WIDENED[head.data_type]
+    if head.data_type in WIDER_TYPES:
+        head.data_type = WIDER_TYPES[head.data_type]
         pixels = pixels.astype(PIXEL_TYPES[head.data_type])
     image = ismrmrd.Image(head, meta=parse_meta(attributes))
     image.data[:] = pixels
@@ -62,7 +62,7 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
 
 
 def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
-    """Return the parts of a message body.
+    """Return the parts of the body of an image message.
 
     Raises
     ------

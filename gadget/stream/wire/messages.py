@@ -1,4 +1,4 @@
-"""Messages of Gadgetron's protocol: their numbers and the bounds that hold for them.
+"""Messages of Gadgetron's protocol: numbers, sizes and limits.
 
 A message is a little-endian uint16, its number, and then its body. Nothing says how long a body is:
 that follows from what is in it (see `gadget.stream.wire.framing`).
@@ -31,7 +31,7 @@ class MessageId(IntEnum):
 
 
 class Message(NamedTuple):
-    """One message as it travels."""
+    """One message, not decoded."""
 
     id: MessageId
     payload: bytes | bytearray
@@ -77,7 +77,7 @@ _TEXT_HEADS = {
     MessageId.RESPONSE: struct.Struct("<8xQ"),
     MessageId.ERROR: UINT64,
 }
-"""What comes before the text of a message: its length, behind other numbers in two of them."""
+"""Format of the length before the text of a message, after other numbers in two of them."""
 
 
 def text_message(message_id: MessageId, text: bytes) -> bytes:
@@ -86,17 +86,17 @@ def text_message(message_id: MessageId, text: bytes) -> bytes:
 
 
 def response(query: Message, text: bytes) -> bytes:
-    """Return the answer to a query, whose identifier it repeats, number and body."""
+    """Return the RESPONSE message to a query, with its identifier."""
     identifier = query.payload[UINT64.size : 2 * UINT64.size]
     return UINT16.pack(MessageId.RESPONSE) + identifier + UINT64.pack(len(text)) + text
 
 
 def raw_text_of(message: Message) -> bytes:
-    """Return the text that a message holds as it travels; of other messages the whole body."""
+    """Return the text of a message as bytes; of messages without a text the whole body."""
     head = _TEXT_HEADS.get(message.id)
     return bytes(message.payload[head.size if head else 0 :])
 
 
 def text_of(message: Message) -> str:
-    """Return the text that a message holds, up to the NUL that FIRE ends it with."""
+    """Return the text of a message, up to the NUL that FIRE appends."""
     return raw_text_of(message).split(b"\0", 1)[0].decode("utf-8", "replace").strip()

@@ -16,7 +16,7 @@ NOISE = 1 << 18
 VARIABLES = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
 
-@node(SETTINGS, takes=(MessageId.ACQUISITION,))
+@node(SETTINGS, accepts=(MessageId.ACQUISITION,))
 def pictures(session: Session) -> None:
     """Make an image for each slice; it tells where it was made."""
     import ismrmrd
@@ -37,7 +37,7 @@ def pictures(session: Session) -> None:
         session.send(image)
 
 
-@node(SETTINGS, takes=(MessageId.ACQUISITION,))
+@node(SETTINGS, accepts=(MessageId.ACQUISITION,))
 def sticks_once(session: Session) -> None:
     """Whoever finds the file `stick` never comes to an end; all others make images."""
     with suppress(FileNotFoundError):
@@ -47,7 +47,7 @@ def sticks_once(session: Session) -> None:
     pictures.function(session)
 
 
-@node(SETTINGS, takes=(MessageId.ACQUISITION,))
+@node(SETTINGS, accepts=(MessageId.ACQUISITION,))
 def kills(session: Session) -> None:
     """End the process that carries out the task as a crash of HDF5 would."""
     os.kill(os.getppid(), signal.SIGSEGV)

@@ -13,7 +13,7 @@ from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
 from gadget.mrd.inspection.inspect_file import inspect_file
 from gadget.mrd.inspection.picture import draw, save_picture
-from gadget.mrd.inspection.sampling import covered, describe
+from gadget.mrd.inspection.sampling import describe, partial_fourier_factor
 from gadget.mrd.inspection.survey import MASKS
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import write_simulation
@@ -75,7 +75,7 @@ def test_patterns_are_recognised(mask, name, step, centre):
 def test_partial_fourier_is_what_one_side_lacks(first, last, size, share):
     along = np.zeros(size, bool)
     along[first : last + 1] = True
-    assert covered(along) == share
+    assert partial_fourier_factor(along) == share
 
 
 def test_every_flag_that_is_no_line_has_a_name():

@@ -11,8 +11,8 @@ import pytest
 
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
+from gadget.mrd.prewhiten import Prewhitener
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.whiten import Prewhitener
 from gadget.mri.operators.fourier import ifftc
 
 GENERATOR = "ismrmrd_generate_cartesian_shepp_logan"

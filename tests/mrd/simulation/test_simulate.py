@@ -10,11 +10,11 @@ from gadget.evaluation.comparison import zero_filled
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
 from gadget.mrd.image_file import read_images
+from gadget.mrd.prewhiten import Prewhitener
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header
 from gadget.mrd.simulation.simulate import NOISE_READOUTS, write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
-from gadget.mrd.whiten import Prewhitener
 
 SCAN = SimulatedScan(matrix=48, coils=4, slices=3, acceleration=3, centre_fraction=0.1)
 

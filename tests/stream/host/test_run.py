@@ -254,7 +254,7 @@ def test_a_server_that_is_not_there_is_told_with_what_to_do(header, readouts):
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = Address(*free.getsockname())
     with pytest.raises(StreamError, match=f"Nobody answers.*score-gadget node --bind {address}"):
-        run_pipeline([Connect(address, b"")], header, readouts, print, patience_s=0.3)
+        run_pipeline([Connect(address, b"")], header, readouts, print, connect_s=0.3)
 
 
 HOST = """

@@ -60,7 +60,7 @@ def test_few_other_models_are_kept_the_latest(models, loaded, tmp_path, monkeypa
     for name in ("a", "b", "c"):
         shutil.copytree(models / "other", tmp_path / name)
     monkeypatch.setenv("SCORE_GADGET_MODELS", f"{models}:{tmp_path}")
-    monkeypatch.setattr(gadget.stream.resident.engine, "KEPT_MODELS", 2)
+    monkeypatch.setattr(gadget.stream.resident.engine, "CACHED_MODELS", 2)
     engine = Engine("tiny", "cpu")
     for name in ("a", "b", "a", "c", "a", "b", "tiny"):
         engine.provide(SamplerSettings(model=name))

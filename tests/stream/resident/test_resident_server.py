@@ -24,7 +24,7 @@ from gadget.mri.operators.fourier import fftc
 from gadget.nodes.reconstruct import reconstruct
 from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.resident_server import ResidentServer
-from gadget.stream.resident.status import ask
+from gadget.stream.resident.status import query_status
 from gadget.stream.wire.address import Address, listen
 from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
@@ -486,15 +486,15 @@ def test_the_status_is_told_while_a_reconstruction_runs(start, prior, slices):
     scan = served.scan()
     scan.send(*slices[:3])
     wait_until(lambda: (served.status().waiting, prior.evaluations) == (2, 1))
-    status = ask(served.address)
+    status = query_status(served.address)
     assert (status.scans, status.waiting, status.reconstructions) == (1, 2, 0)
     assert (status.model, status.sha256, status.device) == ("gated", "0" * 64, "cpu")
     assert status.version == gadget.__version__
     assert 0 < status.uptime_s < 60
     prior.let_through()
     assert len(scan.finish()) == 3
-    wait_until(lambda: ask(served.address).scans == 0)
-    assert ask(served.address).reconstructions == 3
+    wait_until(lambda: query_status(served.address).scans == 0)
+    assert query_status(served.address).reconstructions == 3
 
 
 def test_forty_scans_in_a_row_leave_nothing_behind(start, prior, slices):
@@ -521,7 +521,7 @@ def test_forty_scans_in_a_row_leave_nothing_behind(start, prior, slices):
 
 
 def test_a_connection_too_many_is_turned_away(start, prior, slices, monkeypatch):
-    monkeypatch.setattr(gadget.stream.resident.scans, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(gadget.stream.resident.scans, "MAX_CONNECTIONS", 2)
     served = start()
     prior.let_through()
     place = (served.address.host, served.address.port)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from gadget.errors import StreamError
-from gadget.stream.resident.status import Status, answer, ask
+from gadget.stream.resident.status import Status, answer_query, query_status
 from gadget.stream.wire.address import Address
 from gadget.stream.wire.connection import Connection
 
@@ -51,18 +51,18 @@ def serve():
 
 def reply(sock: socket.socket) -> None:
     connection = Connection(sock)
-    answer(connection, connection.read(), STATUS)
+    answer_query(connection, connection.read(), STATUS)
 
 
 def test_the_status_arrives_as_it_was_told(serve):
-    assert ask(serve(reply)) == STATUS
+    assert query_status(serve(reply)) == STATUS
 
 
 def test_the_status_in_words():
     assert STATUS.identity == (
         "score-gadget 1.2.3, model brain-base (sha256 0123456789ab) on cuda:0."
     )
-    assert STATUS.work == (
+    assert STATUS.activity == (
         "Up 3 days, 0:01:02, scans open 2, buffers waiting 3, reconstructions 40, by fallback 1, "
         "failed scans 5."
     )
@@ -110,7 +110,7 @@ def test_a_server_without_a_sensible_answer_is_a_sentence_in_time(serve, functio
     address = serve(function)
     started = time.monotonic()
     with pytest.raises(StreamError, match=sentence):
-        ask(address, 0.4)
+        query_status(address, 0.4)
     assert time.monotonic() - started < 5
 
 
@@ -118,4 +118,4 @@ def test_nobody_is_a_sentence():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = Address(*server.getsockname())
     with pytest.raises(StreamError, match=f"Nobody answers at {address}"):
-        ask(address)
+        query_status(address)

@@ -26,7 +26,7 @@ CLOSE = struct.pack("<H", 4)
 
 
 class Client:
-    """A client that sends what it is told."""
+    """A client that sends what it is log_to_client."""
 
     def __init__(self, address: tuple[str, int], header: bytes) -> None:
         self.socket = socket.create_connection(address)

@@ -11,7 +11,7 @@ import gadget
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.server.setup import parse_parameters, read_setup
 from gadget.stream.wire.codec import encode_bytes
-from gadget.stream.wire.connection import IDLE_SECONDS, PeerVanished
+from gadget.stream.wire.connection import IDLE_SECONDS, PeerDisconnected
 from gadget.stream.wire.messages import MessageId
 
 CLOSE = struct.pack("<H", 4)
@@ -81,7 +81,7 @@ def test_a_client_that_closes_before_the_header_wants_nothing(read, parts):
 
 @pytest.mark.parametrize("length", [0, 1, 700, 1026, 1040])
 def test_a_client_that_leaves(read, header, length):
-    with pytest.raises(PeerVanished, match="gone"):
+    with pytest.raises(PeerDisconnected, match="gone"):
         read((name(b"a") + text(3, header))[:length])
 
 

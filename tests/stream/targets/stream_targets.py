@@ -14,14 +14,14 @@ from gadget.stream.wire.messages import MessageId
 TEST_SETTINGS = "stream_target_settings:TestSettings"
 
 
-@node(TEST_SETTINGS, takes=())
+@node(TEST_SETTINGS, accepts=())
 def echo(session: Session) -> None:
     """Send everything back as it came."""
     for _ in session:
         pass
 
 
-@node(TEST_SETTINGS, takes=tuple(MessageId))
+@node(TEST_SETTINGS, accepts=tuple(MessageId))
 def decoded_echo(session: Session) -> None:
     """Decode everything and encode it again."""
     for item in session:
@@ -111,11 +111,11 @@ def careless(connection) -> None:
 
 def record(connection) -> None:
     """Write what arrives to the file that `RECORD_FILE` names, byte for byte."""
-    from gadget.stream.wire.connection import take_over
+    from gadget.stream.wire.connection import take_socket
     from gadget.stream.wire.messages import UINT16
 
     setup = connection.raw_bytes.config, connection.raw_bytes.header
-    ours = take_over(connection)
+    ours = take_socket(connection)
     with Path(os.environ["RECORD_FILE"]).open("wb") as file:
         for number, text in enumerate(setup, 2):
             file.write(UINT16.pack(number) + len(text).to_bytes(4, "little") + text)

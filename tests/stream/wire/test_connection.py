@@ -12,7 +12,7 @@ import pytest
 
 from gadget.errors import StreamError
 from gadget.stream.wire.codec import decode, encode, encode_bytes
-from gadget.stream.wire.connection import Connection, PeerVanished, take_over
+from gadget.stream.wire.connection import Connection, PeerDisconnected, take_socket
 from gadget.stream.wire.messages import MessageId
 
 CLOSE = struct.pack("<H", 4)
@@ -54,7 +54,7 @@ def test_a_vanished_peer_is_an_error(pair, acquisition, length):
     connection, theirs = pair
     theirs.sendall(encode_bytes(acquisition())[:length])
     theirs.close()
-    with pytest.raises(PeerVanished, match="gone"):
+    with pytest.raises(PeerDisconnected, match="gone"):
         connection.read()
 
 
@@ -62,7 +62,7 @@ def test_a_reset_connection_is_an_error(pair):
     connection, theirs = pair
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     theirs.close()
-    with pytest.raises(PeerVanished):
+    with pytest.raises(PeerDisconnected):
         connection.read()
 
 
@@ -116,7 +116,7 @@ def test_error_and_close_on_the_wire(pair):
 def test_writing_to_a_vanished_peer_is_an_error(pair, acquisition):
     connection, theirs = pair
     theirs.close()
-    with pytest.raises(PeerVanished, match="takes no more data"):
+    with pytest.raises(PeerDisconnected, match="takes no more data"):
         for _ in range(100):
             connection.write(encode(acquisition(coils=8, samples=4096)))
 
@@ -157,7 +157,7 @@ def test_taking_over_leaves_gadgetron_python_nothing_to_close(pair):
 
     foreign = Foreign(ours._socket)
     with pytest.raises(ValueError, match="boom"), foreign:
-        connection = take_over(foreign)
+        connection = take_socket(foreign)
         raise ValueError("boom")
     theirs.setblocking(False)
     with pytest.raises(BlockingIOError):
@@ -192,7 +192,7 @@ def test_closing_while_a_thread_waits_takes_no_other_connection_for_this_one(pai
     def read() -> None:
         try:
             connection.read()
-        except PeerVanished as error:
+        except PeerDisconnected as error:
             raised.append(error)
 
     thread = threading.Thread(target=read, daemon=True)

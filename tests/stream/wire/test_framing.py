@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 from gadget.errors import StreamError
+from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.framing import FIRST_CHUNK_BYTES, read_message
-from gadget.stream.wire.memory import Cursor
 from gadget.stream.wire.messages import MAX_TEXT_BYTES, UINT64, MessageId
 
 

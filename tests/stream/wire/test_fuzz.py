@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 import gadget.stream.server.scan
 from gadget.errors import ReconError, StreamError
-from gadget.mrd.exchange import to_recon_data
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
 from gadget.mrd.recon_data import AcquisitionBucket
+from gadget.mrd.recon_data_conversion import to_recon_data
 from gadget.nodes.finish import finish
 from gadget.nodes.gather import gather
 from gadget.nodes.prewhiten import prewhiten
@@ -35,7 +35,7 @@ from gadget.stream.host.pipeline import Execute
 from gadget.stream.node import Node
 from gadget.stream.server.scan import ScanService
 from gadget.stream.wire.codec import decode, encode_bytes
-from gadget.stream.wire.connection import Connection, PeerVanished
+from gadget.stream.wire.connection import Connection, PeerDisconnected
 from gadget.stream.wire.messages import Message, MessageId
 
 SIZE = 8
@@ -158,7 +158,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch):
     """Tiny chunks of memory, no log, and no waiting for those who are late."""
     monkeypatch.setattr("gadget.stream.wire.framing.FIRST_CHUNK_BYTES", 2**12)
     monkeypatch.setattr("gadget.stream.inbox.SILENCE_SECONDS", 0.01)
-    monkeypatch.setattr("gadget.stream.wire.connection.FAREWELL_SECONDS", 0.01)
+    monkeypatch.setattr("gadget.stream.wire.connection.SHUTDOWN_SECONDS", 0.01)
     monkeypatch.setattr("gadget.stream.server.scan.LINGER_SECONDS", 0.01)
     logging.disable()
     yield
@@ -223,7 +223,7 @@ def run(node: Node, config: bytes, header: bytes, stream: bytes) -> None:
 def received(theirs: socket.socket) -> list[Message]:
     """What a node has sent; an end that is gone is told nothing."""
     messages = []
-    with contextlib.suppress(PeerVanished):
+    with contextlib.suppress(PeerDisconnected):
         messages = answers(theirs)
     return messages
 
@@ -313,7 +313,7 @@ def test_the_client_takes_every_answer(stream):
         thread.start()
         try:
             address = f"127.0.0.1:{listener.getsockname()[1]}"
-            run_on_server(address, "a", HEADER, READOUTS, lambda image: None, silence_s=1.0)
+            run_on_server(address, "a", HEADER, READOUTS, lambda image: None, idle_s=1.0)
         except ReconError as error:
             assert isinstance(error, StreamError)
             assert is_sentence(str(error))

@@ -8,7 +8,6 @@ from wire_bytes import messages_in
 from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.calibration_lines import CalibrationLines
-from gadget.mrd.exchange import from_recon_data, to_recon_data
 from gadget.mrd.gather import Gatherer, from_bucket
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
@@ -18,6 +17,7 @@ from gadget.mrd.recon_data import (
     ReconData,
     SamplingDescription,
 )
+from gadget.mrd.recon_data_conversion import from_recon_data, to_recon_data
 from gadget.mri.operators.fourier import fftc
 from gadget.stream.wire.codec import decode, encode_bytes
 

@@ -1,4 +1,4 @@
-"""Where outputs come to be: beside their final place, out of everybody's way."""
+"""Output files: written in a hidden folder, moved into place when complete."""
 
 from __future__ import annotations
 
@@ -12,50 +12,47 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gadget.errors import ConfigError, DataError
+from gadget.files import write_errors
 
 SUFFIX = ".partial"
 
 
 @contextmanager
 def working_folder(output: Path) -> Iterator[Path]:
-    """Give an empty folder on the file system of an output; it is gone at the end.
+    """Make a temporary folder on the file system of an output.
 
     Raises
     ------
     DataError
         It cannot be made.
     """
-    try:
+    with write_errors(output, DataError):
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(
             prefix=f".{output.name}.", suffix=SUFFIX, dir=output.parent, ignore_cleanup_errors=True
         )
-    except OSError as error:
-        raise DataError(f"'{output}' cannot be written: {error.strerror}.") from error
     with folder as path:
         yield Path(path)
 
 
-def settle(file: Path, output: Path) -> None:
-    """Move a complete file to its final place, at once and for good.
+def move_into_place(file: Path, output: Path) -> None:
+    """Move a complete file to its final place, atomically and flushed to disk.
 
     Raises
     ------
     DataError
         The disk is full, or another error of the file system.
     """
-    try:
+    with write_errors(output, DataError):
         with file.open("rb") as content:
             # Without it a file can be there and yet be empty after a loss of power.
             os.fsync(content.fileno())
         file.replace(output)
-    except OSError as error:
-        raise DataError(f"'{output}' cannot be written: {error.strerror}.") from error
 
 
 @contextmanager
-def claimed(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
-    """Keep a folder of outputs for one run alone, and clear away what killed runs left there.
+def locked_folder(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
+    """Lock a folder of outputs for one run, and remove what killed runs left there.
 
     Parameters
     ----------
@@ -81,7 +78,7 @@ def claimed(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
         ) from error
     try:
         _lock(handle, folder)
-        with _swept(places):
+        with _stale_folders_removed(places):
             yield
     finally:
         os.close(handle)
@@ -100,15 +97,15 @@ def _lock(handle: int, folder: Path) -> None:
 
 
 @contextmanager
-def _swept(places: Iterable[Path]) -> Iterator[None]:
+def _stale_folders_removed(places: Iterable[Path]) -> Iterator[None]:
     try:
-        _sweep(places)
+        _remove_stale_folders(places)
         yield
     finally:
-        _sweep(places)
+        _remove_stale_folders(places)
 
 
-def _sweep(places: Iterable[Path]) -> None:
+def _remove_stale_folders(places: Iterable[Path]) -> None:
     for place in places:
         for left in place.glob(f".*.h5.*{SUFFIX}"):
             shutil.rmtree(left, ignore_errors=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.tally import Tally
+from gadget.mrd.image_counter import ImageCounter
 
 NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
 CALIBRATION = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
@@ -32,13 +32,13 @@ def image(role="Image", **counters):
 
 
 def watched(*messages):
-    tally = Tally()
-    assert list(tally.watch(messages)) == list(messages)
-    return tally
+    counter = ImageCounter()
+    assert list(counter.count_readouts(messages)) == list(messages)
+    return counter
 
 
 def test_lines_of_one_image_count_once():
-    tally = watched(
+    counter = watched(
         readout(NOISE, slice=7),
         readout(CALIBRATION, slice=8),
         readout(kspace_encode_step_1=1),
@@ -48,18 +48,18 @@ def test_lines_of_one_image_count_once():
         readout(encoding=1),
         b"\x02\x04" + bytes(400),
     )
-    assert (tally.readouts, tally.expected) == (7, 4)
+    assert (counter.readouts, counter.expected) == (7, 4)
 
 
 def test_standard_deviations_are_no_images():
-    tally = watched(readout(), readout(slice=1))
-    tally.receive(image())
-    tally.receive(image("STD_MAP"))
-    assert tally.summary == "1 image and 1 standard deviation"
+    counter = watched(readout(), readout(slice=1))
+    counter.add_image(image())
+    counter.add_image(image("STD_MAP"))
+    assert counter.summary == "1 image and 1 standard deviation"
     with pytest.raises(DataError, match=r"Only 1 of 2 images .* slice 1"):
-        tally.check()
-    tally.receive(image(slice=1))
-    tally.check()
+        counter.check()
+    counter.add_image(image(slice=1))
+    counter.check()
 
 
 def test_noise_alone_is_no_scan():
@@ -73,44 +73,44 @@ def test_only_some_of_many_are_named():
 
 
 def test_twice_the_same_image_does_not_stand_for_another():
-    tally = watched(*(readout(slice=number) for number in range(4)))
+    counter = watched(*(readout(slice=number) for number in range(4)))
     for number in (0, 0, 1, 1):
-        tally.receive(image(slice=number))
+        counter.add_image(image(slice=number))
     with pytest.raises(DataError, match=r"Only 2 of 4 images .* slice 2, .*; .* slice 3"):
-        tally.check()
+        counter.check()
 
 
 def test_one_series_does_not_stand_for_another():
-    tally = watched(*(readout(slice=number) for number in range(3)))
+    counter = watched(*(readout(slice=number) for number in range(3)))
     for number in range(3):
-        tally.receive(image(slice=number, image_series_index=1))
-    tally.check()
+        counter.add_image(image(slice=number, image_series_index=1))
+    counter.check()
     for number in (0, 1):
-        tally.receive(image(slice=number, image_series_index=10))
+        counter.add_image(image(slice=number, image_series_index=10))
     with pytest.raises(DataError, match=r"Only 2 of 3 images .* slice 2"):
-        tally.check()
+        counter.check()
 
 
 def test_a_map_of_several_images_is_no_series_of_them_all():
-    tally = watched(*(readout(slice=s, contrast=c) for s in range(2) for c in range(2)))
+    counter = watched(*(readout(slice=s, contrast=c) for s in range(2) for c in range(2)))
     for s in range(2):
-        tally.receive(image(slice=s, image_series_index=2))
+        counter.add_image(image(slice=s, image_series_index=2))
         for c in range(2):
-            tally.receive(image(slice=s, contrast=c, image_series_index=1))
-    tally.check()
+            counter.add_image(image(slice=s, contrast=c, image_series_index=1))
+    counter.check()
 
 
 @pytest.mark.parametrize("counters", [{}, {"slice": 9}])
 def test_a_server_that_counts_in_its_own_way_is_believed(counters):
-    tally = watched(*(readout(slice=number) for number in range(3)))
+    counter = watched(*(readout(slice=number) for number in range(3)))
     for _ in range(3):
-        tally.receive(image(**counters))
-    tally.check()
+        counter.add_image(image(**counters))
+    counter.check()
 
 
 def test_encodings_have_series_of_their_own():
-    tally = watched(*(readout(slice=s) for s in range(3)), readout(encoding=1, contrast=1))
+    counter = watched(*(readout(slice=s) for s in range(3)), readout(encoding=1, contrast=1))
     for s in range(3):
-        tally.receive(image(slice=s))
-    tally.receive(image(contrast=1, image_series_index=1))
-    tally.check()
+        counter.add_image(image(slice=s))
+    counter.add_image(image(contrast=1, image_series_index=1))
+    counter.check()

@@ -1,4 +1,4 @@
-"""XML that somebody else has written, without what could harm whoever reads it."""
+"""Safe parsing of XML from other sources: no document types, no entities."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 
 
 def declares_entities(raw: bytes) -> bool:
-    """Say whether a text in UTF-8 may declare entities, which could fill the memory."""
+    """Whether UTF-8 text may declare entities, which could expand to fill the memory."""
     return b"<!DOCTYPE" in raw or b"<!ENTITY" in raw
 
 
-def in_utf8(raw: bytes) -> bytes:
-    """Return a text in UTF-8 of one that should be, and holds letters of Windows-1252 or Latin-1.
+def to_utf8(raw: bytes) -> bytes:
+    """Convert text with stray Windows-1252 or Latin-1 characters to UTF-8.
 
     Converters copy names as they find them: one letter of one must not cost the scan. A text that
     is in UTF-8, or declares another encoding, is returned as it came.
@@ -26,8 +26,8 @@ def in_utf8(raw: bytes) -> bytes:
     return raw
 
 
-def parse_plain_xml(raw: bytes) -> ElementTree.Element:
-    """Return the root element of a text in UTF-8.
+def parse_safe_xml(raw: bytes) -> ElementTree.Element:
+    """Parse UTF-8 text and return its root element.
 
     Raises
     ------

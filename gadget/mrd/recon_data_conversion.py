@@ -1,4 +1,4 @@
-"""K-space buffers to ReconData and back, also from the ReconData of Gadgetron's own gadgets."""
+"""Conversion between k-space buffers and ReconData, of `gather` or of Gadgetron's own gadgets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import Key, key_of
+from gadget.mrd.acquisition import ImageKey, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
-from gadget.mrd.grid import LineGrid, forwards
+from gadget.mrd.grid import LineGrid, forward_samples
 from gadget.mrd.header import Header
 from gadget.mrd.placement import grid_width, line_position, readout_center, readout_extent
 from gadget.mrd.recon_data import (
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def to_recon_data(buffer: Buffer) -> ReconData:
-    """Pack a buffer; the averages of every point travel as the density."""
+    """Convert a buffer to ReconData; the averages of every point are sent as its density."""
     bit = ReconBit(_recon_buffer(buffer.kspace, buffer.headers, buffer))
     calibration = buffer.kspace.calibration
     if calibration is not None:
@@ -101,14 +101,14 @@ def _sampling(buffer: Buffer, kspace: KSpace) -> SamplingDescription:
 def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Iterator[Buffer]:
     _check(bit.data)
     if bit.data.density is not None:
-        for at in np.ndindex(bit.data.data.shape[:3]):
-            yield _gathered(bit, at, header)
+        for index in np.ndindex(bit.data.data.shape[:3]):
+            yield _unpack_gathered(bit, index, header)
         return
-    grids: dict[Key, LineGrid] = {}
-    for at in np.ndindex(bit.data.data.shape[:3]):
-        lines = bit.data.headers[at]
-        if ((lines["number_of_samples"] > 0) & _of_image(lines)).any():
-            _lay_image(bit, at, header, grids)
+    grids: dict[ImageKey, LineGrid] = {}
+    for index in np.ndindex(bit.data.data.shape[:3]):
+        lines = bit.data.headers[index]
+        if ((lines["number_of_samples"] > 0) & _is_image_line(lines)).any():
+            _add_image_lines(bit, index, header, grids)
     _add_calibration(bit, header, calibration, grids)
     if not grids:
         raise DataError(
@@ -116,7 +116,7 @@ def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Ite
             "so no line of it was measured. Check what comes before this node."
         )
     for key, grid in grids.items():
-        yield make_buffer(grid, calibration.likest(key, grid))
+        yield make_buffer(grid, calibration.best_match(key, grid))
 
 
 def _check(buffer: ReconBuffer) -> None:
@@ -133,22 +133,24 @@ def _check(buffer: ReconBuffer) -> None:
         )
 
 
-def _gathered(bit: ReconBit, at: tuple[int, ...], header: Header) -> Buffer:
+def _unpack_gathered(bit: ReconBit, index: tuple[int, ...], header: Header) -> Buffer:
     """Unpack what `to_recon_data` packed."""
-    headers = bit.data.headers[at]
+    headers = bit.data.headers[index]
     reference = central_header(headers)
     encoding = header.encoding(reference.encoding_space_ref)
-    kspace = KSpace(bit.data.data[at], _density(bit.data)[at], _packed_calibration(bit, at))
+    kspace = KSpace(
+        bit.data.data[index], _density(bit.data)[index], _unpack_calibration(bit, index)
+    )
     readout = kspace.data.shape[-1]
     return Buffer(kspace, reference, encoding, grid_field_of_view(encoding, readout), headers)
 
 
-def _packed_calibration(bit: ReconBit, at: tuple[int, ...]) -> KSpace | None:
+def _unpack_calibration(bit: ReconBit, index: tuple[int, ...]) -> KSpace | None:
     lines = bit.calibration
     if lines is None or lines.density is None:
         return None
     _check(lines)
-    return KSpace(lines.data[at], lines.density[at])
+    return KSpace(lines.data[index], lines.density[index])
 
 
 def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
@@ -157,59 +159,59 @@ def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
     return buffer.density
 
 
-def _lay_image(
-    bit: ReconBit, at: tuple[int, ...], header: Header, grids: dict[Key, LineGrid]
+def _add_image_lines(
+    bit: ReconBit, index: tuple[int, ...], header: Header, grids: dict[ImageKey, LineGrid]
 ) -> None:
-    """Lay the lines of one of Gadgetron's buffers on the grid of the image they belong to."""
-    reference = central_header(bit.data.headers[at])
+    """Add the lines of one of Gadgetron's buffers to the grid of their image."""
+    reference = central_header(bit.data.headers[index])
     encoding = header.encoding(reference.encoding_space_ref)
     key = key_of(reference)
     grid = grids.get(key)
     if grid is None:
         coils = bit.data.data.shape[3]
         grid = grids[key] = LineGrid(encoding, coils, grid_width(encoding, reference))
-    held = _lay(bit.data, at, grid)
+    added = _add_lines(bit.data, index, grid)
     lines = bit.calibration
     if encoding.merges_calibration and lines is not None and lines.data.size:
         _check(lines)
-        if at in np.ndindex(lines.data.shape[:3]):
-            _lay(lines, at, grid, without=held)
+        if index in np.ndindex(lines.data.shape[:3]):
+            _add_lines(lines, index, grid, skip=added)
 
 
-def _lay(
+def _add_lines(
     buffer: ReconBuffer,
-    at: tuple[int, ...],
+    index: tuple[int, ...],
     grid: LineGrid,
-    without: frozenset[tuple[int, int]] = frozenset(),
+    skip: frozenset[tuple[int, int]] = frozenset(),
 ) -> frozenset[tuple[int, int]]:
-    """Add the measured lines of a buffer to a grid; return where they lie."""
-    data, headers = buffer.data[at], buffer.headers[at]
+    """Add the measured lines of a buffer to a grid; return their positions."""
+    data, headers = buffer.data[index], buffer.headers[index]
     measured = headers["number_of_samples"] > 0
     if measured.all():
         measured = (data != 0).any(axis=(0, -1))
     measured &= np.isfinite(data).all(axis=(0, -1))
-    measured &= _of_image(headers)
-    held = set()
+    measured &= _is_image_line(headers)
+    added = set()
     for kz, ky in np.argwhere(measured):
         line = header_at(headers, (int(kz), int(ky)))
         # Gadgetron counts calibration lines of their own from the first one, so only the header
         # tells where they belong.
         position = line_position(grid.encoding, line)
-        if position is None or position in without:
+        if position is None or position in skip:
             continue
         start, stop, center = _extent(line, data.shape[-1], buffer)
-        samples = forwards(grid, data[:, kz, ky, start:stop], line)
-        first = start - center
+        samples = forward_samples(grid, data[:, kz, ky, start:stop], line)
+        offset = start - center
         if line.flags & flags.REVERSE:
             extent = readout_extent(line)
-            first = extent.before - extent.center
-        grid.add(position, samples, first, line)
-        held.add(position)
-    return frozenset(held)
+            offset = extent.before - extent.center
+        grid.add(position, samples, offset, line)
+        added.add(position)
+    return frozenset(added)
 
 
-def _of_image(headers: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Tell which lines are no navigators or the like: Gadgetron lays these on the grid, too."""
+def _is_image_line(headers: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Whether lines are image data: Gadgetron puts navigators and the like on the grid, too."""
     return np.asarray(headers["flags"] & flags.NOT_IMAGE == 0)
 
 
@@ -231,21 +233,21 @@ def _add_calibration(
     bit: ReconBit,
     header: Header,
     calibration: CalibrationLines,
-    images: Container[Key] = (),
+    images: Container[ImageKey] = (),
 ) -> None:
-    """Add the calibration lines that are no image lines, those of each of the images."""
+    """Add the separately measured calibration lines of each of the images."""
     buffer = bit.calibration
     if buffer is None or buffer.density is not None or not buffer.data.size:
         return
     _check(buffer)
-    for at in np.ndindex(buffer.data.shape[:3]):
-        lines = np.argwhere(buffer.headers[at]["number_of_samples"] > 0)
+    for index in np.ndindex(buffer.data.shape[:3]):
+        lines = np.argwhere(buffer.headers[index]["number_of_samples"] > 0)
         if not len(lines):
             continue
-        first = header_at(buffer.headers[at], (int(lines[0][0]), int(lines[0][1])))
+        first = header_at(buffer.headers[index], (int(lines[0][0]), int(lines[0][1])))
         encoding = header.encoding(first.encoding_space_ref)
         if encoding.merges_calibration:
             continue
         # A gadget may have combined the coils.
         first.active_channels = buffer.data.shape[3]
-        _lay(buffer, at, calibration.grid(key_of(first), encoding, first, images))
+        _add_lines(buffer, index, calibration.grid(key_of(first), encoding, first, images))

@@ -1,4 +1,4 @@
-"""Bytes in memory, read from front to back with checks."""
+"""A cursor over bytes in memory, with checks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Cursor:
             ) from None
 
     def at_end(self) -> bool:
-        """Tell whether everything was read."""
+        """Whether everything was read."""
         return self._position == len(self._data)
 
     def expect_end(self) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gadget.mrd.header import Header, parse_header
-from gadget.mrd.whiten import HELD, Prewhitener
+from gadget.mrd.prewhiten import NOISE_ESTIMATION_READOUTS, Prewhitener
 
 COILS = 4
 
@@ -113,7 +113,7 @@ def test_few_readouts_are_held_back():
     for one in _data(300):
         held += 1 - len(whitener.add(one))
         longest = max(longest, held)
-    assert longest <= HELD
+    assert longest <= NOISE_ESTIMATION_READOUTS
 
 
 def test_a_flag_releases_what_is_held_back():
@@ -126,9 +126,11 @@ def test_a_flag_releases_what_is_held_back():
 @pytest.mark.parametrize("flag", ["AVERAGE", "CONTRAST", "PHASE", "SET"])
 def test_a_flag_that_completes_no_image_releases_nothing(flag):
     whitener = Prewhitener(Header(()))
-    readouts = _data(HELD)
+    readouts = _data(NOISE_ESTIMATION_READOUTS)
     readouts[0].set_flag(getattr(ismrmrd, f"ACQ_LAST_IN_{flag}"))
-    assert [len(whitener.add(one)) for one in readouts] == [0] * (HELD - 1) + [HELD]
+    assert [len(whitener.add(one)) for one in readouts] == [0] * (NOISE_ESTIMATION_READOUTS - 1) + [
+        NOISE_ESTIMATION_READOUTS
+    ]
 
 
 def test_with_a_noise_scan_nothing_is_held_back():

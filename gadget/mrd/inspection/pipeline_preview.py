@@ -1,4 +1,4 @@
-"""What a pipeline makes of readouts, found out by its own gatherer."""
+"""Preview of the images that a pipeline makes, by its own gatherer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from gadget.mrd.inspection.sampling import Sampling
 from gadget.mrd.results import image_space
 
 NOT_FINITE = np.full((1, 1), np.nan, np.complex64)
-"""In place of the samples of a readout that holds such."""
+"""Stands for the samples of a readout that are not finite."""
 
 
-class Plan:
-    """Lets the pipeline's own gatherer put readouts together, without their samples.
+class PipelinePreview:
+    """Runs the pipeline's own gatherer on the headers of readouts, without their samples.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ class Plan:
         self.sampling: dict[int, Sampling] = {}
         self.series: list[SeriesFacts] = []
         self.kspace_bytes = 0
-        self.told: list[str] = []
-        """What the gatherer warned of, but for unreadable lines: the survey counts them."""
-        self._gatherer = Gatherer(header, self._note, name_unreadable=False)
+        self.warnings: list[str] = []
+        """Warnings of the gatherer, except of lines that are not finite: the survey counts them."""
+        self._gatherer = Gatherer(header, self._note, warn_not_finite=False)
         self._coils: dict[int, int] = {}
         self._spaces: dict[int, Space] = {}
 
     def add(self, heads: NDArray[np.void], finite: NDArray[np.bool_]) -> None:
-        """Take readouts by their headers; it matters whether their samples are finite."""
+        """Add readouts by their headers, and whether their samples are finite."""
         if self.problem is not None:
             return
         for head, usable in zip(heads, finite.tolist(), strict=True):
@@ -58,7 +58,7 @@ class Plan:
             self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
 
     def finish(self) -> None:
-        """Take what is left at the end of the file."""
+        """Complete the remaining images at the end of the file."""
         try:
             self._take(self._gatherer.finish())
         except DataError as error:
@@ -75,8 +75,8 @@ class Plan:
             )
 
     def _note(self, warning: str) -> None:
-        if warning not in self.told:
-            self.told.append(warning)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def _take(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:

@@ -1,4 +1,4 @@
-"""Readouts that Gadgetron's `RemoveROOversamplingGadget` has cropped, put right.
+"""Correct the centre of readouts that Gadgetron's `RemoveROOversamplingGadget` has cropped.
 
 The gadget takes the middle of the image by whole pixels, and the middle of a readout for the centre
 of k-space, in whatever direction it was measured.
@@ -13,11 +13,11 @@ from gadget.mri.operators.fourier import fftc, ifftc
 
 
 def recentred(samples: NDArray[np.complex64], full: int, *, reverse: bool) -> NDArray[np.complex64]:
-    """Return readouts whose image has its origin at its central pixel, and k = 0 where it belongs.
+    """Return readouts with the image origin at the central pixel and k = 0 at the central sample.
 
     An odd number of pixels out of an even one begins a pixel too early. Of a reversed readout of
     even length k = 0 lies one sample before the middle, which is part of a sample after cropping:
-    the lines of an image that are measured to and fro would no longer fit together.
+    forward and reversed lines of an image would not match.
 
     Parameters
     ----------

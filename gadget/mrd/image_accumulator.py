@@ -1,4 +1,4 @@
-"""An image whose readouts are still coming."""
+"""Accumulation of the readouts of an image."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gadget.mrd.grid import LineGrid, add_readout
 
 
 @dataclass
-class OpenImage:
-    """A grid under construction, and what the flags of its readouts said of its end."""
+class ImageAccumulator:
+    """The k-space grid of an incomplete image, and the LAST_IN_* flags seen so far."""
 
     grid: LineGrid
     image_lines: int = 0
     flagged: bool = False
     """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
-    _ended: set[int] = field(default_factory=set)
-    """Partitions that ended with such a flag."""
+    _ended_partitions: set[int] = field(default_factory=set)
+    """Partitions whose last readout came."""
 
     def add(
         self,
@@ -34,8 +34,8 @@ class OpenImage:
         # Only now: a line that does not fit the grid is none of the image.
         self.image_lines += not flags.calibration_only(header.flags)
 
-    def ends_with(self, header: ismrmrd.AcquisitionHeader) -> bool:
-        """Note a LAST_IN_* flag; say whether it completes the image at once."""
+    def is_completed_by(self, header: ismrmrd.AcquisitionHeader) -> bool:
+        """Note the LAST_IN_* flag of a readout; return whether it completes the image at once."""
         limits = self.grid.encoding.limits
         average, segment = limits.get("average"), limits.get("segment")
         if header.flags & flags.LAST_IN_MEASUREMENT:
@@ -44,7 +44,7 @@ class OpenImage:
             return False
         if average is not None and header.idx.average < average.maximum:
             return False
-        self._ended.add(header.idx.kspace_encode_step_2)
+        self._ended_partitions.add(header.idx.kspace_encode_step_2)
         if average is not None and self._has_all_partitions(header.flags):
             return True
         self.flagged = True
@@ -56,4 +56,6 @@ class OpenImage:
             return True
         limit = self.grid.encoding.limits.get("kspace_encoding_step_2")
         # Embedded calibration lines may have been everywhere long before the end.
-        return len(self._ended) >= (nz if limit is None else limit.maximum - limit.minimum + 1)
+        return len(self._ended_partitions) >= (
+            nz if limit is None else limit.maximum - limit.minimum + 1
+        )

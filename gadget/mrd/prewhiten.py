@@ -1,4 +1,4 @@
-"""Whitening of readouts as they come."""
+"""Noise prewhitening of a stream of readouts."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gadget.mri.noise.whitening import (
 
 log = logging.getLogger(__name__)
 
-HELD = 32
-"""Readouts that are held back to estimate the noise from, where there is no noise scan."""
+NOISE_ESTIMATION_READOUTS = 32
+"""Readouts that are buffered to estimate the noise from, where there is no noise scan."""
 
 
 class Prewhitener:
@@ -37,10 +37,10 @@ class Prewhitener:
         self._noise: dict[int, NoiseCovariance] = {}
         self._dwell = 0.0
         self._matrices: dict[int, NDArray[np.complex64] | None] = {}
-        self._held: list[ismrmrd.Acquisition] = []
+        self._pending: list[ismrmrd.Acquisition] = []
 
     def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
-        """Take a readout; return those that are ready, in the order they came.
+        """Add a readout; return those that are whitened, in their order.
 
         One with another number of coils than the noise scan stays as it is.
         """
@@ -49,16 +49,16 @@ class Prewhitener:
             self._add_noise(acquisition)
             return []
         known = self._noise or header.active_channels in self._matrices
-        if known or (header.flags & flags.NOT_IMAGE and not self._held):
-            return [*self._release(), self._whiten(acquisition, [acquisition])]
-        self._held.append(acquisition)
-        if len(self._held) >= HELD or header.flags & flags.LAST_IN_BUFFER:
-            return self._release()
+        if known or (header.flags & flags.NOT_IMAGE and not self._pending):
+            return [*self._whiten_pending(), self._whiten(acquisition, [acquisition])]
+        self._pending.append(acquisition)
+        if len(self._pending) >= NOISE_ESTIMATION_READOUTS or header.flags & flags.LAST_IN_BUFFER:
+            return self._whiten_pending()
         return []
 
     def finish(self) -> list[ismrmrd.Acquisition]:
-        """Return the readouts that are still held back."""
-        return self._release()
+        """Return the readouts that are still buffered."""
+        return self._whiten_pending()
 
     def _add_noise(self, acquisition: ismrmrd.Acquisition) -> None:
         header = header_of(acquisition)
@@ -75,18 +75,18 @@ class Prewhitener:
         covariance = self._noise.setdefault(coils, NoiseCovariance(coils))
         covariance.add(noise / bandwidth_scale(dwell, self._dwell, None))
 
-    def _release(self) -> list[ismrmrd.Acquisition]:
-        """Whiten what was held back, with the noise scan or with its own noise."""
-        held, self._held = self._held, []
-        return [self._whiten(acquisition, held) for acquisition in held]
+    def _whiten_pending(self) -> list[ismrmrd.Acquisition]:
+        """Whiten the buffered readouts, with the noise scan or with their own noise."""
+        pending, self._pending = self._pending, []
+        return [self._whiten(acquisition, pending) for acquisition in pending]
 
     def _whiten(
-        self, acquisition: ismrmrd.Acquisition, held: list[ismrmrd.Acquisition]
+        self, acquisition: ismrmrd.Acquisition, pending: list[ismrmrd.Acquisition]
     ) -> ismrmrd.Acquisition:
         header = header_of(acquisition)
         if header.flags & flags.NOT_IMAGE:
             return acquisition
-        self._prepare(header, held)
+        self._prepare(header, pending)
         matrix = self._matrices[header.active_channels]
         if matrix is None:
             return acquisition
@@ -96,7 +96,9 @@ class Prewhitener:
         with np.errstate(invalid="ignore", over="ignore"):
             return with_samples(acquisition, matrix @ acquisition.data)
 
-    def _prepare(self, header: ismrmrd.AcquisitionHeader, held: list[ismrmrd.Acquisition]) -> None:
+    def _prepare(
+        self, header: ismrmrd.AcquisitionHeader, pending: list[ismrmrd.Acquisition]
+    ) -> None:
         """Make the whitening matrix for that number of coils."""
         coils = header.active_channels
         if coils in self._matrices:
@@ -111,20 +113,20 @@ class Prewhitener:
                 " and ".join(map(str, sorted(self._noise))),
             )
         elif covariance is None:
-            covariance = _estimate([one for one in held if one.active_channels == coils])
+            covariance = _estimate([one for one in pending if one.active_channels == coils])
         self._matrices[coils] = whitening_matrix(covariance) if covariance is not None else None
 
 
 def _end_of_valid(header: ismrmrd.AcquisitionHeader) -> int:
-    """Return the end of the samples that are not to be discarded."""
+    """Return the end of the valid samples."""
     return max(0, int(header.number_of_samples - header.discard_post))
 
 
-def _estimate(held: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
+def _estimate(pending: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
     """Estimate the noise of image readouts from their ends."""
     readouts = [
         one.data[:, one.discard_pre : _end_of_valid(header_of(one))]
-        for one in held
+        for one in pending
         if not header_of(one).flags & flags.NOT_IMAGE and np.isfinite(one.data).all()
     ]
     covariance = edge_covariance([one for one in readouts if edges_are_noise(one)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gadget.cohort.place import claimed, settle, working_folder
+from gadget.cohort.output_files import locked_folder, move_into_place, working_folder
 from gadget.errors import ConfigError, DataError
 
 
@@ -23,7 +23,7 @@ def test_an_output_appears_whole(tmp_path):
     with working_folder(output) as folder:
         (folder / "new").write_text("new")
         assert output.read_text() == "old"
-        settle(folder / "new", output)
+        move_into_place(folder / "new", output)
     assert output.read_text() == "new"
     assert list(tmp_path.iterdir()) == [output]
 
@@ -34,25 +34,25 @@ def test_a_place_that_is_none_is_a_sentence(tmp_path):
         working_folder(tmp_path / "file" / "a.h5").__enter__()
     with (
         pytest.raises(ConfigError, match=r"out' cannot be written to: Not a dir.* Choose"),
-        claimed(tmp_path / "file" / "out", []),
+        locked_folder(tmp_path / "file" / "out", []),
     ):
         pass
     (tmp_path / "a.h5").mkdir()
     (tmp_path / "a.h5" / "content").touch()
     (tmp_path / "images").touch()
     with pytest.raises(DataError, match=r"a\.h5' cannot be written"):
-        settle(tmp_path / "images", tmp_path / "a.h5")
+        move_into_place(tmp_path / "images", tmp_path / "a.h5")
 
 
 def test_one_run_at_a_time(tmp_path):
     folder = tmp_path / "new" / "out"
     with (
-        claimed(folder, []),
+        locked_folder(folder, []),
         pytest.raises(ConfigError, match="Another run is writing to"),
-        claimed(folder, []),
+        locked_folder(folder, []),
     ):
         pass
-    with claimed(folder, []):
+    with locked_folder(folder, []):
         pass
 
 
@@ -61,7 +61,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path):
     for folder in (left, mine):
         folder.mkdir()
         (folder / "half").touch()
-    with claimed(tmp_path, [tmp_path / "b.h5"]):
+    with locked_folder(tmp_path, [tmp_path / "b.h5"]):
         assert not left.exists()
         left.mkdir()
     assert not left.exists()
