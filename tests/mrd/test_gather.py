@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import ismrmrd
 import numpy as np
@@ -300,6 +301,29 @@ def test_calibration_of_the_right_slice_is_used(make_scan):
         np.testing.assert_allclose(
             buffer.kspace.calibration.data[..., 4, :], expected[..., 4, :], atol=1e-5
         )
+
+
+@pytest.mark.parametrize(("fov", "used"), [(16.0, True), (20.0, False)])
+def test_calibration_lines_may_have_a_smaller_encoding_space(make_scan, caplog, fov, used):
+    scan = make_scan(calibration="separate")
+    small = make_scan(
+        calibration="separate", encoded=(12, 4, 1), recon=(6, 4, 1), encoded_fov=(32.0, fov, 5.0)
+    )
+    header = replace(scan.header, encodings=scan.header.encodings + small.header.encodings)
+    image = scan.image()
+    middle = fftc(image, AXES)[..., 2:6, 2:14]
+    calibration = small.readouts(ifftc(middle, AXES))
+    for one in calibration:
+        _flag(one, "IS_PARALLEL_CALIBRATION").encoding_space_ref = 1
+    readouts = scan.readouts(image, ky=[0, 2, 4, 6])
+    (buffer,) = _gather(header, [*calibration, *readouts])
+    got = buffer.kspace.calibration
+    assert (got is not None) == used
+    assert ("cover another field of view" in caplog.text) != used
+    if got is not None:
+        assert got.data.shape == buffer.kspace.data.shape
+        assert np.flatnonzero(got.mask.any((0, 2))).tolist() == [2, 3, 4, 5]
+        assert np.flatnonzero(got.mask.any((0, 1))).tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_an_asymmetric_echo_leaves_kx_unmeasured(make_scan):
