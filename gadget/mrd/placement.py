@@ -10,6 +10,9 @@ from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.header import Encoding, Limit
 
+FEW = 0.25
+"""Samples to be discarded beside valid ones: more are those of a readout that covers little."""
+
 
 def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tuple[int, int] | None:
     """Return where a line lies on the encoded grid, as (kz, ky).
@@ -119,12 +122,17 @@ def readout_extent(header: ismrmrd.AcquisitionHeader) -> Extent:
 def grid_width(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> int:
     """Return the length of the grid that a readout belongs to, see `readout_width`.
 
-    More samples than the grid has fit if those are to be discarded that are too many.
+    More samples than the grid has fit if those are to be discarded that are too many, also where
+    the oversampling of all of them has been removed.
     """
     samples, before, after, center = readout_extent(header)
+    valid, middle = samples - before - after, center - before
+    few = 0 < before + after < FEW * valid
+    if few and valid == encoding.recon_readout and abs(valid // 2 - middle) <= 1:
+        return valid
     try:
         return readout_width(encoding, samples, center)
     except DataError:
         if not before + after:
             raise
-    return readout_width(encoding, samples - before - after, center - before)
+    return readout_width(encoding, valid, middle)
