@@ -20,6 +20,8 @@ class OpenImage:
     image_lines: int = 0
     flagged: bool = False
     """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
+    _averages: int = 0
+    """Highest number of an average so far."""
     _ended: set[int] = field(default_factory=set)
     """Partitions that ended with such a flag."""
 
@@ -32,12 +34,15 @@ class OpenImage:
         """Add a readout at (kz, ky)."""
         add_readout(self.grid, position, samples, header)
         # Only now: a line that does not fit the grid is none of the image.
+        self._averages = max(self._averages, header.idx.average)
         self.image_lines += not flags.calibration_only(header.flags)
 
     def ends_with(self, header: ismrmrd.AcquisitionHeader) -> bool:
         """Note a LAST_IN_* flag; say whether it completes the image at once."""
         limits = self.grid.encoding.limits
         average, segment = limits.get("average"), limits.get("segment")
+        if average is not None and average.maximum < self._averages:
+            average = None  # a header that declares less than comes does not know the last one
         if header.flags & flags.LAST_IN_MEASUREMENT:
             return True
         if segment is not None and header.idx.segment < segment.maximum:

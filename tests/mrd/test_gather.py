@@ -90,6 +90,21 @@ def test_averages_add_up_although_each_ends_with_a_flag(make_scan, limits):
     np.testing.assert_allclose(buffer.kspace.data[..., 4:, :], one[..., 4:, :], atol=1e-5)
 
 
+def test_averages_line_by_line_add_up_although_the_header_knows_of_one(make_scan):
+    scan = make_scan(limits={"average": (0, 0, 0)})
+    image, other = scan.image(), scan.image(1)
+    readouts = [
+        one
+        for ky in range(8)
+        for average in range(2)
+        for one in scan.readouts(image if average else other, ky=[ky], average=average)
+    ]
+    _flag(readouts[-2], "LAST_IN_SLICE")
+    _flag(readouts[-1], "LAST_IN_SLICE")
+    (buffer,) = _gather(scan.header, readouts)
+    assert (buffer.kspace.weight == 2).all()
+
+
 def test_averages_of_interleaved_slices_add_up(make_scan):
     scan = make_scan()
     image = scan.image()
