@@ -77,8 +77,8 @@ def ask(address: Address, patience_s: float = ANSWER_SECONDS) -> Status:
         Nobody answers within the time [s], or no resident server does.
     """
     connection = Connection(connect(address, 0), idle_s=patience_s, stall_s=patience_s)
-    # An answer that trickles in byte by byte is none either.
-    end = threading.Timer(patience_s, connection.close)
+    # An answer that trickles in byte by byte is none either; silence has a sentence of its own.
+    end = threading.Timer(1.5 * patience_s, connection.close)
     end.start()
     try:
         connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=patience_s)
