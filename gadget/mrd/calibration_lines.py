@@ -57,7 +57,10 @@ class CalibrationLines:
         candidates = [
             other
             for other, lines in self._grids.items()
-            if other.slice == key.slice and lines.coils == image.coils
+            if other.slice == key.slice
+            and lines.coils == image.coils
+            # An image with calibration lines among its own needs none of another matrix.
+            and (not image.encoding.merges_calibration or lines.dense_shape == image.dense_shape)
         ]
         fitting = [other for other in candidates if _covers_the_same(self._grids[other], image)]
         if not fitting:
