@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from typing import Any
 
 import ismrmrd
+from numpy.typing import NDArray
 
 from gadget.mrd.acquisition import ImageKey
+from gadget.mrd.buffer import grid_field_of_view
 from gadget.mrd.grid import LineGrid
 from gadget.mrd.header import Encoding
 from gadget.mri.kspace import KSpace
+from gadget.mri.resample import centred_resize
+
+TOLERANCE = 0.01
+"""Of fields of view that count as the same."""
 
 
 class CalibrationLines:
@@ -24,6 +31,7 @@ class CalibrationLines:
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._grids: dict[ImageKey, LineGrid] = {}
+        self._warned: set[tuple[int, int]] = set()
 
     def grid(
         self,
@@ -51,13 +59,50 @@ class CalibrationLines:
             for other, lines in self._grids.items()
             if other.slice == key.slice
             and lines.coils == image.coils
-            and lines.encoding.encoded == image.encoding.encoded
+            # An image with calibration lines among its own needs none of another matrix.
+            and (not image.encoding.merges_calibration or lines.dense_shape == image.dense_shape)
         ]
-        if not candidates:
+        fitting = [other for other in candidates if _same_field_of_view(self._grids[other], image)]
+        if not fitting:
+            if candidates:
+                self._warn_of_field_of_view(candidates[0], key)
             return None
-        best = max(candidates, key=key.similarity)
-        data, weight, _ = self._grids[best].to_dense(keep=True)
-        if data.shape[-1] != min(image.width, image.encoding.recon_readout):
-            self._warn(f"The calibration lines of {key.name} have another readout; not used.")
-            return None
-        return KSpace(data, weight)
+        data, weight, _ = self._grids[max(fitting, key=key.similarity)].to_dense(keep=True)
+        # Calibration lines of an encoding space of their own have a smaller matrix.
+        shape = image.dense_shape
+        return KSpace(_on_grid(data, shape), _on_grid(weight, shape))
+
+    def _warn_of_field_of_view(self, lines: ImageKey, image: ImageKey) -> None:
+        pair = lines.encoding, image.encoding
+        if pair not in self._warned:
+            self._warn(
+                f"The calibration lines of {lines.name} cover another field of view than the image "
+                f"of {image.name}; not used."
+            )
+        self._warned.add(pair)
+
+
+def _same_field_of_view(lines: LineGrid, image: LineGrid) -> bool:
+    """Whether neighbouring samples of both are equally far from each other in k-space."""
+    return all(
+        one == other == 1 or abs(covered / wanted - 1) < TOLERANCE
+        for one, other, covered, wanted in zip(
+            lines.dense_shape,
+            image.dense_shape,
+            reversed(_field_of_view(lines)),
+            reversed(_field_of_view(image)),
+            strict=True,
+        )
+        if wanted > 0
+    )
+
+
+def _field_of_view(grid: LineGrid) -> tuple[float, float, float]:
+    return grid_field_of_view(grid.encoding, grid.dense_shape[-1])
+
+
+def _on_grid(array: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Cut k-space `[..., kz, ky, kx]` to a shape, or fill it up with zeros."""
+    for axis, size in enumerate(shape):
+        array = centred_resize(array, axis - 3, size)
+    return array

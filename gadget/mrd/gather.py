@@ -142,7 +142,7 @@ class Gatherer:
         if not self._completed:
             raise DataError(
                 f"No image readout came ({self._readouts} calibration readouts did), so there is "
-                "nothing to reconstruct. Is this a noise or adjustment scan?"
+                "nothing to reconstruct. Is this a noise or adjustment scan, or were images sent?"
             )
 
     def _complete_superseded(self, key: ImageKey) -> None:

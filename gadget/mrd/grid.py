@@ -50,6 +50,12 @@ class LineGrid:
     def __len__(self) -> int:
         return len(self._slots)
 
+    @property
+    def dense_shape(self) -> tuple[int, int, int]:
+        """Size `[kz, ky, kx]` of what `to_dense` returns."""
+        _, ny, nz = self.encoding.encoded.matrix
+        return nz, ny, min(self.width, self.encoding.recon_readout)
+
     def add(
         self,
         position: tuple[int, int],
@@ -126,8 +132,7 @@ class LineGrid:
         Averages are divided by their count and readout oversampling is removed. Unless the lines
         are to be kept, the grid gives its memory back on the way and is empty afterwards.
         """
-        _, ny, nz = self.encoding.encoded.matrix
-        nx = min(self.width, self.encoding.recon_readout)
+        nz, ny, nx = self.dense_shape
         data = np.zeros((self.coils, nz, ny, nx), np.complex64)
         weights = np.zeros((nz, ny, nx), np.float32)
         headers = np.zeros((nz, ny), HEADER_DTYPE)

@@ -262,7 +262,7 @@ def _require_cartesian(encoding: Encoding, index: int) -> None:
     if encoding.trajectory != CARTESIAN:
         raise DataError(
             f"Encoding {index} has the trajectory '{encoding.trajectory}', and only 'cartesian' "
-            "can be reconstructed. Grid the data first, or use another pipeline."
+            "can be reconstructed. Grid the data and declare them so, or use another pipeline."
         )
 
 

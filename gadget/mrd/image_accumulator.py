@@ -20,6 +20,8 @@ class ImageAccumulator:
     image_lines: int = 0
     flagged: bool = False
     """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
+    _averages: int = 0
+    """Highest average counter so far."""
     _ended_partitions: set[int] = field(default_factory=set)
     """Partitions whose last readout came."""
 
@@ -32,12 +34,15 @@ class ImageAccumulator:
         """Add a readout at (kz, ky)."""
         add_readout(self.grid, position, samples, header)
         # Only now: a line that does not fit the grid is none of the image.
+        self._averages = max(self._averages, header.idx.average)
         self.image_lines += not flags.calibration_only(header.flags)
 
     def is_completed_by(self, header: ismrmrd.AcquisitionHeader) -> bool:
         """Note the LAST_IN_* flag of a readout; return whether it completes the image at once."""
         limits = self.grid.encoding.limits
         average, segment = limits.get("average"), limits.get("segment")
+        if average is not None and average.maximum < self._averages:
+            average = None  # a header that declares less than comes does not know the last one
         if header.flags & flags.LAST_IN_MEASUREMENT:
             return True
         if segment is not None and header.idx.segment < segment.maximum:

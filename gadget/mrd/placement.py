@@ -10,6 +10,9 @@ from gadget.errors import DataError
 from gadget.mrd import flags
 from gadget.mrd.header import Encoding, Limit
 
+MAX_DISCARDED = 0.25
+"""Largest share of discarded samples beside a whole readout: more, and it is asymmetric."""
+
 
 def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tuple[int, int] | None:
     """Return the position (kz, ky) of a line on the encoded grid.
@@ -121,12 +124,17 @@ def readout_extent(header: ismrmrd.AcquisitionHeader) -> Extent:
 def grid_width(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> int:
     """Return the number of kx samples of a readout's grid, see `readout_width`.
 
-    More samples than the grid has are allowed if the surplus is to be discarded.
+    More samples than the grid has are allowed if the surplus is to be discarded, also where the
+    oversampling of all of them has been removed.
     """
     samples, before, after, center = readout_extent(header)
+    valid, middle = samples - before - after, center - before
+    few = 0 < before + after < MAX_DISCARDED * valid
+    if few and valid == encoding.recon_readout and abs(valid // 2 - middle) <= 1:
+        return valid
     try:
         return readout_width(encoding, samples, center)
     except DataError:
         if not before + after:
             raise
-    return readout_width(encoding, samples - before - after, center - before)
+    return readout_width(encoding, valid, middle)

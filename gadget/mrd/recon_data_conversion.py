@@ -65,7 +65,8 @@ def from_recon_data(
         The arrays do not fit together, or hold no image line.
     """
     calibration = calibration or CalibrationLines(log.warning)
-    for bit in recon_data.bits:
+    # Calibration lines of an encoding space of their own come behind the image they are for.
+    for bit in sorted(recon_data.bits, key=lambda bit: bit.data.data.size > 0):
         if bit.data.data.size:
             yield from _unpack(bit, header, calibration)
         else:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import ismrmrd
 import numpy as np
@@ -87,6 +88,21 @@ def test_averages_add_up_although_each_ends_with_a_flag(make_scan, limits):
         buffer.kspace.data[..., :4, :], (one + two)[..., :4, :] / 2, atol=1e-5
     )
     np.testing.assert_allclose(buffer.kspace.data[..., 4:, :], one[..., 4:, :], atol=1e-5)
+
+
+def test_averages_line_by_line_add_up_although_the_header_knows_of_one(make_scan):
+    scan = make_scan(limits={"average": (0, 0, 0)})
+    image, other = scan.image(), scan.image(1)
+    readouts = [
+        one
+        for ky in range(8)
+        for average in range(2)
+        for one in scan.readouts(image if average else other, ky=[ky], average=average)
+    ]
+    _flag(readouts[-2], "LAST_IN_SLICE")
+    _flag(readouts[-1], "LAST_IN_SLICE")
+    (buffer,) = _gather(scan.header, readouts)
+    assert (buffer.kspace.weight == 2).all()
 
 
 def test_averages_of_interleaved_slices_add_up(make_scan):
@@ -300,6 +316,32 @@ def test_calibration_of_the_right_slice_is_used(make_scan):
         np.testing.assert_allclose(
             buffer.kspace.calibration.data[..., 4, :], expected[..., 4, :], atol=1e-5
         )
+
+
+@pytest.mark.parametrize(
+    ("fov", "mode", "used"),
+    [(16.0, "separate", True), (20.0, "separate", False), (16.0, "embedded", False)],
+)
+def test_calibration_lines_may_have_a_smaller_encoding_space(make_scan, caplog, fov, mode, used):
+    scan = make_scan(calibration=mode)
+    small = make_scan(
+        calibration="separate", encoded=(12, 4, 1), recon=(6, 4, 1), encoded_fov=(32.0, fov, 5.0)
+    )
+    header = replace(scan.header, encodings=scan.header.encodings + small.header.encodings)
+    image = scan.image()
+    middle = fftc(image, AXES)[..., 2:6, 2:14]
+    calibration = small.readouts(ifftc(middle, AXES))
+    for one in calibration:
+        _flag(one, "IS_PARALLEL_CALIBRATION").encoding_space_ref = 1
+    readouts = scan.readouts(image, ky=[0, 2, 4, 6])
+    (buffer,) = _gather(header, [*calibration, *readouts])
+    got = buffer.kspace.calibration
+    assert (got is not None) == used
+    assert ("cover another field of view" in caplog.text) == (fov != 16.0)
+    if got is not None:
+        assert got.data.shape == buffer.kspace.data.shape
+        assert np.flatnonzero(got.mask.any((0, 2))).tolist() == [2, 3, 4, 5]
+        assert np.flatnonzero(got.mask.any((0, 1))).tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_an_asymmetric_echo_leaves_kx_unmeasured(make_scan):

@@ -4,7 +4,7 @@ import ismrmrd
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.placement import line_position, readout_center, readout_width
+from gadget.mrd.placement import grid_width, line_position, readout_center, readout_width
 
 
 def _header(ky: int = 0, kz: int = 0) -> ismrmrd.AcquisitionHeader:
@@ -70,6 +70,25 @@ def test_leaves_out_frequencies_that_the_limits_declare_beyond_the_matrix(make_s
 )
 def test_finds_the_grid_of_a_readout(make_scan, samples, center, width):
     assert readout_width(make_scan().header.encodings[0], samples, center) == width
+
+
+@pytest.mark.parametrize(
+    ("samples", "center", "before", "after", "width"),
+    [
+        (20, 9, 1, 3, 16),
+        (9, 5, 1, 0, 8),  # oversampling removed, samples that are too many, too
+        (8, 4, 2, 0, 8),
+        (16, 8, 4, 4, 16),  # a whole readout of which the middle is valid
+        (12, 4, 2, 0, 16),
+    ],
+)
+def test_finds_the_grid_of_a_readout_with_samples_to_discard(
+    make_scan, samples, center, before, after, width
+):
+    header = _header()
+    header.number_of_samples, header.center_sample = samples, center
+    header.discard_pre, header.discard_post = before, after
+    assert grid_width(make_scan().header.encodings[0], header) == width
 
 
 @pytest.mark.parametrize(("samples", "center"), [(32, 16), (16, 4), (10, 0)])

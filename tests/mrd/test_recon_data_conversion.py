@@ -275,6 +275,17 @@ def test_calibration_lines_of_a_message_before_serve_the_next_repetition(make_sc
     assert used[2] is None
 
 
+def test_calibration_lines_may_come_behind_the_image_they_are_for(make_scan):
+    """Those of an encoding space of their own are in a further bit without image lines."""
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="separate")
+    empty = ReconBuffer(np.zeros((0,) * 7, np.complex64), np.zeros((0,) * 5, HEADER_DTYPE))
+    image = _as_gadgetron(scan.readouts(scan.image(), ky=range(0, 8, 2)), 8)
+    calibration = _as_gadgetron(scan.readouts(scan.image(), ky=[3, 4, 5]), 8)
+    bits = [ReconBit(image), ReconBit(empty, calibration)]
+    (buffer,) = from_recon_data(ReconData(bits), scan.header)
+    assert np.flatnonzero(buffer.kspace.calibration.mask.any((0, 2))).tolist() == [3, 4, 5]
+
+
 def test_an_empty_bit_is_passed_over(make_scan):
     scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
     empty = ReconBuffer(np.zeros((0,) * 7, np.complex64), np.zeros((0,) * 5, HEADER_DTYPE))

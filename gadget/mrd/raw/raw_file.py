@@ -156,7 +156,7 @@ def open_hdf5(path: Path) -> h5py.File:
     ConfigError
         There is no such file, or it may not be read.
     DataError
-        It is not an HDF5 file.
+        It is not an HDF5 file, or is being written.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -167,6 +167,10 @@ def open_hdf5(path: Path) -> h5py.File:
         return h5py.File(path, "r")
     except PermissionError as error:
         raise ConfigError(f"'{path}' may not be read: {error.strerror}.") from error
+    except BlockingIOError as error:
+        raise DataError(
+            f"'{path}' is locked by another program that writes it. Try again when that has ended."
+        ) from error
     except OSError as error:
         raise DataError(
             f"'{path}' is not a readable HDF5 file ({reason(error)}). ISMRMRD raw data are needed."

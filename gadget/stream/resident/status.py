@@ -77,8 +77,8 @@ def query_status(address: Address, timeout_s: float = ANSWER_SECONDS) -> Status:
         Nobody answers within the time [s], or no resident server does.
     """
     connection = Connection(connect(address, 0), idle_s=timeout_s, stall_s=timeout_s)
-    # Also for an answer that comes byte by byte.
-    end = threading.Timer(timeout_s, connection.close)
+    # Also for an answer that comes byte by byte; silence has a sentence of its own.
+    end = threading.Timer(1.5 * timeout_s, connection.close)
     end.start()
     try:
         connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=timeout_s)

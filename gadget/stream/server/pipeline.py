@@ -126,7 +126,9 @@ def _with_parameters(
         names = {_normalized(name): name for name in model.model_fields} if model else {}
         own = {key: names[_normalized(key)] for key in parameters if _normalized(key) in names}
         known |= set(own)
-        changed.append(_configured(node, model, {own[key]: parameters[key] for key in own}))
+        # A field of a console that was left empty is one that was not set.
+        values = {own[key]: parameters[key] for key in own if parameters[key]}
+        changed.append(_configured(node, model, values))
     for name in parameters.keys() - known - set(CONFIG_PARAMETERS):
         log.warning("The parameter '%s' is no setting of the pipeline: ignored.", name)
     return changed

@@ -46,7 +46,8 @@ def read_setup(connection: Connection) -> Setup | None:
     """Read the messages before the data, and the first message of the data.
 
     Returns nothing for a client that closes before it has sent a header, as Gadgetron's does after
-    it has asked for information.
+    it has asked for information. The first TEXT after the header has the parameters, or, where none
+    comes there, the last one before it that names some. All others are remarks.
 
     Raises
     ------
@@ -56,23 +57,32 @@ def read_setup(connection: Connection) -> Setup | None:
         The client is gone.
     """
     connection.idle_s = SETUP_SECONDS
-    config = _read_config(connection)
-    header = _read_header(connection) if config is not None else None
+    early: list[str] = []
+    config = _read_config(connection, early)
+    header = _read_header(connection, early) if config is not None else None
     if config is None or header is None:
         return None
     connection.idle_s = IDLE_SECONDS
-    parameters, first = "", connection.read()
-    if first.id is MessageId.TEXT:
-        parameters, first = text_of(first), connection.read()
+    parameters, first = None, connection.read()
+    while first.id is MessageId.TEXT:
+        if parameters is None:
+            parameters = text_of(first)
+        else:
+            _log_remark(first)
+        first = connection.read()
     if first.id is MessageId.CLOSE:
         raise StreamError("The stream was closed after its header: there are no data.")
     if first.id not in DATA_MESSAGES:
         raise _unexpected(first, "the data")
+    if parameters is None:
+        parameters = early[-1] if early else ""
     return Setup(config, header, parameters, first)
 
 
 def parse_parameters(text: str) -> dict[str, str]:
     """Return names and values, as a pipeline writes them, of `{"parameters": {...}}`.
+
+    Lists and objects keep their JSON text.
 
     Raises
     ------
@@ -85,24 +95,18 @@ def parse_parameters(text: str) -> dict[str, str]:
     if len(text) > MAX_PARAMETER_CHARACTERS:
         raise ConfigError(f"{expected}, of at most {MAX_PARAMETER_CHARACTERS} characters.")
     try:
-        parameters = json.loads(text).get("parameters", {})
-        return {
-            name: _property(name, value) for name, value in parameters.items() if value is not None
-        }
+        parameters = json.loads(text).get("parameters") or {}
+        return {name: _property(value) for name, value in parameters.items() if value is not None}
     except (ValueError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{expected} ({error}).") from error
 
 
-def _property(name: str, value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str | int | float):
-        return str(value).strip()
-    raise ConfigError(f"The parameter '{name}' must be a text or a number, got {value!r}.")
+def _property(value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
+    return value.strip() if isinstance(value, str) else json.dumps(value)
 
 
-def _read_config(connection: Connection) -> str | None:
-    message = _next(connection)
+def _read_config(connection: Connection, early: list[str]) -> str | None:
+    message = _next(connection, early)
     if message.id is MessageId.CLOSE:
         return None
     if message.id in (MessageId.FILENAME, MessageId.CONFIG):
@@ -110,8 +114,8 @@ def _read_config(connection: Connection) -> str | None:
     raise _unexpected(message, "FILENAME (1) or CONFIG (2)")
 
 
-def _read_header(connection: Connection) -> bytes | None:
-    message = _next(connection)
+def _read_header(connection: Connection, early: list[str]) -> bytes | None:
+    message = _next(connection, early)
     if message.id is MessageId.CLOSE:
         return None
     if message.id is not MessageId.HEADER:
@@ -119,16 +123,24 @@ def _read_header(connection: Connection) -> bytes | None:
     return raw_text_of(message)
 
 
-def _next(connection: Connection) -> Message:
-    """Read the next message, answering queries and logging texts on the way."""
+def _next(connection: Connection, early: list[str]) -> Message:
+    """Read the next message; answer queries, log texts, keep what may be parameters."""
     while True:
         message = connection.read()
         if message.id is MessageId.QUERY:
             _answer(connection, message)
         elif message.id is MessageId.TEXT:
-            log.info("The client says: %s", text_of(message))
+            text = _log_remark(message)
+            if '"parameters"' in text:
+                early[:] = [text]
         else:
             return message
+
+
+def _log_remark(remark: Message) -> str:
+    text = text_of(remark)
+    log.info("The client says: %s", text)
+    return text
 
 
 def _answer(connection: Connection, query: Message) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import fcntl
+
 import h5py
 import ismrmrd
 import numpy as np
@@ -97,6 +99,16 @@ def test_a_file_of_another_kind_is_an_error(tmp_path):
     path.write_bytes(b"not HDF5 at all")
     with pytest.raises(DataError, match="not a readable HDF5 file"):
         RawFile(path)
+
+
+def test_a_file_that_is_being_written_is_said_to_be(raw_file, make_scan):
+    scan = make_scan()
+    path = raw_file(scan.xml, scan.readouts(scan.image()))
+    with path.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)  # as the HDF5 library does
+        with pytest.raises(DataError, match="locked by another program"):
+            RawFile(path)
+    RawFile(path).close()
 
 
 def test_hdf5_without_raw_data_names_what_there_is(tmp_path):

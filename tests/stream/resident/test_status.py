@@ -97,7 +97,7 @@ def trickle(sock: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        (lambda sock: time.sleep(1.0), "gives no answer"),
+        (lambda sock: time.sleep(1.0), "gives no answer. Nothing arrived for 0.4 s"),
         (trickle, "gives no answer"),
         (lambda sock: None, "gives no answer"),
         (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "gives no answer"),

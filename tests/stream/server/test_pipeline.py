@@ -168,9 +168,24 @@ def test_parameters_reach_a_resident_server_but_no_nodes_of_others(caplog):
     assert "'steps' is no setting" in caplog.text
 
 
+def test_parameters_that_are_empty_were_not_set(caplog):
+    empty = {"seed": "", "method": "", "gain": ""}
+    nodes = choose_pipeline("score_hybrid", empty, OWN)
+    assert nodes == choose_pipeline("score_hybrid", {}, OWN)
+    assert "'seed'" not in caplog.text
+    assert "'gain' is no setting" in caplog.text
+
+
 def test_a_wrong_value_is_an_error_before_anything_is_started():
     with pytest.raises(ConfigError, match=r"Property 'steps' must be .* got 'many'"):
         choose_pipeline("score_hybrid", {"steps": "many"}, OWN)
+    with pytest.raises(ConfigError, match=r"'method' has the value '\[\"fft\"\]'"):
+        choose_pipeline("score_hybrid", {"method": '["fft"]'}, OWN)
+
+
+def test_lists_under_names_that_no_node_has_are_ignored(caplog):
+    choose_pipeline("score_hybrid", {"gain": "[1, 2]"}, OWN)
+    assert "'gain' is no setting of the pipeline: ignored" in caplog.text
 
 
 def test_an_installed_pipeline_that_only_gadgetron_can_run_is_not_taken(

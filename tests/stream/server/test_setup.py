@@ -134,7 +134,26 @@ def test_null_is_a_parameter_that_was_not_set():
     assert parse_parameters('{"parameters": {"customconfig": null, "seed": 3}}') == {"seed": "3"}
 
 
-@pytest.mark.parametrize("value", [[1], {"b": 2}])
-def test_a_value_is_a_text_or_a_number(value):
-    with pytest.raises(ConfigError, match="parameter 'steps' must be a text or a number"):
-        parse_parameters(json.dumps({"parameters": {"steps": value}}))
+def test_lists_and_objects_keep_their_text_and_no_parameters_are_none():
+    values = {"a": [1, "b"], "c": {"d": None}}
+    assert parse_parameters(json.dumps({"parameters": values})) == {
+        "a": '[1, "b"]',
+        "c": '{"d": null}',
+    }
+    assert parse_parameters('{"parameters": null}') == {}
+
+
+FIRST, SECOND = b'{"parameters": {"seed": 1}}', b'{"parameters": {"seed": 2}}'
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [([b"hello", FIRST], [], FIRST), ([FIRST], [SECOND, b"hello"], SECOND), ([b"hello"], [], b"")],
+)
+def test_parameters_may_come_before_the_header_and_remarks_anywhere(
+    read, header, readout, before, after, expected
+):
+    texts = [[text(5, one) for one in part] for part in (before, after)]
+    setup = read(name(b"a"), *texts[0], text(3, header), *texts[1], readout)
+    assert setup.parameters == expected.decode()
+    assert setup.first.id is MessageId.ACQUISITION
