@@ -4,9 +4,13 @@ Few noise levels, started from the conventional image at a level that its expect
 (Chung et al., Come-closer-diffuse-faster, CVPR 2022). At each level the prior's estimate is made
 consistent with the measured data by the proximal step of the receiver's noise model (Chung et al.,
 Decomposed diffusion sampler, ICLR 2024), and noise of the next level is added (Zhu et al.,
-Denoising diffusion models for plug-and-play image restoration, CVPR workshops 2023). Every other
-level, coil sensitivities and intensity scale are refined from the current images. Without a
-complete centre of k-space, sensitivities and image are updated jointly, at every level.
+Denoising diffusion models for plug-and-play image restoration, CVPR workshops 2023). What aliases
+into a plausible image decays slowly, and momentum shortens that (Polyak, Some methods of speeding
+up the convergence of iteration methods, 1964). It would add up the noise of many levels; antithetic
+noise, the negative of that of the level before, cancels instead (Hammersley and Morton, A new Monte
+Carlo technique, 1956). Every other level, coil sensitivities and intensity scale are refined from
+the current images. Without a complete centre of k-space, sensitivities and image are updated
+jointly, at every level.
 """
 
 from __future__ import annotations
@@ -35,8 +39,8 @@ SIGMA_START = (0.2, 1.5)
 SIGMA_END = 0.015
 """Last noise level where the receiver's noise is lower."""
 RHO = 7.0
-STOCHASTICITY = 0.8
-"""Added noise, relative to the noise level: the estimate's own error counts as noise, too."""
+MOMENTUM = 0.75
+"""Share of the last change of the images that is added to them again."""
 CONSISTENCY_ITERATIONS = (5, 30)
 """Fewest and most conjugate-gradient iterations of a proximal step."""
 REFINE_EVERY = 2
@@ -118,6 +122,9 @@ class _Chain:
         self.scale = 1.0
         """Intensity in the problem's images that is 1 here."""
         self.images = problem.initial_image.expand(samples, *problem.shape)
+        self._consistent = self.images
+        """The images as data consistency left them, without momentum."""
+        self._noise_to_cancel: Tensor | None = None
         self.noise = max(problem.noise_std, MIN_NOISE)
         self._sampling = problem.sampling
         self._data = problem.data
@@ -141,9 +148,13 @@ class _Chain:
         return power_schedule(first, last, count, RHO)
 
     def add_noise(self, sigma: float) -> Tensor:
-        """Return the images with noise of this level."""
-        fresh = complex_noise(tuple(self.images.shape), self._generator, self._data.device)
-        return self.images + STOCHASTICITY * sigma * fresh
+        """Return the images with noise of this level, every other time the negated one before."""
+        if self._noise_to_cancel is None:
+            noise = complex_noise(tuple(self.images.shape), self._generator, self._data.device)
+            self._noise_to_cancel = noise
+        else:
+            noise, self._noise_to_cancel = -self._noise_to_cancel, None
+        return self.images + sigma * noise
 
     def data_consistency(self, denoised: Tensor, sigma: float) -> None:
         """Set the images to the prior's estimate at `sigma`, made consistent with the data."""
@@ -161,6 +172,9 @@ class _Chain:
         # Conjugate gradients take about as many iterations as the square root of the condition.
         iterations = min(max(round(ratio), CONSISTENCY_ITERATIONS[0]), CONSISTENCY_ITERATIONS[1])
         self._solve(denoised, ratio**-2, iterations)
+        change = self.images - self._consistent
+        self._consistent = self.images
+        self.images = self.images + MOMENTUM * change
 
     def final_data_consistency(self, denoised: Tensor, sigma: float) -> None:
         """Set the images to the prior's last estimate, within the noise of the data."""
@@ -182,6 +196,7 @@ class _Chain:
         """Divide all intensities by `factor`."""
         self.scale *= factor
         self.images = self.images / factor
+        self._consistent = self._consistent / factor
         self._data = self._data / factor
         self.noise = max(self.noise / factor, MIN_NOISE)
 
