@@ -434,7 +434,7 @@ def test_lines_along_either_axis_give_the_same_image(measure, method):
         _reconstructor(method, upright).reconstruct(scan.kspace).image,
         _reconstructor(method, SmoothPrior()).reconstruct(turned).image.swapaxes(1, 2),
     ]
-    assert all(_error(image, images[0]) < 0.02 for image in images[1:])
+    assert all(_error(image, images[0]) < 0.06 for image in images[1:])
     assert upright.shapes <= {(1, 32, 24)}
 
 
@@ -484,7 +484,7 @@ def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, metho
         assert (helped.image != alone.image).any()
     else:
         # CG-SENSE has nothing but the maps against the aliasing.
-        assert scan.error(helped.image) < {"fast": 0.05, "sense": 0.1}[method]
+        assert scan.error(helped.image) < {"fast": 0.06, "sense": 0.1}[method]
         assert scan.error(helped.image) < 0.3 * scan.error(alone.image)
 
 
