@@ -1,4 +1,4 @@
-"""Plurals, and file names that can be printed."""
+"""Plurals, and file names that can be encoded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def printable(name: object) -> str:
+def encodable(name: object) -> str:
     """Return a file name, which may hold any bytes, as text that can be encoded in UTF-8."""
     return str(name).encode("utf-8", "replace").decode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from gadget.text import printable
+from gadget.text import encodable
 
 if TYPE_CHECKING:
     from gadget.mrd.export.writers import FolderWriter
@@ -26,7 +26,7 @@ class Export:
     folder: Path
 
     def __str__(self) -> str:
-        return printable(f"{self.format} {self.folder}")
+        return encodable(f"{self.format} {self.folder}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from gadget import __version__
 from gadget.cohort.recipe import Recipe, model_checksums
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.raw.raw_file import open_hdf5
-from gadget.text import printable
+from gadget.text import encodable
 
 ATTRIBUTE = "score_gadget"
 """Name of the attribute, of the group of the images."""
@@ -93,8 +93,8 @@ def source_of(raw: Path) -> Source:
     try:
         found = raw.stat()
     except OSError:  # a dangling link, or gone by now: opening it will say so, for this file alone
-        return Source(name=printable(raw.name), size=0, modified_ns=0)
-    return Source(name=printable(raw.name), size=found.st_size, modified_ns=found.st_mtime_ns)
+        return Source(name=encodable(raw.name), size=0, modified_ns=0)
+    return Source(name=encodable(raw.name), size=found.st_size, modified_ns=found.st_mtime_ns)
 
 
 def read_record(path: Path, group: str) -> Record | None:

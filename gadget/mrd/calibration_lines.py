@@ -16,7 +16,7 @@ from gadget.mri.kspace import KSpace
 from gadget.mri.resample import centred_resize
 
 TOLERANCE = 0.01
-"""Of fields of view that count as the same."""
+"""Largest relative difference of fields of view that count as the same."""
 
 
 class CalibrationLines:

@@ -81,7 +81,7 @@ def readout_width(encoding: Encoding, samples: int, center: int) -> int:
     full, cropped = encoding.encoded.matrix[0], encoding.recon_readout
     # Gadgetron rounds down, both the length and the centre.
     for width in (cropped, encoding.cropped_readout):
-        if samples == width < full and abs(width // 2 - center) <= 1:
+        if width < full and _is_whole(samples, center, width):
             return width
     start = cropped // 2 - center
     fills = start <= 1 or start + samples >= cropped - 1
@@ -96,6 +96,11 @@ def readout_width(encoding: Encoding, samples: int, center: int) -> int:
         f"does not fit the encoded matrix of {full}. Check matrixSize in the header and "
         "center_sample of the readouts."
     )
+
+
+def _is_whole(samples: int, center: int, width: int) -> bool:
+    """Whether a readout fills a grid, with the centre of k-space in its middle or beside it."""
+    return samples == width and abs(width // 2 - center) <= 1
 
 
 class Extent(NamedTuple):
@@ -130,7 +135,7 @@ def grid_width(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> int:
     samples, before, after, center = readout_extent(header)
     valid, middle = samples - before - after, center - before
     few = 0 < before + after < MAX_DISCARDED * valid
-    if few and valid == encoding.recon_readout and abs(valid // 2 - middle) <= 1:
+    if few and _is_whole(valid, middle, encoding.recon_readout):
         return valid
     try:
         return readout_width(encoding, samples, center)

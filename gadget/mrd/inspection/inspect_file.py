@@ -23,7 +23,7 @@ from gadget.mrd.inspection.pipeline_preview import PipelinePreview
 from gadget.mrd.inspection.survey import COUNTERS, ReadoutStatistics, Survey
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header
-from gadget.text import printable
+from gadget.text import encodable
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,9 @@ def _file_facts(
         for index in range(len(header.encodings))
     ]
     return FileFacts(
-        path=printable(raw.path),
+        path=encodable(raw.path),
         format=raw.format,
-        group=printable(raw.group),
+        group=encodable(raw.group),
         file_bytes=raw.path.stat().st_size,
         vendor=text(root, system, "systemVendor"),
         model=text(root, system, "systemModel"),

@@ -57,25 +57,22 @@ def read_setup(connection: Connection) -> Setup | None:
         The client is gone.
     """
     connection.idle_s = SETUP_SECONDS
-    early: list[str] = []
-    config = _read_config(connection, early)
-    header = _read_header(connection, early) if config is not None else None
+    preamble = _Preamble(connection)
+    config = preamble.read_config()
+    header = preamble.read_header() if config is not None else None
     if config is None or header is None:
         return None
     connection.idle_s = IDLE_SECONDS
-    parameters, first = None, connection.read()
+    parameters, first = preamble.parameters, connection.read()
+    if first.id is MessageId.TEXT:
+        parameters, first = text_of(first), connection.read()
     while first.id is MessageId.TEXT:
-        if parameters is None:
-            parameters = text_of(first)
-        else:
-            _log_remark(first)
+        _log_remark(first)
         first = connection.read()
     if first.id is MessageId.CLOSE:
         raise StreamError("The stream was closed after its header: there are no data.")
     if first.id not in DATA_MESSAGES:
         raise _unexpected(first, "the data")
-    if parameters is None:
-        parameters = early[-1] if early else ""
     return Setup(config, header, parameters, first)
 
 
@@ -105,36 +102,42 @@ def _property(value: Any) -> str:  # noqa: ANN401 - whatever JSON holds
     return value.strip() if isinstance(value, str) else json.dumps(value)
 
 
-def _read_config(connection: Connection, early: list[str]) -> str | None:
-    message = _next(connection, early)
-    if message.id is MessageId.CLOSE:
-        return None
-    if message.id in (MessageId.FILENAME, MessageId.CONFIG):
-        return text_of(message)
-    raise _unexpected(message, "FILENAME (1) or CONFIG (2)")
+class _Preamble:
+    """The messages of a client up to its header."""
 
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.parameters = ""
+        """The last text that names parameters."""
 
-def _read_header(connection: Connection, early: list[str]) -> bytes | None:
-    message = _next(connection, early)
-    if message.id is MessageId.CLOSE:
-        return None
-    if message.id is not MessageId.HEADER:
-        raise _unexpected(message, "HEADER (3)")
-    return raw_text_of(message)
+    def read_config(self) -> str | None:
+        message = self._read()
+        if message.id is MessageId.CLOSE:
+            return None
+        if message.id in (MessageId.FILENAME, MessageId.CONFIG):
+            return text_of(message)
+        raise _unexpected(message, "FILENAME (1) or CONFIG (2)")
 
+    def read_header(self) -> bytes | None:
+        message = self._read()
+        if message.id is MessageId.CLOSE:
+            return None
+        if message.id is not MessageId.HEADER:
+            raise _unexpected(message, "HEADER (3)")
+        return raw_text_of(message)
 
-def _next(connection: Connection, early: list[str]) -> Message:
-    """Read the next message; answer queries, log texts, keep what may be parameters."""
-    while True:
-        message = connection.read()
-        if message.id is MessageId.QUERY:
-            _answer(connection, message)
-        elif message.id is MessageId.TEXT:
-            text = _log_remark(message)
-            if '"parameters"' in text:
-                early[:] = [text]
-        else:
-            return message
+    def _read(self) -> Message:
+        """Read the next message; answer queries, log texts, keep what may be parameters."""
+        while True:
+            message = self._connection.read()
+            if message.id is MessageId.QUERY:
+                _answer(self._connection, message)
+            elif message.id is MessageId.TEXT:
+                text = _log_remark(message)
+                if '"parameters"' in text:
+                    self.parameters = text
+            else:
+                return message
 
 
 def _log_remark(remark: Message) -> str:
