@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gadget.mri.kspace import KSpace
-from gadget.mri.operators.fourier import fftc
+from gadget.mri.operators.fourier import fftc, ifftc
 from gadget.mri.phantoms.scanner import coil_maps, correlated_noise, smooth_phase
 from gadget.mri.sampling.masks import uniform_lines
 
@@ -163,6 +163,34 @@ def measure(phantom):
         return Measurement(
             image,
             maps,
+            KSpace(data[:, None].astype(np.complex64), mask[None].astype(np.float32)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def measure_folded(phantom):
+    """Simulates a 2D scan of a head `size` half fields of view long, which folds where that is > 1.
+
+    The image is what complete sampling shows, the root sum of squares of coil images that fold.
+    """
+
+    def make(shape=(64, 48), size=1.2, coils=8, acceleration=2, noise=0.001, seed=0) -> Measurement:
+        rng = np.random.default_rng(seed)
+        rows, columns = shape
+        # Twice the field of view, of which every other line of k-space is measured.
+        larger = (2 * rows, 2 * columns)
+        head = phantom(larger, size=size / 2)[:, columns // 2 : columns // 2 + columns]
+        maps = coil_maps(coils, larger, radius=0.75)[..., columns // 2 : columns // 2 + columns]
+        coil_images = maps * head * smooth_phase(head.shape, rng)
+        kspace = 2**0.5 * fftc(coil_images)[:, rows % 2 :: 2]
+        white = correlated_noise(np.eye(coils), rows * columns, rng).reshape(coils, *shape)
+        mask = np.broadcast_to(uniform_lines(rows, acceleration, 12 / rows)[:, None], shape)
+        data = (kspace + noise * white) * mask
+        return Measurement(
+            np.linalg.norm(ifftc(kspace), axis=0),
+            maps[:, rows // 2 : rows // 2 + rows],
             KSpace(data[:, None].astype(np.complex64), mask[None].astype(np.float32)),
         )
 

@@ -205,8 +205,10 @@ class Reconstructor:
 
         if device not in batch.volumes:
             keep_orientation = prior is not None and not prior.any_orientation
+            # The published sampler has coil images, which fold.
+            may_fold = self.settings.method != "paper"
             batch.volumes[device] = [
-                Volume(kspace, device, self.settings.noise_std, keep_orientation)
+                Volume(kspace, device, self.settings.noise_std, keep_orientation, may_fold)
                 for kspace in batch.kspaces
             ]
         volumes = batch.volumes[device]

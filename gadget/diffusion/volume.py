@@ -14,7 +14,7 @@ from torch import Tensor
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.coil_model import compress
-from gadget.mri.conventional.cg_sense import cg_sense_image
+from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.intensity_scale import image_scale
 from gadget.mri.kspace import KSpace
 from gadget.mri.noise.level import estimate_noise_std
@@ -41,6 +41,8 @@ class Volume:
         Of the complex noise in a sample; estimated if not given.
     keep_orientation
         Whether planes keep their orientation; else they are transposed where that is faster.
+    may_fold
+        Whether images may reach beyond the field of view, where the object does.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Volume:
         device: torch.device,
         noise_std: float | None,
         keep_orientation: bool,
+        may_fold: bool,
     ) -> None:
         self._shape = kspace.data.shape[1:]
         self._noise_std = noise_std or estimate_noise_std(kspace)
@@ -56,6 +59,7 @@ class Volume:
         self._compression = compress(torch.from_numpy(kspace.data), COMPRESSION_ENERGY)
         self._device = device
         self._keep_orientation = keep_orientation
+        self._may_fold = may_fold
         planes = split_planes(kspace.data, kspace.weight)
         self._planes = [
             pair
@@ -113,18 +117,19 @@ class Volume:
             calibration = calibration.transposed() if calibration is not None else None
         plane, data_scale = _normalised(plane)
         measured = self._measured(plane)
+        lines = measured
         if calibration is not None and calibration.data.any():
             calibration, _ = _normalised(calibration)
-            coils, _ = calibrate(self._measured(calibration))
-            image = cg_sense_image(measured.sampling, coils.maps, measured.data)
-        else:
-            coils, image = calibrate(measured)
+            lines = self._measured(calibration)
+        coils = calibrate(lines, may_fold=self._may_fold)
+        measured = replace(measured, field_of_view=coils.field_of_view)
+        image = conventional_image(measured, coils)
         scale = image_scale(image.abs().cpu().numpy())
         averages = float(plane.weight[plane.weight > 0].mean())
         noise = self._noise_std / (2 * averages) ** 0.5 / (data_scale * scale)
         problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
         found = PlaneProblem(self, plane.index, transposed, data_scale * scale, problem)
-        self._initial_images[number] = found.to_volume(problem.initial_image)
+        self._initial_images[number] = found.to_volume(problem.conventional_image())
         return found
 
     def _measured(self, plane: Plane) -> Measurement:

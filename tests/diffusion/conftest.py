@@ -10,6 +10,7 @@ from gadget.diffusion.networks.unet import UNetConfig
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.conventional.cg_sense import cg_sense_image
+from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.fourier import fftc
 from gadget.mri.operators.sense import SamplingOperator
 from gadget.mri.phantoms.scanner import coil_maps, smooth_phase
@@ -91,7 +92,7 @@ def _coils(count: int, shape) -> CoilModel:
             for n in shape
         ]
         coefficients = bases[0].T @ coil_maps(count, shape) @ bases[1]
-    return CoilModel(torch.as_tensor(coefficients, dtype=torch.complex64), shape)
+    return CoilModel(torch.as_tensor(coefficients, dtype=torch.complex64), FieldOfView(shape))
 
 
 @pytest.fixture(scope="session")

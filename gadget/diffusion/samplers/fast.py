@@ -100,7 +100,7 @@ def sample_fast(
     for chain, estimate, level in zip(chains, estimates, levels, strict=True):
         chain.final_data_consistency(estimate, level)
     report(steps, steps)
-    return [SamplerResult(chain.images * chain.scale, evaluations=steps) for chain in chains]
+    return [SamplerResult(chain.result(), evaluations=steps) for chain in chains]
 
 
 def _denoise_batch(
@@ -191,6 +191,10 @@ class _Chain:
         if self._joint is None:
             coils = coils.refitted(self.images.mean(dim=0), self._sampling, self._data)
         self._set_coils(coils)
+
+    def result(self) -> Tensor:
+        """Return the images within the field of view, in the problem's units."""
+        return self.scale * self._operator.within_field_of_view(self.images)
 
     def _rescale(self, factor: float) -> None:
         """Divide all intensities by `factor`."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
-from gadget.mri.operators.sense import SamplingOperator
+from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,19 @@ class Problem:
     coils: CoilModel
     """Initial estimate of the coil sensitivities."""
     initial_image: Tensor
-    """The conventional image `[y, x]` with these sensitivities."""
+    """The conventional image `[y, x]` with these sensitivities, on their field of view."""
     noise_std: float
     """Standard deviation of the receiver noise in the real and in the imaginary part."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Matrix (y, x)."""
+        """Matrix (y, x) of the image, which may reach beyond the field of view."""
         return self.coils.shape
+
+    def conventional_image(self) -> Tensor:
+        """Return the initial image within the field of view `[y, x]`."""
+        operator = SenseOperator(self.sampling, self.coils.maps)
+        return operator.within_field_of_view(self.initial_image)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class SamplerResult:
     """Result of a sampler."""
 
     images: Tensor
-    """Combined complex images `[sample, y, x]`, in the prior's units."""
+    """Combined complex images `[sample, y, x]` within the field of view, in the prior's units."""
     evaluations: int
     """Network evaluations of one complex image that one sample took."""
 

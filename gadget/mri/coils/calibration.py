@@ -1,4 +1,4 @@
-"""Self-calibration: coil sensitivities and a conventional image from undersampled data alone."""
+"""Self-calibration: coil sensitivities from undersampled data alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from torch import Tensor
 
 from gadget.mri.coils.calibration_region import CalibrationRegion
 from gadget.mri.coils.coil_model import CoilModel, compress, normalise
+from gadget.mri.coils.folding import folding_axes, touched_axes
 from gadget.mri.coils.initial_images import low_resolution_images, walsh_images
 from gadget.mri.coils.joint_fit import JointFitSettings, fit_jointly
 from gadget.mri.coils.phase_poles import remove_phase_poles
-from gadget.mri.conventional.cg_sense import cg_sense_image, spectral_prior_image
+from gadget.mri.conventional.cg_sense import cg_sense_image
+from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.measurement import Measurement
-from gadget.mri.operators.sense import SamplingOperator, combine
+from gadget.mri.operators.sense import SamplingOperator, combine, varying_axes
 from gadget.mri.sampling.centre import centre_extent
 
 MIN_CENTRE = 6
@@ -29,29 +31,43 @@ WITHOUT_CENTRE = JointFitSettings(
 """Elsewhere low spatial frequencies and sensitivities have to be fitted jointly, in more steps."""
 
 
-def calibrate(measured: Measurement) -> tuple[CoilModel, Tensor]:
-    """Return the coil sensitivities of a measurement and its conventional image `[y, x]`."""
+def calibrate(measured: Measurement, *, may_fold: bool = True) -> CoilModel:
+    """Return the coil sensitivities of a measurement.
+
+    Their field of view is the measurement's, or larger where the object folds over itself along an
+    axis that is undersampled. That is not looked for without a complete centre of k-space, or if it
+    may not be (`may_fold`).
+    """
     mask = measured.mask
     region = CalibrationRegion.of(mask)
     extents = zip(centre_extent(region.mask), region.mask.shape, strict=True)
     complete = all(extent >= min(MIN_CENTRE, size) for extent, size in extents)
     kspace = region.crop(measured.kspace)
-    initial = _initial_coils(kspace, region.mask, complete)
+    smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
-    model = fit_jointly(kspace, region.fit_mask, initial, settings)
-    model = remove_phase_poles(model, Measurement(kspace, region.fit_mask))
-    model = replace(model, shape=(mask.shape[0], mask.shape[1]), centre_sampled=complete)
-    image = cg_sense_image if complete else spectral_prior_image
-    return model, image(measured.sampling, model.maps, measured.data)
+    axes = touched_axes(smooth, varying_axes(mask)) if complete and may_fold else ()
+    field_of_view = FieldOfView((mask.shape[0], mask.shape[1]))
+    matrix = (region.mask.shape[0], region.mask.shape[1])
+    while True:
+        field_of_view = field_of_view.extended(axes)
+        low_field_of_view = field_of_view.at(matrix)
+        low = Measurement(kspace, region.fit_mask, low_field_of_view)
+        initial = _initial_coils(smooth, low_field_of_view)
+        model = remove_phase_poles(fit_jointly(kspace, region.fit_mask, initial, settings), low)
+        image = cg_sense_image(low.sampling, model.maps, low.data)
+        folding = folding_axes(image, low_field_of_view)
+        if folding == axes:
+            return replace(model, field_of_view=field_of_view, centre_sampled=complete)
+        # It ends at the edges: an image that reaches beyond them has more unknowns for nothing.
+        axes = folding
 
 
-def _initial_coils(kspace: Tensor, mask: Tensor, complete: bool) -> CoilModel:
-    """Fit polynomials of low order to smooth coil images."""
-    smooth = (low_resolution_images if complete else walsh_images)(kspace, mask)
+def _initial_coils(smooth: Tensor, field_of_view: FieldOfView) -> CoilModel:
+    """Fit polynomials of low order to smooth coil images `[coil, y, x]`."""
     # Combined, an image has the phase of its strongest virtual coil.
     strongest = torch.tensordot(compress(smooth, 0.0)[0], smooth, dims=1)
     image = combine(smooth, normalise(smooth * torch.exp(-1j * strongest.angle())))
-    shape = (mask.shape[0], mask.shape[1])
-    zero = CoilModel(smooth.new_zeros(len(smooth), FIRST_ORDER, FIRST_ORDER), shape)
-    full_sampling = SamplingOperator(torch.ones_like(mask))
+    smooth, image = field_of_view.pad(smooth), field_of_view.pad(image)
+    zero = CoilModel(smooth.new_zeros(len(smooth), FIRST_ORDER, FIRST_ORDER), field_of_view)
+    full_sampling = SamplingOperator(torch.ones_like(image, dtype=torch.bool))
     return zero.refitted(image, full_sampling, torch.fft.ifftshift(smooth, (-2, -1)))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.sense import SamplingOperator
 
 FIT_PENALTY = 1e-4
@@ -50,13 +51,18 @@ def compress(kspace: Tensor, energy: float) -> Tensor:
 
 @dataclass(frozen=True)
 class CoilModel:
-    """Smooth sensitivities: polynomial coefficients `[coil, order, order]` on a matrix (y, x)."""
+    """Smooth sensitivities: polynomial coefficients `[coil, order, order]` on a field of view."""
 
     coefficients: Tensor
-    shape: tuple[int, int]
+    field_of_view: FieldOfView
     centre_sampled: bool = True
     """Whether the centre of k-space was fully sampled. Otherwise fitting them to an image
     does not improve them: errors of the image become errors of the sensitivities."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Matrix of the maps (y, x)."""
+        return self.field_of_view.shape
 
     @property
     def maps(self) -> Tensor:
@@ -108,8 +114,10 @@ class CoilModel:
         """
         order, like = self.coefficients.shape[-1], self.coefficients
         basis_y, basis_x = (
-            torch.from_numpy(_legendre(n, order)).to(like.device, like.dtype, non_blocking=True)
-            for n in self.shape
+            torch.from_numpy(_legendre(self.field_of_view.positions(axis), order)).to(
+                like.device, like.dtype, non_blocking=True
+            )
+            for axis in (-2, -1)
         )
         return (
             (torch.fft.ifftshift(basis_y, 0), torch.fft.ifftshift(basis_x, 0))
@@ -150,11 +158,10 @@ def _normal_equations(
     return gram.reshape(count, count), rhs.flatten(1)
 
 
-def _legendre(size: int, order: int) -> np.ndarray:
-    """Legendre polynomials `[point, degree]` at the pixels of a field of view from -1 to 1."""
-    position = 2 * (np.arange(size) - size // 2) / size
+def _legendre(positions: np.ndarray, order: int) -> np.ndarray:
+    """Legendre polynomials `[point, degree]` at positions between -1 and 1."""
     # More polynomials than pixels say nothing new.
-    degrees = np.arange(min(order, size))
-    basis = np.zeros((size, order))
-    basis[:, degrees] = np.polynomial.legendre.legvander(position, degrees[-1])
+    degrees = np.arange(min(order, len(positions)))
+    basis = np.zeros((len(positions), order))
+    basis[:, degrees] = np.polynomial.legendre.legvander(positions, degrees[-1])
     return basis * np.sqrt(2 * np.arange(order) + 1)

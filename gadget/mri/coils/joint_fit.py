@@ -74,7 +74,7 @@ class _JointFit:
     ) -> None:
         pixels = mask.numel()
         power = kspace.abs().square().sum().clamp(min=1e-30)
-        self._sampling = SamplingOperator(mask)
+        self._sampling = SamplingOperator(mask, initial.field_of_view)
         self._data = self._sampling.to_hybrid(kspace * torch.sqrt(pixels / power))
         self._initial = initial
         self._cg_iterations = settings.cg_iterations
@@ -95,7 +95,7 @@ class _JointFit:
     def model(self) -> CoilModel:
         """The coil sensitivities."""
         _, coefficients = self._unknowns.unpack(self._vector)
-        return CoilModel(coefficients, self._initial.shape)
+        return CoilModel(coefficients, self._initial.field_of_view)
 
     def step(self, weight: float) -> None:
         """Take a Gauss-Newton step."""

@@ -58,7 +58,7 @@ class JointStep:
             Standard deviations of the receiver's noise and of the estimate, in units of the image.
         """
         low_image = torch.fft.ifftshift(self._region.downsample(image))
-        low_coils = replace(coils, shape=(low_image.shape[0], low_image.shape[1]))
+        low_coils = replace(coils, field_of_view=self._sampling.field_of_view)
         polynomials = low_coils.polynomials(ifftshift=True)
         power = _power(polynomials)
         maps, scaled_image = polynomials / power, low_image / power

@@ -25,7 +25,7 @@ def remove_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
     Parameters
     ----------
     coils
-        Sensitivities on the matrix of the measurement.
+        Sensitivities on the field of view of the measurement.
     measured
         Tells where the object is.
     """
@@ -35,7 +35,8 @@ def remove_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
         return coils
     smooth = maps * _unwinding_phase(windings)
     image = cg_sense_image(measured.sampling, smooth, measured.data)
-    full_sampling = SamplingOperator(torch.ones_like(measured.mask))
+    everywhere = torch.ones(coils.shape, dtype=torch.bool, device=maps.device)
+    full_sampling = SamplingOperator(everywhere)
     zero = replace(coils, coefficients=torch.zeros_like(coils.coefficients))
     return zero.refitted(image, full_sampling, torch.fft.ifftshift(smooth * image, (-2, -1)))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
 from gadget.mri.operators.conjugate_gradient import conjugate_gradient
+from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
 WEIGHT = 1e-3
@@ -14,6 +16,12 @@ WEIGHT = 1e-3
 ITERATIONS = 15
 SPECTRAL_ITERATIONS = 60
 """Low spatial frequencies converge slowly where few lines around the centre are measured."""
+
+
+def conventional_image(measured: Measurement, coils: CoilModel) -> Tensor:
+    """Return the image `[y, x]` that suits the centre of k-space of what `coils` were found in."""
+    image = cg_sense_image if coils.centre_sampled else spectral_prior_image
+    return image(measured.sampling, coils.maps, measured.data)
 
 
 def cg_sense_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> f
     image
         The CG-SENSE image, for its energy.
     """
-    random = _random_natural_image((image.shape[-2], image.shape[-1])).to(image.device)
+    field_of_view = sampling.field_of_view
+    random = field_of_view.pad(_random_natural_image(field_of_view.matrix).to(image.device))
     random = random * (image.abs().square().mean() / random.abs().square().mean()).sqrt()
     data = SenseOperator(sampling, maps).forward(random)
     lost = cg_sense_image(sampling, maps, data) - random

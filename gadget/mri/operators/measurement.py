@@ -7,6 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.sense import SamplingOperator
 
 
@@ -18,11 +19,13 @@ class Measurement:
     """Centred samples `[coil, ky, kx]`, 0 where not measured."""
     mask: Tensor
     """Measured points `[ky, kx]`."""
+    field_of_view: FieldOfView | None = None
+    """Of the images, where it is not just the mask's matrix."""
 
     @cached_property
     def sampling(self) -> SamplingOperator:
         """Maps coil images to measured data."""
-        return SamplingOperator(self.mask)
+        return SamplingOperator(self.mask, self.field_of_view)
 
     @cached_property
     def data(self) -> Tensor:

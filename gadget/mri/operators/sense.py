@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gadget.mri.operators.conjugate_gradient import conjugate_gradient
+from gadget.mri.operators.field_of_view import FieldOfView
 
 
 def varying_axes(mask: Tensor) -> tuple[int, ...]:
@@ -34,9 +35,13 @@ class SamplingOperator:
     ----------
     mask
         Measured points `[ky, kx]`, centred, bool.
+    field_of_view
+        Of the images, where it is not just the mask's matrix. They may reach beyond it along `axes`
+        only.
     """
 
-    def __init__(self, mask: Tensor) -> None:
+    def __init__(self, mask: Tensor, field_of_view: FieldOfView | None = None) -> None:
+        self.field_of_view = field_of_view or FieldOfView((mask.shape[0], mask.shape[1]))
         self.axes = varying_axes(mask)
         self.mask = torch.fft.ifftshift(mask)
         if -2 not in self.axes:
@@ -66,21 +71,24 @@ class SamplingOperator:
 
     def forward(self, image: Tensor) -> Tensor:
         """Transform images `[..., y, x]`, origin at index 0, and keep the measured points."""
+        image = self.field_of_view.fold(image)
         if not self.axes:
             return self.mask * image
         return self.mask * torch.fft.fftn(image, dim=self.axes, norm="ortho")
 
     def adjoint(self, data: Tensor) -> Tensor:
         """Transform the measured points back."""
-        if not self.axes:
-            return self.mask * data
-        return torch.fft.ifftn(self.mask * data, dim=self.axes, norm="ortho")
+        image = self.mask * data
+        if self.axes:
+            image = torch.fft.ifftn(image, dim=self.axes, norm="ortho")
+        return self.field_of_view.unfold(image)
 
 
 class SenseOperator:
     """``A m = M F (S m)``: coil images of `m`, transformed and sampled.
 
-    With ``sum_c |S_c|^2 <= 1`` its norm is at most 1 (Chung and Ye 2022, Proposition 1).
+    With ``sum_c |S_c|^2 <= 1`` its norm is at most 1 (Chung and Ye 2022, Proposition 1); where the
+    image reaches beyond the field of view, the root of the number of pixels that fold onto one.
 
     Parameters
     ----------
@@ -128,6 +136,22 @@ class SenseOperator:
         rhs = torch.fft.ifftshift(adjoint_data, (-2, -1)) + weight * initial
         solution = conjugate_gradient(normal, rhs, initial, iterations, dims=(-2, -1))
         return torch.fft.fftshift(solution, (-2, -1))
+
+    def within_field_of_view(self, image: Tensor) -> Tensor:
+        """Return what complete sampling would show of centred images `[..., y, x]`.
+
+        On the matrix of k-space. The magnitude is the root sum of squares of the coil images, in
+        which an object folds that is larger than that; the phase is that of the pixel within.
+        """
+        field_of_view = self.sampling.field_of_view
+        if not field_of_view.extended_axes:
+            return image
+        shifted = torch.fft.ifftshift(image, (-2, -1))
+        coil_images = field_of_view.fold(self.maps * shifted[..., None, :, :])
+        coil_images = torch.fft.fftshift(coil_images, (-2, -1))
+        maps = field_of_view.crop(torch.fft.fftshift(self.maps, (-2, -1)))
+        phase = combine(coil_images, maps).angle()
+        return torch.polar(torch.linalg.vector_norm(coil_images, dim=-3), phase)
 
     def _combine(self, coils: Tensor) -> Tensor:
         return torch.sum(self.maps.conj() * coils, dim=-3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.calibration_region import MATRIX
 from gadget.mri.coils.coil_model import normalise
 from gadget.mri.coils.initial_images import walsh_images
+from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SenseOperator
@@ -15,10 +18,12 @@ from gadget.mri.operators.sense import SenseOperator
 
 def _calibrated(scan):
     """Coil sensitivities and image of a scan, with its sampling operator and data."""
-    kspace = torch.from_numpy(scan.kspace.data[:, 0])
-    mask = torch.from_numpy(scan.kspace.mask[0])
-    measured = Measurement(kspace, mask)
-    return *calibrate(measured), measured.sampling, measured.data
+    measured = Measurement(
+        torch.from_numpy(scan.kspace.data[:, 0]), torch.from_numpy(scan.kspace.mask[0])
+    )
+    coils = calibrate(measured)
+    measured = replace(measured, field_of_view=coils.field_of_view)
+    return coils, conventional_image(measured, coils), measured.sampling, measured.data
 
 
 def _zero_filled_error(scan) -> float:
@@ -133,8 +138,35 @@ def test_where_the_middle_was_not_measured_the_rest_is_looked_at(measure):
     assert scan.map_error(coils.maps.numpy()).max() < 1e-3
 
 
+@pytest.mark.parametrize("shape", [(64, 48), (65, 48), (160, 120)])
+@pytest.mark.parametrize("acceleration", [2, 4])
+def test_an_object_that_folds_is_imaged_beyond_the_field_of_view(
+    measure_folded, shape, acceleration
+):
+    scan = measure_folded(shape, acceleration=acceleration)
+    coils, image, sampling, _ = _calibrated(scan)
+    assert coils.field_of_view.extended_axes == (-2,)
+    assert image.shape[0] > shape[0]
+    assert image.shape[1] == shape[1]
+    seen = SenseOperator(sampling, coils.maps).within_field_of_view(image)
+    assert seen.shape == shape
+    measured = Measurement(
+        torch.from_numpy(scan.kspace.data[:, 0]), torch.from_numpy(scan.kspace.mask[0])
+    )
+    within = conventional_image(measured, calibrate(measured, may_fold=False))
+    assert scan.error(seen.numpy()) < 0.7 * scan.error(within.numpy())
+
+
+@pytest.mark.parametrize("size", [0.8, 1.2])
+def test_an_object_that_ends_within_the_field_of_view_or_at_its_edge_stays_there(measure, size):
+    coils, *_ = _calibrated(measure((64, 48), size=size))
+    assert not coils.field_of_view.extended_axes
+
+
 def test_zeros_have_sensitivities_and_no_image(measure):
     mask = torch.ones(16, 12, dtype=torch.bool)
-    coils, image = calibrate(Measurement(torch.zeros(3, 16, 12, dtype=torch.complex64), mask))
+    measured = Measurement(torch.zeros(3, 16, 12, dtype=torch.complex64), mask)
+    coils = calibrate(measured)
+    image = conventional_image(measured, coils)
     assert torch.isfinite(torch.view_as_real(coils.maps)).all()
     assert not image.any()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gadget.mri.coils.coil_model import FIT_PENALTY, CoilModel, compress, normalise
+from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.sense import SamplingOperator
 from gadget.mri.phantoms.scanner import correlated_noise
 
@@ -19,7 +20,9 @@ def _sampled(scan):
 
 def _coils(order=5, shape=(48, 48)) -> CoilModel:
     random = torch.Generator().manual_seed(0)
-    return CoilModel(torch.randn(4, order, order, dtype=torch.complex64, generator=random), shape)
+    return CoilModel(
+        torch.randn(4, order, order, dtype=torch.complex64, generator=random), FieldOfView(shape)
+    )
 
 
 def test_more_room_for_detail_leaves_the_maps_as_they_are():
@@ -37,7 +40,7 @@ def test_sensitivities_are_the_same_on_any_matrix():
 def test_refits_find_the_sensitivities_behind_a_known_image(measure):
     scan = measure(coils=4, noise=0)
     image = torch.from_numpy(scan.image.astype(np.complex64))
-    coils = CoilModel(torch.zeros(4, 8, 8, dtype=torch.complex64), (48, 48))
+    coils = CoilModel(torch.zeros(4, 8, 8, dtype=torch.complex64), FieldOfView((48, 48)))
     for _ in range(2):
         coils = coils.refitted(image, *_sampled(scan))
         assert scan.map_error(coils.maps.numpy()).max() < 1e-4
@@ -54,7 +57,7 @@ def test_a_refit_is_the_least_squares_solution(axes):
     mask = {(): mask | True, (-2,): mask[:, :1], (-1,): mask[:1], (-2, -1): mask}[axes]
     sampling = SamplingOperator(mask.expand(11, 10))
     assert sampling.axes == axes
-    before, image = CoilModel(draw(3, 4, 4), (11, 10)), draw(11, 10)
+    before, image = CoilModel(draw(3, 4, 4), FieldOfView((11, 10))), draw(11, 10)
     data = sampling.forward(draw(3, 11, 10))
     after = before.refitted(image, sampling, data)
 

@@ -10,6 +10,7 @@ import torch
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.calibration_region import MATRIX, CalibrationRegion
 from gadget.mri.coils.joint_step import JointStep
+from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SenseOperator
 
@@ -37,7 +38,8 @@ def calibrated(measure):
     @cache
     def make(shape):
         scan, measured = _scan(measure, shape)
-        return scan, measured, *calibrate(measured)
+        coils = calibrate(measured)
+        return scan, measured, coils, conventional_image(measured, coils)
 
     return make
 
