@@ -449,8 +449,9 @@ def test_volumes(measure, method, kind):
     zero_filled = np.linalg.norm(ifftc(kspace.data, (1, 2, 3)), axis=0)
     assert _error(result.image, volume) < 0.3 * _error(zero_filled, volume)
     if method == "fast":
-        shape = (24, 20) if kind == "ky" else (6, 24)
-        assert {tuple(sorted(seen[1:])) for seen in prior.shapes} == {tuple(sorted(shape))}
+        # Planes beside the object are noise, which reaches the edges of the field of view.
+        shapes = {(20, 24)} if kind == "ky" else {(6, 24), (6, 30)}
+        assert {tuple(sorted(seen[1:])) for seen in prior.shapes} == shapes
 
 
 def test_an_empty_slice_of_a_volume_stays_empty(measure):

@@ -43,7 +43,7 @@ class FieldOfView:
     def extended(self, axes: tuple[int, ...]) -> FieldOfView:
         """Return the same with images that reach beyond the edges along `axes` (-2 and/or -1)."""
         rows, columns = (
-            round(MARGIN * n) if axis in axes else 0
+            int(MARGIN * n) if axis in axes else 0
             for axis, n in zip((-2, -1), self.matrix, strict=True)
         )
         return replace(self, margins=(rows, columns))
