@@ -429,12 +429,13 @@ def test_lines_along_either_axis_give_the_same_image(measure, method):
     turned = KSpace(
         np.ascontiguousarray(scan.kspace.data.swapaxes(2, 3)), scan.kspace.weight.swapaxes(1, 2)
     )
-    images = [
-        _reconstructor(method, SmoothPrior()).reconstruct(scan.kspace).image,
-        _reconstructor(method, upright).reconstruct(scan.kspace).image,
-        _reconstructor(method, SmoothPrior()).reconstruct(turned).image.swapaxes(1, 2),
-    ]
-    assert all(_error(image, images[0]) < 0.06 for image in images[1:])
+    sideways = _reconstructor(method, SmoothPrior()).reconstruct(scan.kspace).image
+    as_it_is = _reconstructor(method, upright).reconstruct(scan.kspace).image
+    turned_back = _reconstructor(method, SmoothPrior()).reconstruct(turned).image.swapaxes(1, 2)
+    assert _error(turned_back, sideways) < 0.001
+    # In another orientation the sampler's noise is another one, and this prior keeps much of it.
+    assert _error(as_it_is, sideways) < {"fast": 0.08, "sense": 0.001}[method]
+    assert max(scan.error(sideways), scan.error(as_it_is)) < 0.1
     assert upright.shapes <= {(1, 32, 24)}
 
 
@@ -485,7 +486,7 @@ def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, metho
         assert (helped.image != alone.image).any()
     else:
         # CG-SENSE has nothing but the maps against the aliasing.
-        assert scan.error(helped.image) < {"fast": 0.06, "sense": 0.1}[method]
+        assert scan.error(helped.image) < {"fast": 0.05, "sense": 0.1}[method]
         assert scan.error(helped.image) < 0.3 * scan.error(alone.image)
 
 

@@ -86,7 +86,7 @@ def sample_fast(
     chains = [_Chain(problem, steps - 1, samples, seed) for problem in problems]
     for i in range(steps - 1):
         levels = [chain.levels[i] for chain in chains]
-        noisy = [chain.add_noise(level) for chain, level in zip(chains, levels, strict=True)]
+        noisy = [chain.add_noise(i) for chain in chains]
         estimates = _denoise_batch(prior, noisy, levels, i)
         for chain, estimate, level in zip(chains, estimates, levels, strict=True):
             chain.data_consistency(estimate, level)
@@ -124,7 +124,7 @@ class _Chain:
         self.images = problem.initial_image.expand(samples, *problem.shape)
         self._consistent = self.images
         """The images as data consistency left them, without momentum."""
-        self._noise_to_cancel: Tensor | None = None
+        self._added_noise: Tensor | None = None
         self.noise = max(problem.noise_std, MIN_NOISE)
         self._sampling = problem.sampling
         self._data = problem.data
@@ -147,14 +147,18 @@ class _Chain:
         first = max(min(max(START_FACTOR * error, SIGMA_START[0]), SIGMA_START[1]), 2 * last)
         return power_schedule(first, last, count, RHO)
 
-    def add_noise(self, sigma: float) -> Tensor:
-        """Return the images with noise of this level, every other time the negated one before."""
-        if self._noise_to_cancel is None:
-            noise = complex_noise(tuple(self.images.shape), self._generator, self._data.device)
-            self._noise_to_cancel = noise
+    def add_noise(self, number: int) -> Tensor:
+        """Return the images with the noise of a level, every other time the negated one before.
+
+        The last level has the negated one: what its noise does stays in the image.
+        """
+        negated = (len(self.levels) - number) % 2 == 1
+        if negated and self._added_noise is not None:
+            noise = -self._added_noise
         else:
-            noise, self._noise_to_cancel = -self._noise_to_cancel, None
-        return self.images + sigma * noise
+            noise = complex_noise(tuple(self.images.shape), self._generator, self._data.device)
+        self._added_noise = noise
+        return self.images + self.levels[number] * noise
 
     def data_consistency(self, denoised: Tensor, sigma: float) -> None:
         """Set the images to the prior's estimate at `sigma`, made consistent with the data."""
