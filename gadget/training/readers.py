@@ -108,7 +108,7 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, coils combined by root sum of squares."""
     from gadget.mrd.export.scales import scale_from_meta
-    from gadget.mrd.meta import STD_ROLE, parse_meta
+    from gadget.mrd.meta import is_std_map, parse_meta
 
     data = series["data"]
     if data.ndim != 5:
@@ -119,11 +119,12 @@ def _series_slices(series: h5py.Group) -> Stack:
     texts = series["attributes"].asstr("utf-8", "replace")[()] if "attributes" in series else ()
     slices: Stack = []
     for number in range(len(data)):
-        text = texts[number] if number < len(texts) else ""
-        if types[number] not in NO_MAGNITUDE and STD_ROLE not in text:
-            stored = data[number]
-            # Of uint16 images, each may have its own.
-            scale = scale_from_meta(stored, parse_meta(text.encode()))
-            coils = magnitude(stored if scale is None else scale.rescaled(stored))
-            slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
+        meta = parse_meta((texts[number] if number < len(texts) else "").encode())
+        if types[number] in NO_MAGNITUDE or is_std_map(meta):
+            continue
+        stored = data[number]
+        # Of uint16 images, each may have its own.
+        scale = scale_from_meta(stored, meta)
+        coils = magnitude(stored if scale is None else scale.rescaled(stored))
+        slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
     return slices

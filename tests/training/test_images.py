@@ -386,7 +386,11 @@ def test_ismrmrd_images_are_read_with_coils_and_phase_joined(tmp_path, head):
 def test_phase_images_and_maps_of_a_deviation_are_no_magnitude(tmp_path, head, caplog):
     types = np.zeros(3, [("image_type", "u2")])
     types["image_type"] = (1, 2, 1)
-    attributes = ["", "", "<meta><name>DataRole</name><value>STD_MAP</value></meta>"]
+    # What the first one says of maps is no role.
+    attributes = [
+        f"<ismrmrdMeta><meta><name>{name}</name><value>STD_MAP</value></meta></ismrmrdMeta>"
+        for name in ("ImageComment", "ImageComment", "DataRole")
+    ]
     with h5py.File(tmp_path / "images.h5", "w") as file:
         file["dataset/image_0/data"] = head[:, None, None]
         file["dataset/image_0/header"] = types
