@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.extras import optional_import
+from gadget.training.skipped_files import log_skipped
 from gadget.training.stack import Stack, to_slices
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
@@ -66,16 +67,7 @@ def read_hdf5(path: Path) -> Iterator[Stack]:
                     )
                 yield list(images)
                 return
-        series = _image_series(file)
-        if not series:
-            raise DataError(
-                "it is HDF5 without images: neither fastMRI's 'reconstruction_rss' or "
-                "'reconstruction_esc' nor ISMRMRD's 'image_N/data'"
-            )
-        stacks = [stack for one in series if (stack := _series_slices(one))]
-        if not stacks:
-            raise DataError("it holds phase images or maps, no magnitude")
-        yield from stacks
+        yield from _series_stacks(_image_series(file), path)
 
 
 def magnitude(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -103,6 +95,32 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
 
     file.visititems(visit)
     return found
+
+
+def _series_stacks(series: list[h5py.Group], path: Path) -> Iterator[Stack]:
+    """Yield the slices of each series; those that cannot be read are logged beside others."""
+    if not series:
+        raise DataError(
+            "it is HDF5 without images: neither fastMRI's 'reconstruction_rss' or "
+            "'reconstruction_esc' nor ISMRMRD's 'image_N/data'"
+        )
+    found = False
+    unreadable: dict[str, Exception] = {}
+    for one in series:
+        try:
+            slices = _series_slices(one)
+        except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
+            unreadable[str(one.name)] = error
+            continue
+        if slices:
+            found = True
+            yield slices
+    if not found:
+        no_magnitude = DataError("it holds phase images or maps, no magnitude")
+        # That leaves out the file, which is told in one line.
+        raise next(iter(unreadable.values()), no_magnitude)
+    for name, reason in unreadable.items():
+        log_skipped(f"'{name}' of {path}", reason)
 
 
 def _series_slices(series: h5py.Group) -> Stack:

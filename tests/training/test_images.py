@@ -383,6 +383,35 @@ def test_ismrmrd_images_are_read_with_coils_and_phase_joined(tmp_path, head):
     np.testing.assert_allclose(slices[3:], plain, atol=2e-3)
 
 
+def _flat_series(series, head):
+    series["data"] = head
+
+
+def _fewer_headers(series, head):
+    series["data"] = head[:, None, None]
+    series["header"] = np.zeros(2, [("image_type", "u2")])
+
+
+def _damaged_series(series, head):
+    pixels = series.create_dataset("data", data=head[:, None, None], compression="gzip")
+    series.file.flush()
+    with Path(series.file.filename).open("r+b") as file:
+        file.seek(pixels.id.get_chunk_info(0).byte_offset)
+        file.write(b"rubbish")
+
+
+@pytest.mark.parametrize("spoil", [_flat_series, _fewer_headers, _damaged_series])
+def test_a_series_that_is_spoilt_costs_no_other(tmp_path, head, caplog, spoil):
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        for number in (0, 2):
+            file[f"dataset/image_{number}/data"] = head[:, None, None]
+        spoil(file.create_group("dataset/image_1"), head)
+    (volume,) = _volumes(tmp_path)
+    assert len(volume) == 6
+    (told,) = caplog.messages
+    assert told.startswith(f"'/dataset/image_1' of {tmp_path / 'images.h5'} is left out: ")
+
+
 def test_phase_images_and_maps_of_a_deviation_are_no_magnitude(tmp_path, head, caplog):
     types = np.zeros(3, [("image_type", "u2")])
     types["image_type"] = (1, 2, 1)
