@@ -53,7 +53,12 @@ class DeadlineError(ReconError):
 def reason(error: Exception) -> str:
     """Return the message of another library's error as part of a sentence, without errno."""
     number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number) if number else str(error).partition("\n")[0].rstrip(". ")
+    return os.strerror(number) if number else first_line(error)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, without full stop; its type without any."""
+    return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
 def hint(name: str, known: Iterable[str]) -> str:

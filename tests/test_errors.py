@@ -16,6 +16,11 @@ from gadget.errors import reason
         (FileNotFoundError(errno.ENOENT, "No such file", "x.npy"), "No such file or directory"),
         (OSError("Truncated.\nMore of that."), "Truncated"),
         (ValueError("Too many values."), "Too many values"),
+        (
+            RuntimeError("\nCUDA error: misaligned address\nMore of that."),
+            "CUDA error: misaligned address",
+        ),
+        (KeyError(), "KeyError"),
     ],
 )
 def test_reasons_have_no_numbers_and_no_full_stop(error, words):

@@ -25,7 +25,7 @@ from gadget.cli import (
     train,
 )
 from gadget.cli.console import print_error, print_result, replace_unencodable, set_up_logging
-from gadget.errors import ConfigError, ReconError
+from gadget.errors import ConfigError, ReconError, first_line
 
 FAILED, MISUSED = 1, 2
 
@@ -85,8 +85,8 @@ def main() -> None:
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
         print_error(
-            f"{type(error).__name__}: {error}. That is an error of score-gadget itself; run it "
-            "again with -v before the command to see where it happened."
+            f"{type(error).__name__}: {first_line(error)}. That is an error of score-gadget "
+            "itself; run it again with -v before the command to see where it happened."
         )
         raise SystemExit(FAILED) from None
     finally:

@@ -18,7 +18,7 @@ from gadget.cohort.exports import open_writers
 from gadget.cohort.output_files import move_into_place, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
-from gadget.errors import ConfigError, DataError, ReconError, reason
+from gadget.errors import ConfigError, DataError, ReconError, first_line, reason
 from gadget.mrd.image_counter import ImageCounter
 from gadget.mrd.image_file import ImageWriter, read_images
 from gadget.mrd.raw.raw_file import RawFile, open_hdf5
@@ -115,7 +115,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         file = f"'{error.filename}'" if error.filename else "A file"
         return f"{file} could not be read or written: {reason(error)}."
-    return f"{type(error).__name__}: {error}. That is an error of score-gadget itself."
+    return f"{type(error).__name__}: {first_line(error)}. That is an error of score-gadget itself."
 
 
 def _check_version(task: Task) -> None:

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from gadget.diffusion.deadline import Clock, Deadline, StepTimer
 from gadget.diffusion.progress import Progress, no_progress
 from gadget.diffusion.settings import SAMPLERS, SamplerSettings
-from gadget.errors import DeadlineError, DeviceError, ReconError, StreamError, WeightsError
+from gadget.errors import (
+    DeadlineError,
+    DeviceError,
+    ReconError,
+    StreamError,
+    WeightsError,
+    first_line,
+)
 from gadget.mri.kspace import KSpace
 
 if TYPE_CHECKING:
@@ -145,7 +152,7 @@ class Reconstructor:
                     error,
                     exc_info=not isinstance(error, DeadlineError),
                 )
-                reasons.append(f"{method}: {_first_line(error)}")
+                reasons.append(f"{method}: {first_line(error)}")
                 continue
             return replace(result, fallback="; ".join(reasons) or None)
         raise ReconError(f"No method could reconstruct the buffer ({'; '.join(reasons)}).")
@@ -258,7 +265,3 @@ def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
         image = np.fft.ifftn(coil, norm="ortho")
         power += image.real**2 + image.imag**2
     return np.fft.fftshift(np.sqrt(power)).astype(np.complex64)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0] or type(error).__name__

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from gadget.errors import ConfigError, DataError, reason
+from gadget.errors import ConfigError, DataError, first_line, reason
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Checkpoints:
             try:
                 state = _read(path, device)
             except Exception as error:  # noqa: BLE001 - damaged files raise whatever they like
-                log.warning("The checkpoint %s is damaged: %s", path, str(error).partition("\n")[0])
+                log.warning("The checkpoint %s is damaged: %s", path, first_line(error))
                 continue
             if path == self._previous:
                 # Else the next save would put the damaged one in the place of this one.

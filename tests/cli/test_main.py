@@ -4,6 +4,7 @@ import pytest
 import typer
 
 import gadget
+from gadget.cli import main
 from gadget.cli.main import app
 
 
@@ -39,3 +40,16 @@ def test_the_traceback_is_in_the_detailed_log_only(run, tmp_path):
     arguments = ("replay", "notes.txt", "-o", "out.h5")
     assert "Traceback" not in run(*arguments).stderr
     assert "Traceback" in run("-v", *arguments).stderr
+
+
+def test_of_an_unexpected_error_the_first_line_is_told(monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("CUDA error: misaligned address\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr(main, "app", fail)
+    monkeypatch.setattr(main.signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit, match="1"):
+        main.main()
+    told = capsys.readouterr().err
+    assert told.startswith("score-gadget: RuntimeError: CUDA error: misaligned address. That is an")
+    assert "TORCH_USE_CUDA_DSA" not in told

@@ -54,6 +54,16 @@ def test_an_error_is_an_outcome_and_leaves_nothing(run_task, recipe, data, tmp_p
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.h5"]
 
 
+def test_of_an_unexpected_error_the_first_line_is_told(run_task, recipe, data, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA error: misaligned address\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr(tasks, "run_pipeline", fail)
+    (outcome,) = run_task(recipe(), data("a.h5"))
+    told = "RuntimeError: CUDA error: misaligned address. That is an error of score-gadget itself."
+    assert (outcome.summary, outcome.failed) == (told, True)
+
+
 def test_images_stay_when_a_format_cannot_hold_them(
     plan, run_task, recipe, data, tmp_path, monkeypatch
 ):
