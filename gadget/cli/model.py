@@ -65,7 +65,7 @@ def verify(
 
     from gadget.diffusion.model_folder import available_models, load_prior
 
-    chosen = names or [str(folder) for folder in available_models()]
+    chosen = names or [folder.name for folder in available_models()]
     if not chosen:
         raise WeightsError("There is no model to verify; set SCORE_GADGET_MODELS to its folder.")
     failed = False
@@ -76,7 +76,10 @@ def verify(
             print_error(str(error))
             failed = True
         else:
-            print_result(f"{prior.name} is whole: sha256 {prior.sha256}")
+            # Images carry the name in the config, which is another one where a folder was renamed.
+            other = prior.name != Path(name).absolute().name
+            called = f"; images will call it {prior.name}, as its config.json does" if other else ""
+            print_result(f"{name} is whole: sha256 {prior.sha256}{called}")
     if failed:
         raise typer.Exit(1)
 

@@ -25,7 +25,16 @@ def test_models_are_listed_shown_and_verified(run, models):
     assert done.returncode == 0
     first, second = done.stdout.splitlines()
     assert first == f"tiny is whole: sha256 {config['sha256']}"
-    assert second.startswith("other is whole: sha256 ")
+    assert second.startswith(f"{models / 'other'} is whole: sha256 ")
+    assert "config.json" not in done.stdout
+
+
+def test_a_folder_that_was_renamed_is_told_beside_its_model(run, spoilt):
+    done = run("model", "verify")
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()}
+    assert {"spoilt", "tiny", "other"} <= lines.keys()
+    assert lines["spoilt"].endswith("; images will call it tiny, as its config.json does")
+    assert "config.json" not in lines["tiny"]
 
 
 def test_a_model_is_described_for_a_person(run, models):
