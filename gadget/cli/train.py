@@ -87,6 +87,12 @@ def train(
                 f"The output folder ('{output}') is that of the images ('{folder}'), and what is "
                 "in it is not read; choose another output folder."
             )
+    model = output / config.name
+    if model.exists() and not model.is_dir():
+        raise ConfigError(
+            f"The model becomes the folder '{model}', and there is a file of that name; move it, "
+            "or choose another output folder or another `name` in the recipe."
+        )
     own = local_device(select_device(device))
     with process_group(own) as ranks:
         if not ranks.is_main:

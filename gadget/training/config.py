@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.errors import ConfigError, invalid_values
@@ -15,6 +15,17 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+OUTPUTS = frozenset(
+    {
+        *("checkpoint.pt", "checkpoint.previous.pt", "checkpoint.partial"),
+        *("losses.csv", "losses.png", "samples.png", "denoised.png", "tensorboard"),
+        *("training.f16", "training.json", "training.partial"),
+        *("validation.f16", "validation.json", "validation.partial"),
+    }
+)
+"""Names that a training itself writes in the output folder, beside the folder of the model."""
 
 
 class TrainingConfig(BaseModel):
@@ -57,6 +68,16 @@ class TrainingConfig(BaseModel):
     """Standard deviation of the real and of the imaginary part of training images."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     """Number format of the network's layers; weights and loss are always float32."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if name in OUTPUTS:
+            raise ValueError(
+                "the model becomes a folder of that name in the output folder, where a training "
+                "writes something else of the same name; choose another"
+            )
+        return name
 
     @model_validator(mode="after")
     def _check_patch(self) -> TrainingConfig:

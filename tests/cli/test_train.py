@@ -7,6 +7,8 @@ import time
 import numpy as np
 import pytest
 
+from gadget.training.config import OUTPUTS
+
 RECIPE = """
 name = "tiny"
 steps = 3
@@ -59,6 +61,8 @@ def test_a_training_ends_in_a_model_and_can_be_prolonged(run, recipe, data, tmp_
     assert "validation loss" in done.stderr
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"losses.csv", "losses.png", "samples.png", "denoised.png", "tensorboard"} <= made
+    # No model may be called as one of these.
+    assert made - {"tiny"} <= OUTPUTS
 
     done = run("train", recipe(5), *arguments)
     assert done.stdout == "tiny, 5 steps: run/tiny\n"
@@ -117,6 +121,15 @@ def test_images_to_validate_on_that_are_missing_are_told_at_once(run, recipe, da
     assert done.returncode == 2
     assert "'nowhere' is none; give the folder that they are in" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_in_the_place_of_the_model_is_told_at_once(run, recipe, data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tiny").touch()
+    done = run("train", recipe(), "data", "-o", "run")
+    assert done.returncode == 2
+    assert "The model becomes the folder 'run/tiny', and there is a file of that" in done.stderr
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["tiny"]
 
 
 @pytest.mark.parametrize("output", ["data", "held-out"])

@@ -48,6 +48,10 @@ def test_a_recipe_is_read(recipe):
         ('name = "a"\nsteps = 1\nlog_sigma_mean = nan', r"'log_sigma_mean' .*finite number"),
         ('name = "a"\nsteps = 1\nsigma_data = inf', r"'sigma_data' .*finite number"),
         ('name = "a"\nsteps = 1\nsigma_max = inf', r"'sigma_max' .*finite number"),
+        (
+            'name = "losses.csv"\nsteps = 1',
+            r"'name' .*something else of the same name.*, got 'losse",
+        ),
         (f'name = "a"\nsteps = 1\nseed = {10**23}', r"'seed' .*less than 18446744073709551616"),
         (
             'name = "a"\nsteps = 1\n[network]\nwidths = [0, 8]',
