@@ -113,6 +113,7 @@ def _images(
     data: Path, validation: Path | None, output: Path, ranks: Ranks
 ) -> tuple[list[Volume], list[Volume]]:
     """Return the images to train on and those to validate on; the first process packs them."""
+    from gadget.training.copies import warn_of_copies
     from gadget.training.pack import packed_volumes
 
     make_folder(output)
@@ -126,6 +127,7 @@ def _images(
         held_out = packed_volumes(validation, output / "validation.f16", [output])
         log.info("%d volumes to validate on", len(held_out))
     if ranks.is_main:
+        warn_of_copies(held_out, volumes)
         ranks.barrier()
     return volumes, held_out
 

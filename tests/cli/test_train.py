@@ -49,6 +49,7 @@ def test_a_training_ends_in_a_model_and_can_be_prolonged(run, recipe, data, tmp_
     (data / "rubbish.nii").write_text("rubbish")
     (data / "held-out").mkdir()
     np.save(data / "held-out" / "disc.npy", np.load(data / "disc.npy")[:1])
+    np.save(data / "held-out" / "copy.npy", np.load(data / "disc.npy"))
     arguments = (data, "-o", "run", "--validation", data / "held-out")
     done = run("train", recipe(), *arguments)
     assert done.returncode == 0, done.stderr
@@ -56,7 +57,8 @@ def test_a_training_ends_in_a_model_and_can_be_prolonged(run, recipe, data, tmp_
     assert "rubbish.nii is left out: " in done.stderr
     assert "1 of 2 files in" in done.stderr
     assert "1 volumes, 2 slices to train on" in done.stderr
-    assert "1 volumes to validate on" in done.stderr
+    assert "2 volumes to validate on" in done.stderr
+    assert "Of the 2 volumes to validate on, 1 are trained on, too" in done.stderr
     assert "step 3 of 3, loss" in done.stderr
     assert "validation loss" in done.stderr
     made = {path.name for path in (tmp_path / "run").iterdir()}
