@@ -67,7 +67,7 @@ class TrainingLog:
         try:
             yield
         except OSError as error:
-            log.warning("The journal in %s is not written: %s", self._folder, error.strerror)
+            log.warning("The training log in %s is not written: %s", self._folder, error.strerror)
 
     def _write(self, loss: float) -> None:
         self._rows.append({name: "" for name in self._columns} | {"step": str(self._trainer.step)})

@@ -267,7 +267,7 @@ def test_a_training_that_diverges_again_and_again_is_given_up(
     )
 
 
-def test_a_journal_goes_back_with_the_training(tmp_path, make_trainer, volumes, monkeypatch):
+def test_the_log_goes_back_with_the_training(tmp_path, make_trainer, volumes, monkeypatch):
     monkeypatch.setattr(loop, "REPORT_STEPS", 2)
     stopped = make_trainer()
     _kill_at(stopped, 7, monkeypatch)

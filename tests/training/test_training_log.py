@@ -173,5 +173,5 @@ def test_a_folder_that_takes_no_events(tmp_path, make_trainer, caplog):
     training_log = _training_log(tmp_path, make_trainer())
     training_log.write(0.5)
     training_log.close()
-    assert "is not written: File exists" in caplog.text
+    assert f"The training log in {tmp_path} is not written: File exists" in caplog.text
     assert len(_rows(tmp_path)) == 1
