@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,7 @@ def convert(
     if not exports:
         raise ConfigError("Say what to convert the images to: --nifti, --dicom or --png FOLDER.")
     groups = read_groups(file, group)
+    stems = _stems(list(groups))
     header = _header(file, group) if raw is None else _header_of_raw(raw)
     if header is None and (nifti is not None or dicom is not None):
         log.warning(
@@ -53,14 +55,34 @@ def convert(
             "data with --raw; those of a Siemens scanner lie the other way round without it."
         )
     for name, images in groups.items():
-        # Two reconstructions, even of one scan, are not one series.
-        stem = name.replace("/", "_") if len(groups) > 1 else ""
-        with open_writers(exports, header, stem) as writers:
+        with open_writers(exports, header, stems[name]) as writers:
             for image in images:
                 for writer in writers:
                     writer.write(image)
     count = pluralize(sum(map(len, groups.values())), "image")
     print_result(f"{count}: {', '.join(str(export.folder) for export in exports)}")
+
+
+def _stems(groups: Sequence[str]) -> dict[str, str]:
+    """Return what the names of each group's files begin with.
+
+    Raises
+    ------
+    ConfigError
+        Those of two groups would be the same.
+    """
+    if len(groups) == 1:
+        return {groups[0]: ""}
+    # Two reconstructions, even of one scan, are not one series.
+    named: dict[str, str] = {}
+    for group in groups:
+        other = named.setdefault(group.replace("/", "_"), group)
+        if other != group:
+            raise ConfigError(
+                f"The images of '{other}' and '{group}' would have the same file names; convert "
+                "each with --group to folders of its own."
+            )
+    return {group: stem for stem, group in named.items()}
 
 
 def _header_of_raw(path: Path) -> bytes:

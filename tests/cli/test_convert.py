@@ -80,6 +80,17 @@ def test_groups_become_files_of_their_own(run, raw, tmp_path):
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["series_0.nii.gz"]
 
 
+def test_groups_of_the_same_file_names_are_refused(run, raw, tmp_path):
+    with h5py.File(raw, "r+") as file:
+        for group in ("more/of", "more_of"):
+            file.copy("truth", group)
+    done = run("convert", raw, "--png", "p")
+    assert done.returncode == 2
+    assert "'more/of' and 'more_of' would have the same file names; convert each" in done.stderr
+    assert not (tmp_path / "p").exists()
+    assert run("convert", raw, "-g", "more/of", "--png", "p").returncode == 0
+
+
 def test_images_of_several_scans_are_not_given_the_header_of_one(run, raw):
     run("replay", raw, "-o", "out.h5", "--set", "method=fft")
     run("replay", raw, "-o", "out.h5", "-G", "again", "--set", "method=fft")
