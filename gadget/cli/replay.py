@@ -118,7 +118,7 @@ def _is_folder(output: str, needed: bool) -> bool:
     path = Path(output)
     if output.endswith("/") or path.is_dir():
         return True
-    if needed and (path.exists() or path.suffix in (".h5", ".hdf5")):
+    if needed and (path.exists() or path.suffix.lower() in (".h5", ".hdf5")):
         raise ConfigError(
             f"'{output}' is a file; the images of many files, and with --jobs or --dask of one, "
             f"need a folder. Write '{output}/' if it is to be one."

@@ -42,7 +42,7 @@ METHODS = ("TV", "U-Net", "E2E-VarNet", "DuDoRNet", "score-based")
 
 def published_for(pattern: str) -> Published | None:
     """Return the figures for a pattern, given by its name; the centre may be another one."""
-    if pattern.endswith(".npy"):
+    if pattern.lower().endswith(".npy"):
         return None
     kind, acceleration, *_ = pattern.split(":")
     here = kind, float(acceleration)

@@ -40,11 +40,11 @@ def find_inputs(inputs: Sequence[str]) -> list[str]:
         if text.startswith(PHANTOM) and text.removeprefix(PHANTOM) in PHANTOMS:
             found[text] = None
         elif path.is_dir():
-            files = sorted(one for one in path.rglob("*") if one.name.endswith(SUFFIXES))
+            files = sorted(one for one in path.rglob("*") if _ends_in(one, SUFFIXES))
             if not files:
                 raise ConfigError(f"'{path}' holds no file ending in {', '.join(SUFFIXES)}.")
             found |= {str(one): None for one in files}
-        elif path.is_file() and path.name.endswith(SUFFIXES):
+        elif path.is_file() and _ends_in(path, SUFFIXES):
             found[text] = None
         else:
             known = " or ".join(PHANTOM + name for name in PHANTOMS)
@@ -83,10 +83,10 @@ def load_cases(
             yield simulated_case(text, number, image, receiver)
         return
     path = Path(text)
-    if path.name.endswith(RAW_SUFFIXES):
+    if _ends_in(path, RAW_SUFFIXES):
         yield from raw_cases(path, slices)
         return
-    is_nifti = not path.name.endswith(".npy")
+    is_nifti = not _ends_in(path, (".npy",))
     volume = _read_nifti(path) if is_nifti else _read_numpy(path)
     yield from usable_cases(
         text,
@@ -102,6 +102,11 @@ def load_cases(
             for number in central_slices(len(volume), slices)
         ),
     )
+
+
+def _ends_in(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether a file's name ends in one of these, in upper or lower case."""
+    return path.name.lower().endswith(suffixes)
 
 
 def _read_nifti(path: Path) -> NDArray[np.float32]:

@@ -117,6 +117,7 @@ def test_one_file_goes_to_a_folder_that_is_there(run, raw, pipeline, tmp_path):
     ("arguments", "sentence"),
     [
         (("data", "-o", "raw.h5"), "'raw.h5' is a file; the images of many files"),
+        (("data", "-o", "OUT.H5"), "'OUT.H5' is a file; the images of many files"),
         (("raw.h5", "-o", "o.h5", "-j", "2"), "Write 'o.h5/' if it is to be one."),
         (("raw.h5", "-o", "out/", "--set", "metod=fft"), "did you mean 'method'?"),
         (("raw.h5", "-o", "out.h5", "--set", "method"), "--set needs a name and a value"),

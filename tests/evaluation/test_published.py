@@ -16,7 +16,9 @@ def test_figures_go_with_the_pattern_they_were_measured_with(pattern, score_base
     assert found.psnr["score-based"] == score_based
 
 
-@pytest.mark.parametrize("pattern", ["gaussian1d:8", "random1d:4:0.08", "masks/gaussian1d:4.npy"])
+@pytest.mark.parametrize(
+    "pattern", ["gaussian1d:8", "random1d:4:0.08", "masks/gaussian1d:4.npy", "MASK.NPY"]
+)
 def test_other_patterns_have_none(pattern):
     assert published_for(pattern) is None
 

@@ -16,13 +16,14 @@ def normal(image):
 
 
 def test_inputs_are_found(tmp_path):
-    for name in ("b.nii.gz", "a.npy", "notes.txt", "deep/c.h5"):
+    for name in ("b.nii.gz", "a.npy", "notes.txt", "deep/c.h5", "deep/D.NII.GZ"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     first = str(tmp_path / "b.nii.gz")
     found = find_inputs([first, str(tmp_path), "phantom:fruit"])
     names = [name.removeprefix(f"{tmp_path}/") for name in found]
-    assert names == ["b.nii.gz", "a.npy", "deep/c.h5", "phantom:fruit"]
+    assert names == ["b.nii.gz", "a.npy", "deep/D.NII.GZ", "deep/c.h5", "phantom:fruit"]
+    assert find_inputs([str(tmp_path / "deep/D.NII.GZ")]) == found[2:3]
 
 
 @pytest.mark.parametrize("text", ["nowhere", "phantom:apple", "notes.txt"])
@@ -74,6 +75,17 @@ def test_numpy_images_magnitude_or_complex(tmp_path, phantom):
         np.testing.assert_allclose(normal(case.truth), normal(head), atol=0.02)
 
 
+def test_suffixes_count_in_upper_case_too(tmp_path, phantom):
+    head = phantom((24, 20)).astype(np.float32)
+    image = nibabel.Nifti1Image(head[:, :, None], np.diag([1, 1, 5, 1]))
+    nibabel.save(image, tmp_path / "HEAD.NII.GZ")
+    with (tmp_path / "HEAD.NPY").open("wb") as file:
+        np.save(file, head)
+    for name in ("HEAD.NII.GZ", "HEAD.NPY"):
+        (case,) = load_cases(str(tmp_path / name), 1, RECEIVER)
+        assert sorted(case.truth.shape) == [20, 24]
+
+
 def test_a_slice_that_is_empty_costs_no_other(tmp_path, phantom, caplog):
     head = phantom((24, 20))
     path = tmp_path / "gap.npy"
@@ -93,6 +105,7 @@ def test_a_slice_that_is_empty_costs_no_other(tmp_path, phantom, caplog):
         ("broken.npy", b"no array", "is no readable NumPy file"),
         ("text.npy", np.array(["a", "b"]), "is no readable NumPy file"),
         ("broken.nii", b"no image", "is no readable NIfTI file"),
+        ("BROKEN.H5", b"no raw data", "is not a readable HDF5 file"),
         ("coloured.nii", np.zeros((4, 4, 4), [(c, "u1") for c in "RGB"]), "no numbers but of type"),
         ("series.nii", np.ones((4, 4, 4, 2)), r"must hold one 3D volume, got shape \[4, 4, 4, 2\]"),
     ],

@@ -46,7 +46,7 @@ def parse_pattern(text: str) -> Pattern:
         There is no such kind, a number is impossible, the centre alone holds too many points, or
         the file holds no mask.
     """
-    if text.endswith(".npy"):
+    if text.lower().endswith(".npy"):
         return _from_file(Path(text))
     kind, *numbers = text.split(":")
     try:

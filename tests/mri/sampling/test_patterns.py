@@ -55,7 +55,8 @@ def test_masks_from_files(tmp_path):
     rng = np.random.default_rng(0)
     drawn = parse_pattern(str(tmp_path / "points.npy")).draw((6, 8), rng)
     np.testing.assert_array_equal(drawn, points)
-    pattern = parse_pattern(str(tmp_path / "lines.npy"))
+    (tmp_path / "lines.npy").rename(tmp_path / "lines.NPY")
+    pattern = parse_pattern(str(tmp_path / "lines.NPY"))
     assert pattern.label == "lines, R = 3"
     assert np.flatnonzero(pattern.draw((6, 8), rng)[:, 5]).tolist() == [1, 3]
     assert (pattern.matrix, parse_pattern(str(tmp_path / "points.npy")).matrix) == ((6, 6), (6, 8))
