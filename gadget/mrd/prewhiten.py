@@ -15,7 +15,6 @@ from gadget.mri.noise.whitening import (
     NoiseCovariance,
     bandwidth_scale,
     edge_covariance,
-    edges_are_noise,
     whitening_matrix,
 )
 
@@ -129,7 +128,7 @@ def _estimate(pending: list[ismrmrd.Acquisition]) -> NoiseCovariance | None:
         for one in pending
         if not header_of(one).flags & flags.NOT_IMAGE and np.isfinite(one.data).all()
     ]
-    covariance = edge_covariance([one for one in readouts if edges_are_noise(one)])
+    covariance = edge_covariance(readouts)
     if covariance is None:
         log.warning(
             "There is no noise scan, and the edge of k-space holds too little data or more signal "

@@ -104,10 +104,10 @@ def edge_covariance(readouts: list[NDArray[np.complex64]]) -> NoiseCovariance | 
 
     Differences of neighbouring samples hold what lies far from the middle of the field of view,
     which readout oversampling makes wider than the object: signal goes and noise stays. Edges
-    with much more power than the weakest hold signal nevertheless. None where too few samples are
-    left.
+    with more than noise in them, or much more power than the weakest, are left out. None where too
+    few samples are left.
     """
-    edges = [edge for readout in readouts for edge in _edge_differences(readout)]
+    edges = [edge for readout in readouts for edge in _noise_differences(readout)]
     power = np.array([np.mean(np.abs(edge) ** 2) for edge in edges])
     if not power.any():
         return None
@@ -119,30 +119,27 @@ def edge_covariance(readouts: list[NDArray[np.complex64]]) -> NoiseCovariance | 
     return covariance if enough else None
 
 
-def edges_are_noise(readout: NDArray[np.complex64]) -> bool:
-    """Whether differences at the edges of a readout `[coil, kx]` hold noise rather than signal.
+def _noise_differences(readout: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
+    """Return finite differences at both edges of a readout, scaled to keep the noise variance.
 
-    A covariance of signal would weight the coils by what they see, not by their noise. Neighbouring
-    differences of white noise are opposite to each other, those of signal less so.
+    Nothing where they are too short, or hold signal rather than noise: its covariance would weight
+    the coils by what they see.
     """
-    edges = np.array(_edge_differences(readout))
-    if edges.shape[-1] < 2:
-        return False
-    order = _difference_order(readout)
+    count = readout.shape[1] // EDGE_SHARE
+    # The highest order that leaves enough samples.
+    order = min(DIFFERENCES, count // 2)
+    if count - order < 2:
+        return []
+    gain = np.float32(math.comb(2 * order, order) ** -0.5)
+    edges = [gain * np.diff(edge, order) for edge in (readout[:, :count], readout[:, -count:])]
+    return edges if _are_noise(np.array(edges), order) else []
+
+
+def _are_noise(edges: NDArray[np.complex64], order: int) -> bool:
+    """Whether differences `[edge, coil, sample]` of this order are those of noise.
+
+    Neighbouring differences of white noise are opposite to each other, those of signal less so.
+    """
     neighbours = np.vdot(edges[..., :-1], edges[..., 1:]).real
     power = np.linalg.norm(edges[..., :-1]) * np.linalg.norm(edges[..., 1:])
     return bool(neighbours <= (MAX_EXCESS - order / (order + 1)) * power)
-
-
-def _edge_differences(readout: NDArray[np.complex64]) -> list[NDArray[np.complex64]]:
-    """Return finite differences at both edges of a readout, scaled to keep the noise variance."""
-    count = readout.shape[1] // EDGE_SHARE
-    order = _difference_order(readout)
-    gain = np.float32(math.comb(2 * order, order) ** -0.5)
-    edges = (readout[:, :count], readout[:, readout.shape[1] - count :]) if count else ()
-    return [gain * np.diff(edge, order) for edge in edges]
-
-
-def _difference_order(readout: NDArray[np.complex64]) -> int:
-    """Return the highest order of differences that leaves enough samples."""
-    return min(DIFFERENCES, readout.shape[1] // EDGE_SHARE // 2)

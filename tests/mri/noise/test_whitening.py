@@ -107,3 +107,13 @@ def test_an_object_within_the_oversampled_field_of_view_leaves_the_noise_as_it_i
 @pytest.mark.parametrize("readouts", [[], [np.zeros((4, 64), np.complex64)], [_noise(8, 16)]])
 def test_edge_covariance_of_too_little_is_nothing(readouts):
     assert edge_covariance(readouts) is None
+
+
+def test_edges_that_hold_signal_give_no_covariance():
+    """An object at the edge of the field of view turns the phase from sample to sample."""
+    signal = 100 * np.exp(1.5j * np.arange(256))
+    readouts = [_noise(2, 256, seed) for seed in range(20)]
+    assert edge_covariance(readouts) is not None
+    assert (
+        edge_covariance([(readout + signal).astype(np.complex64) for readout in readouts]) is None
+    )
