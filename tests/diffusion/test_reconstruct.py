@@ -506,6 +506,28 @@ def test_calibration_lines_apart_in_a_volume(measure, block):
     assert _error(result.image, volume) < 0.1
 
 
+@pytest.mark.parametrize("undersampled", ["the edge that folds", "the other one"])
+@pytest.mark.parametrize("lines", ["complete", "block"])
+def test_images_reach_beyond_the_edge_where_they_are_undersampled(
+    measure_folded, lines, undersampled
+):
+    """The pattern of calibration lines is their own, and may vary where the image's does not."""
+    scan = measure_folded((48, 48), acceleration=1)
+    mask, reference = np.zeros((1, 48, 48), np.float32), np.zeros((1, 48, 48), np.float32)
+    folds = undersampled == "the edge that folds"
+    mask[:, slice(None, None, 2 if folds else 1), slice(None, None, 1 if folds else 2)] = 1
+    centre = slice(None) if lines == "complete" else slice(14, 34)
+    reference[:, centre, centre] = 1
+    data = scan.kspace.data
+    calibration = KSpace(data * reference, reference)
+    prior = SmoothPrior()
+    result = _reconstructor("fast", prior).reconstruct(KSpace(data * mask, mask, calibration))
+    assert (result.method, result.fallback) == ("fast", None)
+    assert {tuple(sorted(seen[1:])) for seen in prior.shapes} == {(48, 60 if folds else 48)}
+    if folds:
+        assert scan.error(result.image) < 0.1
+
+
 def test_noise_that_is_told_is_believed(measure):
     scan = measure(noise=0.02, size=0.5)
     told = _reconstructor("fast", noise_std=0.5).reconstruct(scan.kspace)

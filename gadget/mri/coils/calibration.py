@@ -31,21 +31,35 @@ WITHOUT_CENTRE = JointFitSettings(
 """Elsewhere low spatial frequencies and sensitivities have to be fitted jointly, in more steps."""
 
 
-def calibrate(measured: Measurement, *, may_fold: bool = True) -> CoilModel:
+def calibrate(
+    measured: Measurement, *, may_fold: bool = True, undersampled: tuple[int, ...] | None = None
+) -> CoilModel:
     """Return the coil sensitivities of a measurement.
 
     Their field of view is the measurement's, or larger where the object folds over itself along an
     axis that is undersampled. That is not looked for without a complete centre of k-space, or if it
     may not be (`may_fold`).
+
+    Parameters
+    ----------
+    measured
+        K-space to find them in.
+    may_fold
+        Whether their field of view may be larger.
+    undersampled
+        Axes (-2 and/or -1) along which the image is undersampled, where calibration lines have a
+        pattern of their own; those of `measured`, if not given.
     """
     mask = measured.mask
+    if undersampled is None:
+        undersampled = varying_axes(mask)
     region = CalibrationRegion.of(mask)
     extents = zip(centre_extent(region.mask), region.mask.shape, strict=True)
     complete = all(extent >= min(MIN_CENTRE, size) for extent, size in extents)
     kspace = region.crop(measured.kspace)
     smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
-    axes = touched_axes(smooth, varying_axes(mask)) if complete and may_fold else ()
+    axes = touched_axes(smooth, undersampled) if complete and may_fold else ()
     field_of_view = FieldOfView((mask.shape[0], mask.shape[1]))
     matrix = (region.mask.shape[0], region.mask.shape[1])
     while True:
