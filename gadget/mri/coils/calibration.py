@@ -54,8 +54,11 @@ def calibrate(
     if undersampled is None:
         undersampled = varying_axes(mask)
     region = CalibrationRegion.of(mask)
-    extents = zip(centre_extent(region.mask), region.mask.shape, strict=True)
-    complete = all(extent >= min(MIN_CENTRE, size) for extent, size in extents)
+    centre = centre_extent(region.mask)
+    complete = all(
+        lines >= min(MIN_CENTRE, size)
+        for lines, size in zip(centre, region.mask.shape, strict=True)
+    )
     kspace = region.crop(measured.kspace)
     smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
@@ -69,7 +72,7 @@ def calibrate(
         initial = _initial_coils(smooth, low_field_of_view)
         model = remove_phase_poles(fit_jointly(kspace, region.fit_mask, initial, settings), low)
         image = cg_sense_image(low.sampling, model.maps, low.data)
-        folding = folding_axes(image, low_field_of_view)
+        folding = folding_axes(image, low_field_of_view, centre)
         if folding == axes:
             return replace(model, field_of_view=field_of_view, centre_sampled=complete)
         # It ends at the edges: an image that reaches beyond them has more unknowns for nothing.

@@ -9,13 +9,15 @@ from gadget.mri.operators.field_of_view import FieldOfView
 
 EDGE = 0.02
 """Part of the field of view, at either end, that counts as its edge."""
-TOUCHES = 0.2
+TOUCHES = 0.25
 """Amplitude at both edges, relative to that of the whole image, of an object that may reach beyond
 them. Heads with air around them have at most 0.16 at the resolution of calibration data."""
-REACHES_BEYOND = 0.3
-"""Amplitude beyond an edge, relative to that at the edge, of an object that does. Heads and knees
-that are cut at the edge have 0.07 to 0.24 there where ten lines and more calibrate, and up to 0.36
-where six do; those of which 4 % and more fold have 0.33 to 1.2."""
+BLUR = 4.5
+REACHES_BEYOND = (0.2, 0.35)
+"""Amplitude beyond an edge, relative to that at the edge, of an object that does: `BLUR` over the
+number of complete lines in the centre of k-space, within these limits. Heads and knees that are cut
+at the edge have up to 0.16 there with 24 lines, 0.24 with 20, and 0.36 with six; those of which 4 %
+and more fold mostly have 0.33 to 1.2."""
 
 
 def touched_axes(coil_images: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -29,15 +31,22 @@ def touched_axes(coil_images: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axis for axis in axes if min(_at_ends(power, axis, EDGE)) > limit)
 
 
-def folding_axes(image: Tensor, field_of_view: FieldOfView) -> tuple[int, ...]:
-    """Return the axes along which a centred image `[y, x]` holds an object beyond the edges."""
+def folding_axes(
+    image: Tensor, field_of_view: FieldOfView, centre: tuple[int, int]
+) -> tuple[int, ...]:
+    """Return the axes along which a centred image `[y, x]` holds an object beyond the edges.
+
+    It was reconstructed from a centre of k-space of so many complete lines (ky, kx).
+    """
     power = image.abs().square()
     within = field_of_view.crop(power)
 
     def folds(axis: int) -> bool:
         outside = _at_ends(power, axis, field_of_view.margins[axis] / power.shape[axis])
         edges = _at_ends(within, axis, EDGE)
-        return sum(outside) > REACHES_BEYOND**2 * sum(edges)
+        lowest, highest = REACHES_BEYOND
+        limit = min(max(BLUR / centre[axis], lowest), highest)
+        return sum(outside) > limit**2 * sum(edges)
 
     return tuple(axis for axis in field_of_view.extended_axes if folds(axis))
 
