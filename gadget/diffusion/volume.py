@@ -121,7 +121,7 @@ class Volume:
         if calibration is not None and calibration.data.any():
             calibration, _ = _normalised(calibration)
             lines = self._measured(calibration)
-        coils = calibrate(lines, may_fold=self._may_fold, undersampled=measured.sampling.axes)
+        coils = calibrate(lines, measured.sampling.axes if self._may_fold else ())
         measured = replace(measured, field_of_view=coils.field_of_view)
         image = conventional_image(measured, coils)
         scale = image_scale(image.abs().cpu().numpy())

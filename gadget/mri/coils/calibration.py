@@ -13,10 +13,10 @@ from gadget.mri.coils.folding import folding_axes, touched_axes
 from gadget.mri.coils.initial_images import low_resolution_images, walsh_images
 from gadget.mri.coils.joint_fit import JointFitSettings, fit_jointly
 from gadget.mri.coils.phase_poles import remove_phase_poles
-from gadget.mri.conventional.cg_sense import cg_sense_image
+from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.measurement import Measurement
-from gadget.mri.operators.sense import SamplingOperator, combine, varying_axes
+from gadget.mri.operators.sense import SamplingOperator, combine
 from gadget.mri.sampling.centre import centre_extent
 
 MIN_CENTRE = 6
@@ -31,28 +31,21 @@ WITHOUT_CENTRE = JointFitSettings(
 """Elsewhere low spatial frequencies and sensitivities have to be fitted jointly, in more steps."""
 
 
-def calibrate(
-    measured: Measurement, *, may_fold: bool = True, undersampled: tuple[int, ...] | None = None
-) -> CoilModel:
+def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilModel:
     """Return the coil sensitivities of a measurement.
 
-    Their field of view is the measurement's, or larger where the object folds over itself along an
-    axis that is undersampled. That is not looked for without a complete centre of k-space, or if it
-    may not be (`may_fold`).
+    Their field of view is the measurement's, or larger where the object folds over itself, which
+    is not looked for without a complete centre of k-space.
 
     Parameters
     ----------
     measured
         K-space to find them in.
     may_fold
-        Whether their field of view may be larger.
-    undersampled
-        Axes (-2 and/or -1) along which the image is undersampled, where calibration lines have a
-        pattern of their own; those of `measured`, if not given.
+        Axes (-2 and/or -1) along which the object may fold: those along which the image is
+        undersampled, whatever the pattern of calibration lines. Along others nothing is gained.
     """
     mask = measured.mask
-    if undersampled is None:
-        undersampled = varying_axes(mask)
     region = CalibrationRegion.of(mask)
     centre = centre_extent(region.mask)
     complete = all(
@@ -62,21 +55,24 @@ def calibrate(
     kspace = region.crop(measured.kspace)
     smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
-    axes = touched_axes(smooth, undersampled) if complete and may_fold else ()
+    axes = touched_axes(smooth, may_fold) if complete else ()
     field_of_view = FieldOfView((mask.shape[0], mask.shape[1]))
     matrix = (region.mask.shape[0], region.mask.shape[1])
     while True:
         field_of_view = field_of_view.extended(axes)
-        low_field_of_view = field_of_view.at(matrix)
-        low = Measurement(kspace, region.fit_mask, low_field_of_view)
-        initial = _initial_coils(smooth, low_field_of_view)
-        model = remove_phase_poles(fit_jointly(kspace, region.fit_mask, initial, settings), low)
-        image = cg_sense_image(low.sampling, model.maps, low.data)
-        folding = folding_axes(image, low_field_of_view, centre)
+        low = Measurement(kspace, region.fit_mask, field_of_view.at(matrix))
+        coils = _fit(low, smooth, settings)
+        folding = axes and folding_axes(conventional_image(low, coils), coils.field_of_view, centre)
         if folding == axes:
-            return replace(model, field_of_view=field_of_view, centre_sampled=complete)
+            return replace(coils, field_of_view=field_of_view, centre_sampled=complete)
         # It ends at the edges: an image that reaches beyond them has more unknowns for nothing.
         axes = folding
+
+
+def _fit(low: Measurement, smooth: Tensor, settings: JointFitSettings) -> CoilModel:
+    """Fit sensitivities to low spatial frequencies, from smooth coil images `[coil, y, x]`."""
+    initial = _initial_coils(smooth, low.sampling.field_of_view)
+    return remove_phase_poles(fit_jointly(low.kspace, low.mask, initial, settings), low)
 
 
 def _initial_coils(smooth: Tensor, field_of_view: FieldOfView) -> CoilModel:

@@ -21,7 +21,7 @@ def _calibrated(scan):
     measured = Measurement(
         torch.from_numpy(scan.kspace.data[:, 0]), torch.from_numpy(scan.kspace.mask[0])
     )
-    coils = calibrate(measured)
+    coils = calibrate(measured, measured.sampling.axes)
     measured = replace(measured, field_of_view=coils.field_of_view)
     return coils, conventional_image(measured, coils), measured.sampling, measured.data
 
@@ -153,7 +153,7 @@ def test_an_object_that_folds_is_imaged_beyond_the_field_of_view(
     measured = Measurement(
         torch.from_numpy(scan.kspace.data[:, 0]), torch.from_numpy(scan.kspace.mask[0])
     )
-    within = conventional_image(measured, calibrate(measured, may_fold=False))
+    within = conventional_image(measured, calibrate(measured))
     assert scan.error(seen.numpy()) < 0.7 * scan.error(within.numpy())
 
 
