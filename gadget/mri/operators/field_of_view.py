@@ -3,7 +3,7 @@
 What lies beyond an edge along a phase encoding appears at the opposite one. No coil has one
 sensitivity there: the image has to reach beyond the field of view, and folds when it is measured
 (Holme et al., ENLIVE: an efficient nonlinear method for calibrationless and robust parallel
-imaging, Sci Rep 2019, section "Theory", takes several images on the same matrix instead).
+imaging, Sci Rep 2019, doi:10.1038/s41598-019-39888-7, take several images on one matrix instead).
 """
 
 from __future__ import annotations

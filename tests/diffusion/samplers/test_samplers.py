@@ -243,6 +243,16 @@ def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
     assert case.prior.levels[-1] == pytest.approx(case.prior.sigma_min)
 
 
+@pytest.mark.parametrize("count", [7, 8])
+def test_noise_cancels_in_pairs_of_levels_and_the_last_has_its_partner(gaussian, count):
+    chain = fast._Chain(gaussian().problem, count, samples=2, seed=0)
+    noise = [(chain.add_noise(i) - chain.images) / chain.levels[i] for i in range(count)]
+    for before, last in zip(noise[-2::-2], noise[::-2], strict=False):
+        torch.testing.assert_close(last, -before, rtol=1e-4, atol=1e-4)
+    for one, next_one in zip(noise[-3::-2], noise[-2::-2], strict=False):
+        assert float((one + next_one).abs().mean()) > 0.5
+
+
 def test_noise_of_a_seed_has_unit_variance_in_both_parts():
     draw = [
         complex_noise((200, 100), torch.Generator().manual_seed(3), torch.device("cpu"))
