@@ -7,6 +7,7 @@ import logging
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from gadget.mrd import flags
 from gadget.mrd.acquisition import header_of, with_samples
@@ -22,6 +23,15 @@ log = logging.getLogger(__name__)
 
 NOISE_ESTIMATION_READOUTS = 32
 """Readouts that are buffered to estimate the noise from, where there is no noise scan."""
+
+
+def limit_blas_threads() -> None:
+    """Let numpy's matrix products use one thread, in this process and from now on.
+
+    A readout is too small to share among threads: others would only spin, and take a processor from
+    what follows.
+    """
+    threadpool_limits(1, "blas")
 
 
 class Prewhitener:

@@ -17,7 +17,12 @@ NODES = ("prewhiten", "gather", "reconstruct", "finish")
 
 HEAD = "| node | property | values | default | meaning |\n| --- | --- | --- | --- | --- |\n"
 TABLE = re.compile(re.escape(HEAD) + r"(?:\|.*\n)*")
-KINDS = {"integer": "whole number", "number": "number", "string": "text"}
+KINDS = {
+    "boolean": "`true`, `false`",
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+}
 BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
@@ -38,7 +43,8 @@ def settings_table() -> str:
 
 
 def _row(node: str, name: str, schema: dict[str, Any]) -> str:
-    default = "none" if schema["default"] is None else f"`{schema['default']}`"
+    value = schema["default"]
+    default = "none" if value is None else f"`{str(value).lower() if value is False else value}`"
     return f"| {node} | {name} | {_values(schema)} | {default} | {schema['description']} |\n"
 
 

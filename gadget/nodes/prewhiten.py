@@ -9,16 +9,12 @@ from gadget.stream.wire.messages import MessageId
 @node("gadget.nodes.settings:PrewhitenSettings", accepts=(MessageId.ACQUISITION,))
 def prewhiten(session: Session) -> None:
     """Whiten every readout with the covariance of the noise readouts before it."""
-    from threadpoolctl import threadpool_limits
+    from gadget.mrd.prewhiten import Prewhitener, limit_blas_threads
 
-    from gadget.mrd.prewhiten import Prewhitener
-
+    limit_blas_threads()
     whitener = Prewhitener(session.header)
-    # A readout is too small to share among threads: others would only spin, and take a processor
-    # from the nodes that follow.
-    with threadpool_limits(1, "blas"):
-        for acquisition in session:
-            for white in whitener.add(acquisition):
-                session.send(white)
-        for white in whitener.finish():
+    for acquisition in session:
+        for white in whitener.add(acquisition):
             session.send(white)
+    for white in whitener.finish():
+        session.send(white)

@@ -1,7 +1,8 @@
-"""K-space buffers in, coil-combined complex images out.
+"""K-space buffers in, coil-combined images out.
 
 Buffers come as ReconData from `gather` or from Gadgetron's BucketToBufferGadget, as buckets from
-its AcquisitionAccumulateTriggerGadget, or as plain acquisitions, which are gathered here.
+its AcquisitionAccumulateTriggerGadget, or as plain acquisitions, which are gathered here. With its
+settings `prewhiten` and `output`, this node does the work of all four.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
     from gadget.mrd.buffer import Buffer
+    from gadget.stream.wire.codec import Item
 
 ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
 
@@ -24,16 +26,20 @@ ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
 @node("gadget.nodes.settings:ReconstructSettings", accepts=ACCEPTED)
 def reconstruct(session: Session) -> None:
     """Reconstruct every buffer with the method that the settings name."""
+    from gadget.mrd.finish import finish_image
+    from gadget.mrd.pixels import PixelConverter
     from gadget.mrd.results import ImageMaker
 
     maker = ImageMaker(session.header, session.settings.image_series)
+    output = session.settings.output
+    converter = None if output is None else PixelConverter(output)
     results = session.reconstruct(session.settings.sampler(), _buffers(session))
     with closing(results):
         for number, (buffer, result) in enumerate(results, start=1):
             level = logging.INFO if result.fallback is None else logging.WARNING
             session.log.log(level, "image %d: %s", number, result.summary)
             for image in maker.images(buffer, result):
-                session.send(image)
+                session.send(image if converter is None else finish_image(image, converter))
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
@@ -47,7 +53,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     first_error: DataError | None = None
     received = False
     try:
-        for item in session:
+        for item in _whitened(session) if session.settings.prewhiten else session:
             received = True
             try:
                 if isinstance(item, ReconData):
@@ -73,3 +79,27 @@ def _buffers(session: Session) -> Iterator[Buffer]:
         yield from gatherer.finish()
     if first_error is not None:
         raise first_error
+
+
+def _whitened(session: Session) -> Iterator[Item]:
+    """Yield the items of a session, its readouts whitened."""
+    import ismrmrd
+
+    from gadget.mrd.prewhiten import Prewhitener, limit_blas_threads
+
+    limit_blas_threads()
+    whitener = Prewhitener(session.header)
+    warned = False
+    try:
+        for item in session:
+            if isinstance(item, ismrmrd.Acquisition):
+                yield from whitener.add(item)
+                continue
+            if not warned:
+                session.log.warning("The setting 'prewhiten' is for readouts: buffers came.")
+                warned = True
+            yield item
+    except StreamError:
+        yield from whitener.finish()
+        raise
+    yield from whitener.finish()

@@ -27,6 +27,16 @@ class ReconstructSettings(NodeSettings, SamplerSettings):
         description="Number of the image series. Further encoding spaces count on from it; "
         "standard deviations are series + 100.",
     )
+    prewhiten: bool = Field(
+        False,
+        description="Whether to whiten the readouts, as the node `prewhiten` does, where neither "
+        "it nor a gadget stands before this one.",
+    )
+    output: Output | None = Field(
+        None,
+        description="Pixels of the images, as of `finish`, where that does not follow. None: complex "
+        "images, for what follows.",
+    )
 
     def sampler(self) -> SamplerSettings:
         """The settings that concern the reconstruction itself."""

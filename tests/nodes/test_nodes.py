@@ -17,6 +17,7 @@ from gadget.mrd.header import parse_header
 from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.operators.fourier import fftc
 from gadget.nodes.prewhiten import prewhiten
+from gadget.nodes.reconstruct import _whitened
 from gadget.nodes.settings import ReconstructSettings
 from gadget.stream.configuration import parse_xml
 from gadget.stream.host.pipeline import Execute, find_pipeline, read_pipeline
@@ -233,6 +234,35 @@ def test_a_model_reconstructs_images_and_standard_deviations(run, scan, models):
         assert done[-1] == (5, 5)
 
 
+@pytest.mark.parametrize("output", ["magnitude", "uint16", "phase", "complex"])
+@pytest.mark.usefixtures("models")
+def test_one_node_does_the_work_of_all_four(run, scan, output):
+    settings = {"method": "fast", "model": "tiny", "steps": 3, "samples": 2}
+    run(_chain(output, **settings), XML, scan[1])
+    chain, run.images = run.images, []
+    alone = _node("reconstruct", device="cpu", prewhiten="true", output=output, **settings)
+    for one, other in zip(run([alone], XML, scan[1]), chain, strict=True):
+        np.testing.assert_array_equal(one.data, other.data)
+        assert one.data.dtype == other.data.dtype
+        assert _header(one) == _header(other)
+        assert one.meta.keys() == other.meta.keys()
+
+
+def test_readouts_that_wait_for_their_noise_survive_a_broken_stream(scan):
+    class Session:
+        header = parse_header(XML)
+        settings = ReconstructSettings(prewhiten=True)
+
+        def __iter__(self):
+            yield from (decode(next(messages_in(message))) for message in scan[1][8:18])
+            raise StreamError("The other end is gone.")
+
+    arrived = []
+    with pytest.raises(StreamError, match="gone"), threadpool_limits(2, "blas"):
+        arrived.extend(_whitened(Session()))
+    assert len(arrived) == 10
+
+
 def test_the_three_recordings_give_the_same_image(run, recorded):
     """Acquisitions, buckets and ReconData, as a Gadgetron server sends them."""
     for name in ("acq", "bucket", "buffer"):
@@ -246,6 +276,13 @@ def test_the_three_recordings_give_the_same_image(run, recorded):
     for other in (bucket, buffer):
         np.testing.assert_array_equal(other.data, plain.data)
         assert _header(other) == _header(plain)
+
+
+def test_buffers_cannot_be_whitened(run, recorded, caplog):
+    header, messages = recorded("buffer")
+    alone = _node("reconstruct", method="fft", prewhiten="true")
+    assert len(run([alone], header, messages)) == 1
+    assert caplog.text.count("The setting 'prewhiten' is for readouts: buffers came.") == 1
 
 
 def test_calibration_lines_of_the_first_bucket_serve_the_next_one(run, scan):
@@ -290,11 +327,12 @@ def test_wrong_settings_are_heard_at_the_other_end(run, scan, properties, senten
     assert run.images == []
 
 
-def test_the_remote_pipeline_differs_in_where_it_reconstructs():
-    own, remote = (read_pipeline(find_pipeline(f"score_hybrid{name}")) for name in ("", "_remote"))
-    assert [one for one in own if one not in remote] == [own[2]]
-    assert remote[2].address == Address("127.0.0.1", 18000)
-    assert read_settings(ReconstructSettings, remote[2].configuration) == ReconstructSettings()
+def test_a_resident_server_does_the_work_of_all_nodes():
+    (remote,) = read_pipeline(find_pipeline("score_hybrid_remote"))
+    assert remote.address == Address("127.0.0.1", 18000)
+    assert read_settings(ReconstructSettings, remote.configuration) == ReconstructSettings(
+        prewhiten=True, output="magnitude"
+    )
 
 
 def test_the_distributed_pipeline_has_nothing_that_gadgetron_loses():
