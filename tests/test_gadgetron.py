@@ -169,6 +169,18 @@ def pipeline(tmp_path):
     return write
 
 
+@pytest.fixture(scope="module")
+def resident():
+    """Port of a resident server."""
+    port = free_port()
+    command = [*COMMAND, "node", "--bind", f"127.0.0.1:{port}", "--device", "cpu"]
+    process = subprocess.Popen([str(word) for word in command])
+    wait_for(port, process)
+    yield port
+    process.terminate()
+    process.wait()
+
+
 @pytest.fixture
 def replayed(pipeline, tmp_path):
     """Reconstructs a file in the embedded host."""
@@ -211,6 +223,16 @@ def test_our_nodes_give_what_they_give_in_the_embedded_host(server, raw, pipelin
         assert_same_place(one, other)
         np.testing.assert_array_equal(one.data, other.data)
         assert one.meta["ScoreGadget_method"] == "fft"
+
+
+def test_a_resident_server_gives_the_same(server, raw, pipeline, resident, embedded):
+    remote = pipeline("score_hybrid_remote.xml")
+    remote.write_text(remote.read_text().replace('port="18000"', f'port="{resident}"'))
+    images, _ = server.reconstruct(raw, remote)
+    assert len(images) == SCAN.slices
+    for one, other in zip(by_slice(images), by_slice(embedded), strict=True):
+        assert_same_place(one, other)
+        np.testing.assert_array_equal(one.data, other.data)
 
 
 @pytest.mark.parametrize("name", ["score_hybrid_cpp.xml", "score_hybrid_buffers.xml"])

@@ -34,8 +34,8 @@ class ReconstructSettings(NodeSettings, SamplerSettings):
     )
     output: Output | None = Field(
         None,
-        description="Pixels of the images, as of `finish`, where that does not follow. None: complex "
-        "images, for what follows.",
+        description="Pixels of the images, as of `finish`, where that does not follow. None: "
+        "complex images, for what follows.",
     )
 
     def sampler(self) -> SamplerSettings:

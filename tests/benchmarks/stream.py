@@ -1,12 +1,13 @@
 """Speed of all that is not the prior: readouts through the nodes, and what a scan costs beside it.
 
-Usage: python tests/benchmarks/stream.py [--raw FILE] [--slices N]
+Usage: python tests/benchmarks/stream.py [--raw FILE] [--slices N] [--gadgetron HOST:PORT]
 
 The raw data are what `ismrmrd_generate_cartesian_shepp_logan -m 256 -c 16 -r 20 -C` makes: 5,121
 readouts of 16 coils x 512 samples. The whole stream runs through the processes of score_hybrid.xml
 with `method` `fft`. It counts as warm from the third repetition on, when the nodes have loaded what
-they need, and as cold from the start of the processes to the last image. The yardstick for other
-machines is ismrmrd's own reader in the same run.
+they need, and as cold from the start of the processes to the last image; at a resident server, from
+connecting to the last image. The yardstick for other machines is ismrmrd's own reader in the same
+run, and Gadgetron's `default.xml` where a server is given.
 
 Then N slices are reconstructed with the default settings: the share of the time that is spent
 outside the reconstruction of slices, and the share of a slice that is not the network.
@@ -16,12 +17,14 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import ismrmrd
@@ -39,10 +42,14 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 from gadget.mri.kspace import KSpace
+from gadget.stream.client import run_on_server
+from gadget.stream.host.pipeline import Connect
 from gadget.stream.host.run import run_pipeline
 from gadget.stream.server.pipeline import choose_pipeline
+from gadget.stream.wire.address import Address, connect
 
 GENERATOR = ("ismrmrd_generate_cartesian_shepp_logan", "-m", "256", "-c", "16", "-r", "20", "-C")
+START_SECONDS = 60.0
 WARM_UP = 1 + 2 * 256
 """The noise readout and two repetitions."""
 SAMPLE = 500
@@ -53,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--raw", type=Path, help="raw data instead of the generated ones")
     parser.add_argument("--slices", type=int, default=4, help="slices of the default scan")
+    parser.add_argument("--gadgetron", help="address of a Gadgetron, which runs default.xml")
     arguments = parser.parse_args()
     if arguments.slices < 2:
         parser.error("--slices: 2 or more, the first is not timed")
@@ -60,14 +68,14 @@ def main() -> None:
         raw = arguments.raw or Path(folder, "phantom.h5")
         if arguments.raw is None:
             subprocess.run([*GENERATOR, "-o", str(raw)], check=True, capture_output=True)
-        measure_readouts(raw)
+        measure_readouts(raw, arguments.gadgetron)
         scan = Path(folder, "scan.h5")
         write_simulation(scan, SimulatedScan(slices=arguments.slices))
         measure_scan(scan)
         measure_slice(scan)
 
 
-def measure_readouts(path: Path) -> None:
+def measure_readouts(path: Path, gadgetron: str | None) -> None:
     """Print the readouts per second of each stage and of the whole stream."""
     speeds = {"ismrmrd.Dataset": SAMPLE / seconds(read_with_ismrmrd(path))}
     with RawFile(path) as raw:
@@ -82,6 +90,13 @@ def measure_readouts(path: Path) -> None:
         cold, warm = stream_times(raw)
         speeds["whole stream, warm"] = (count - WARM_UP) / warm
         speeds["whole stream, cold"] = count / cold
+        speeds["resident server"] = count / resident_time(raw)
+        if gadgetron is not None:
+            speeds["default.xml"] = count / best_of_three(
+                lambda: run_on_server(
+                    gadgetron, "default.xml", raw.header_xml, raw.messages(), lambda image: None
+                )
+            )
     print(f"{count} readouts from file to images: {cold:.1f} s")
     for name, speed in speeds.items():
         print(f"{name:20} {speed:8.0f} readouts/s {speed / speeds['ismrmrd.Dataset']:6.1f}")
@@ -122,6 +137,29 @@ def stream_times(raw: RawFile) -> tuple[float, float]:
 
     run_pipeline(nodes, raw.header_xml, messages(), take)
     return last - marks[0], last - marks[1]
+
+
+def resident_time(raw: RawFile) -> float:
+    """Return how long the stream takes through a resident server [s]."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = Address("127.0.0.1", unused.getsockname()[1])
+    (node,) = choose_pipeline("score_hybrid_remote", {"method": "fft"}, [])
+    nodes = [Connect(address, node.configuration)]
+    with subprocess.Popen(
+        ["score-gadget", "node", "--bind", str(address)], stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            connect(address, START_SECONDS).close()
+            return best_of_three(
+                lambda: run_pipeline(nodes, raw.header_xml, raw.messages(), lambda image: None)
+            )
+        finally:
+            server.terminate()
+
+
+def best_of_three(run: Callable[[], None]) -> float:
+    """Return the shortest time of three runs [s]."""
+    return min(seconds(run() for _ in range(1)) for _ in range(3))
 
 
 def measure_scan(path: Path) -> None:
