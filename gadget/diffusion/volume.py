@@ -24,6 +24,9 @@ from gadget.mri.planes import Plane, PlaneIndex, split_planes
 
 COMPRESSION_ENERGY = 0.999
 """Share of the signal energy that virtual coils keep."""
+SIGNAL = 10.0
+"""Largest sample of a plane, in units of the noise, that is no noise: planes of noise alone would
+reach beyond the field of view, as objects that fold do."""
 
 Details: TypeAlias = dict[str, str | int | float]
 
@@ -121,7 +124,8 @@ class Volume:
         if calibration is not None and calibration.data.any():
             calibration, _ = _normalised(calibration)
             lines = self._measured(calibration)
-        coils = calibrate(lines, measured.sampling.axes if self._may_fold else ())
+        may_fold = self._may_fold and data_scale > SIGNAL * self._noise_std
+        coils = calibrate(lines, measured.sampling.axes if may_fold else ())
         measured = replace(measured, field_of_view=coils.field_of_view)
         image = conventional_image(measured, coils)
         scale = image_scale(image.abs().cpu().numpy())

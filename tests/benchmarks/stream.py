@@ -19,7 +19,6 @@ import argparse
 import itertools
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time

@@ -450,8 +450,8 @@ def test_volumes(measure, method, kind):
     zero_filled = np.linalg.norm(ifftc(kspace.data, (1, 2, 3)), axis=0)
     assert _error(result.image, volume) < 0.3 * _error(zero_filled, volume)
     if method == "fast":
-        # Planes beside the object are noise, which reaches the edges of the field of view.
-        shapes = {(20, 24)} if kind == "ky" else {(6, 24), (6, 30)}
+        # Planes beside the object are noise, which is at the edges but does not fold.
+        shapes = {(20, 24) if kind == "ky" else (6, 24)}
         assert {tuple(sorted(seen[1:])) for seen in prior.shapes} == shapes
 
 

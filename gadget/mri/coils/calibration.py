@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gadget.mri.coils.calibration_region import CalibrationRegion
 from gadget.mri.coils.coil_model import CoilModel, compress, normalise
-from gadget.mri.coils.folding import folding_axes, touched_axes
+from gadget.mri.coils.folding import REACH, suited_field_of_view, touched_axes
 from gadget.mri.coils.initial_images import low_resolution_images, walsh_images
 from gadget.mri.coils.joint_fit import JointFitSettings, fit_jointly
 from gadget.mri.coils.phase_poles import remove_phase_poles
@@ -55,18 +55,20 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
     kspace = region.crop(measured.kspace)
     smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
-    axes = touched_axes(smooth, may_fold) if complete else ()
-    field_of_view = FieldOfView((mask.shape[0], mask.shape[1]))
+    touched = touched_axes(smooth, may_fold) if complete else ()
+    first, second = (REACH[0] if axis in touched else 0.0 for axis in (-2, -1))
+    suited = FieldOfView((mask.shape[0], mask.shape[1]), (first, second))
     matrix = (region.mask.shape[0], region.mask.shape[1])
     while True:
-        field_of_view = field_of_view.extended(axes)
+        field_of_view = suited
         low = Measurement(kspace, region.fit_mask, field_of_view.at(matrix))
         coils = _fit(low, smooth, settings)
-        folding = axes and folding_axes(conventional_image(low, coils), coils.field_of_view, centre)
-        if folding == axes:
+        if touched:
+            image = conventional_image(low, coils)
+            low_resolution = suited_field_of_view(image, coils.field_of_view, centre)
+            suited = low_resolution.at(field_of_view.matrix)
+        if suited == field_of_view:
             return replace(coils, field_of_view=field_of_view, centre_sampled=complete)
-        # It ends at the edges: an image that reaches beyond them has more unknowns for nothing.
-        axes = folding
 
 
 def _fit(low: Measurement, smooth: Tensor, settings: JointFitSettings) -> CoilModel:

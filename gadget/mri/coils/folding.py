@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,9 @@ from gadget.mri.operators.field_of_view import FieldOfView
 
 EDGE = 0.02
 """Part of the field of view, at either end, that counts as its edge."""
+MIN_POINTS = 32
+"""Fewest points along an axis that folding is looked for: slabs of few partitions mostly fill the
+field of view to its ends, and blur beyond them."""
 TOUCHES = 0.25
 """Amplitude at both edges, relative to that of the whole image, of an object that may reach beyond
 them. Heads with air around them have at most 0.16 at the resolution of calibration data."""
@@ -19,6 +24,14 @@ number of complete lines in the centre of k-space, within these limits. Heads an
 at the edge have up to 0.16 there with 24 lines, 0.24 with 20, 0.34 with 13 and 0.36 with six; those
 of which 5 % and more fold have 0.24 to 1.2. To take the former for the latter costs half a decibel,
 the latter for the former ten."""
+REACH = (1 / 8, 1 / 4)
+"""How far the image of an object that folds reaches beyond either edge, in fields of view: first,
+and where the object is beyond that."""
+OUTERMOST = 1 / 4
+"""Part of an image's rows beyond an edge that tells whether it should reach further."""
+REACHES_FURTHER = 0.3
+"""Amplitude there, relative to that at the edge, of an object that does. To be wrong costs up to
+half a decibel if the object does not, and ten if it does."""
 
 
 def touched_axes(coil_images: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -29,27 +42,40 @@ def touched_axes(coil_images: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
     """
     power = coil_images.abs().square().sum(dim=0)
     limit = TOUCHES**2 * float(power.mean())
-    return tuple(axis for axis in axes if min(_at_ends(power, axis, EDGE)) > limit)
+    return tuple(
+        axis
+        for axis in axes
+        if power.shape[axis] >= MIN_POINTS and min(_at_ends(power, axis, EDGE)) > limit
+    )
 
 
-def folding_axes(
+def suited_field_of_view(
     image: Tensor, field_of_view: FieldOfView, centre: tuple[int, int]
-) -> tuple[int, ...]:
-    """Return the axes along which a centred image `[y, x]` holds an object beyond the edges.
+) -> FieldOfView:
+    """Return the field of view that an image `[y, x]` should have had.
 
-    It was reconstructed from a centre of k-space of so many complete lines (ky, kx).
+    The image was reconstructed from a centre of k-space of so many complete lines (ky, kx). It need
+    not reach beyond edges that nothing lies beyond: there are more unknowns for nothing. Where it
+    holds signal as far as it reaches, it should reach further.
     """
     power = image.abs().square()
-    within = field_of_view.crop(power)
+    y, x = (_suited_reach(power, field_of_view, axis, centre[axis]) for axis in (-2, -1))
+    return replace(field_of_view, reach=(y, x))
 
-    def folds(axis: int) -> bool:
-        outside = _at_ends(power, axis, field_of_view.margins[axis] / power.shape[axis])
-        edges = _at_ends(within, axis, EDGE)
-        lowest, highest = REACHES_BEYOND
-        limit = min(max(BLUR / centre[axis], lowest), highest)
-        return sum(outside) > limit**2 * sum(edges)
 
-    return tuple(axis for axis in field_of_view.extended_axes if folds(axis))
+def _suited_reach(power: Tensor, field_of_view: FieldOfView, axis: int, lines: int) -> float:
+    reach = field_of_view.reach[axis]
+    if reach != REACH[0]:
+        return reach
+    edges = sum(_at_ends(field_of_view.crop(power), axis, EDGE))
+    outside = field_of_view.margins[axis] / power.shape[axis]
+    lowest, highest = REACHES_BEYOND
+    limit = min(max(BLUR / lines, lowest), highest)
+    if sum(_at_ends(power, axis, outside)) <= limit**2 * edges:
+        return 0.0
+    if max(_at_ends(power, axis, OUTERMOST * outside)) <= REACHES_FURTHER**2 * edges:
+        return reach
+    return REACH[1]
 
 
 def _at_ends(power: Tensor, axis: int, share: float) -> list[float]:

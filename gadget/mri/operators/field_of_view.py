@@ -16,9 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-MARGIN = 1 / 8
-"""How far an extended image reaches beyond either edge, in fields of view."""
-
 
 @dataclass(frozen=True)
 class FieldOfView:
@@ -26,8 +23,14 @@ class FieldOfView:
 
     matrix: tuple[int, int]
     """Points of k-space (ky, kx)."""
-    margins: tuple[int, int] = (0, 0)
-    """Rows and columns of an image beyond either edge."""
+    reach: tuple[float, float] = (0.0, 0.0)
+    """How far images reach beyond either edge along y and x, in fields of view."""
+
+    @property
+    def margins(self) -> tuple[int, int]:
+        """Rows and columns of an image beyond either edge."""
+        rows, columns = (int(r * n) for r, n in zip(self.reach, self.matrix, strict=True))
+        return rows, columns
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -40,24 +43,15 @@ class FieldOfView:
         """Axes (-2 and/or -1) along which images reach beyond the edges."""
         return tuple(axis for axis in (-2, -1) if self.margins[axis])
 
-    def extended(self, axes: tuple[int, ...]) -> FieldOfView:
-        """Return the same with images that reach beyond the edges along `axes` (-2 and/or -1)."""
-        rows, columns = (
-            int(MARGIN * n) if axis in axes else 0
-            for axis, n in zip((-2, -1), self.matrix, strict=True)
-        )
-        return replace(self, margins=(rows, columns))
-
     def at(self, matrix: tuple[int, int]) -> FieldOfView:
         """Return the same field of view at another resolution."""
-        return FieldOfView(matrix).extended(self.extended_axes)
+        return replace(self, matrix=matrix)
 
     def positions(self, axis: int) -> NDArray[np.float64]:
         """Return where the pixels of an image are along an axis, -1 and 1 being its ends."""
-        size, length = self.shape[axis], float(self.matrix[axis])
-        if self.margins[axis]:
-            # Not the rounded length: images of one field of view may differ in resolution.
-            length *= 1 + 2 * MARGIN
+        size = self.shape[axis]
+        # Not the rounded length: images of one field of view may differ in resolution.
+        length = self.matrix[axis] * (1 + 2 * self.reach[axis])
         return 2 * (np.arange(size) - size // 2) / length
 
     def fold(self, images: Tensor) -> Tensor:

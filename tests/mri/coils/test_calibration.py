@@ -140,12 +140,13 @@ def test_where_the_middle_was_not_measured_the_rest_is_looked_at(measure):
 
 @pytest.mark.parametrize("shape", [(64, 48), (65, 48), (160, 120)])
 @pytest.mark.parametrize("acceleration", [2, 4])
+@pytest.mark.parametrize(("size", "reach"), [(1.2, 1 / 8), (1.4, 1 / 4)])
 def test_an_object_that_folds_is_imaged_beyond_the_field_of_view(
-    measure_folded, shape, acceleration
+    measure_folded, shape, acceleration, size, reach
 ):
-    scan = measure_folded(shape, acceleration=acceleration)
+    scan = measure_folded(shape, size, acceleration=acceleration)
     coils, image, sampling, _ = _calibrated(scan)
-    assert coils.field_of_view.extended_axes == (-2,)
+    assert coils.field_of_view.reach == (reach, 0)
     assert image.shape[0] > shape[0]
     assert image.shape[1] == shape[1]
     seen = SenseOperator(sampling, coils.maps).within_field_of_view(image)

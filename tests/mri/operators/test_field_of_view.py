@@ -16,9 +16,12 @@ def _random(*shape) -> torch.Tensor:
 
 
 @MATRICES
-@pytest.mark.parametrize("axes", [(-2,), (-1,), (-2, -1)])
-def test_unfolding_is_the_adjoint_of_folding(matrix, axes):
-    field_of_view = FieldOfView(matrix).extended(axes)
+@pytest.mark.parametrize(
+    ("reach", "axes"),
+    [((1 / 8, 0), (-2,)), ((0, 1 / 4), (-1,)), ((1 / 4, 1 / 8), (-2, -1)), ((1 / 2, 0), (-2,))],
+)
+def test_unfolding_is_the_adjoint_of_folding(matrix, reach, axes):
+    field_of_view = FieldOfView(matrix, reach)
     assert field_of_view.extended_axes == axes
     image, data = _random(3, *field_of_view.shape), _random(3, *matrix)
     folded, unfolded = field_of_view.fold(image), field_of_view.unfold(data)
@@ -31,7 +34,7 @@ def test_unfolding_is_the_adjoint_of_folding(matrix, axes):
 def test_an_image_folds_as_undersampled_k_space_does(matrix):
     """Every other line of twice the field of view is k-space of the image that folded."""
     rows, columns = matrix
-    field_of_view = FieldOfView(matrix).extended((-2,))
+    field_of_view = FieldOfView(matrix, (1 / 4, 0))
     image = _random(*field_of_view.shape)
     larger = torch.zeros(2 * rows, columns, dtype=image.dtype)
     start = rows - field_of_view.shape[0] // 2
@@ -43,7 +46,7 @@ def test_an_image_folds_as_undersampled_k_space_does(matrix):
 
 @MATRICES
 def test_cropping_takes_off_what_padding_adds(matrix):
-    field_of_view = FieldOfView(matrix).extended((-2, -1))
+    field_of_view = FieldOfView(matrix, (1 / 8, 1 / 8))
     image = _random(2, *matrix)
     padded = field_of_view.pad(image)
     assert padded.shape[1:] == field_of_view.shape
@@ -55,7 +58,7 @@ def test_cropping_takes_off_what_padding_adds(matrix):
 def test_positions_are_the_same_at_any_resolution(matrix):
     """The pixel at the edge of the field of view lies where it does on a larger matrix."""
     for axis in (-2, -1):
-        coarse = FieldOfView(matrix).extended((-2,))
+        coarse = FieldOfView(matrix, (1 / 8, 0))
         fine = coarse.at((10 * matrix[0], 10 * matrix[1]))
         assert fine.extended_axes == coarse.extended_axes
         edges = [
