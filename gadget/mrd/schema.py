@@ -10,7 +10,7 @@ from functools import cache
 
 import ismrmrd.xsd
 
-from gadget.errors import DataError
+from gadget.errors import DataError, first_line
 from gadget.mrd.header import local_name, parse_xml
 from gadget.mrd.safe_xml import to_utf8
 
@@ -38,7 +38,7 @@ def sanitize_header(xml: bytes) -> bytes:
         ismrmrd.xsd.CreateFromDocument(raw)
     except Exception as error:
         raise DataError(
-            f"The ISMRMRD header does not follow the schema: {_first_line(error)}. "
+            f"The ISMRMRD header does not follow the schema: {_reason(error)}. "
             "Gadgetron cannot read it; complete the header."
         ) from error
     return raw
@@ -90,9 +90,8 @@ def _inner_class(hint: object) -> type | None:
     return None
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     lacking = re.match(r"(\w+?)(?:Type)?\.__init__\(\) missing .*?: (.*)", str(error))
     if lacking:
         return f"<{lacking[1]}> lacks {lacking[2]}"
-    lines = str(error).strip().splitlines()
-    return re.sub(r"\s+", " ", lines[0]) if lines else type(error).__name__
+    return re.sub(r"\s+", " ", first_line(error))
