@@ -43,9 +43,15 @@ def settings_table() -> str:
 
 
 def _row(node: str, name: str, schema: dict[str, Any]) -> str:
-    value = schema["default"]
-    default = "none" if value is None else f"`{str(value).lower() if value is False else value}`"
+    default = _written(schema["default"])
     return f"| {node} | {name} | {_values(schema)} | {default} | {schema['description']} |\n"
+
+
+def _written(value: object) -> str:
+    """Write a default as a pipeline would."""
+    if value is None:
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _values(schema: dict[str, Any]) -> str:
