@@ -19,6 +19,7 @@ import argparse
 import itertools
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -48,6 +49,7 @@ from gadget.stream.server.pipeline import choose_pipeline
 from gadget.stream.wire.address import Address, connect
 
 GENERATOR = ("ismrmrd_generate_cartesian_shepp_logan", "-m", "256", "-c", "16", "-r", "20", "-C")
+COMMAND = (sys.executable, "-c", "from gadget.cli.main import main; main()")
 START_SECONDS = 60.0
 WARM_UP = 1 + 2 * 256
 """The noise readout and two repetitions."""
@@ -145,7 +147,7 @@ def resident_time(raw: RawFile) -> float:
     (node,) = choose_pipeline("score_hybrid_remote", {"method": "fft"}, [])
     nodes = [Connect(address, node.configuration)]
     with subprocess.Popen(
-        ["score-gadget", "node", "--bind", str(address)], stderr=subprocess.DEVNULL
+        [*COMMAND, "node", "--bind", str(address)], stderr=subprocess.DEVNULL
     ) as server:
         try:
             connect(address, START_SECONDS).close()

@@ -56,14 +56,14 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
     smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
     touched = touched_axes(smooth, may_fold) if complete else ()
-    first, second = (REACH[0] if axis in touched else 0.0 for axis in (-2, -1))
-    suited = FieldOfView((mask.shape[0], mask.shape[1]), (first, second))
+    y, x = (REACH[0] if axis in touched else 0.0 for axis in (-2, -1))
+    suited = FieldOfView((mask.shape[0], mask.shape[1]), (y, x))
     matrix = (region.mask.shape[0], region.mask.shape[1])
     while True:
         field_of_view = suited
         low = Measurement(kspace, region.fit_mask, field_of_view.at(matrix))
         coils = _fit(low, smooth, settings)
-        if touched:
+        if REACH[0] in field_of_view.reach:  # any other reach is final
             image = conventional_image(low, coils)
             low_resolution = suited_field_of_view(image, coils.field_of_view, centre)
             suited = low_resolution.at(field_of_view.matrix)
