@@ -55,7 +55,7 @@ def test_a_cpu_draws_its_examples_itself(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 16)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert loader_workers(cpu, Ranks()) == 0
-    assert [loader_workers(gpu, Ranks(0, size)) for size in (1, 4, 64)] == [8, 3, 1]
+    assert [loader_workers(gpu, Ranks(0, size)) for size in (1, 4, 64)] == [15, 3, 1]
 
 
 def test_noise_levels_are_log_normal_within_their_range(make_config):

@@ -131,12 +131,14 @@ class _Chain:
         self._joint = (
             None
             if problem.coils.centre_sampled
-            else JointStep(problem.sampling, problem.data, problem.shape)
+            else JointStep(problem.sampling, problem.data, problem.coils)
         )
         self._generator = torch.Generator().manual_seed(seed)
         if self.noise > MAX_NOISE:
             self._rescale(self.noise / MAX_NOISE)
-        self._set_coils(problem.coils)
+        self._coils = problem.coils
+        self._operator = SenseOperator(self._sampling, problem.coils.maps)
+        self._adjoint = self._operator.adjoint(self._data)
         self.levels = self._noise_levels(levels)
         """Noise levels."""
 
@@ -210,7 +212,7 @@ class _Chain:
 
     def _set_coils(self, coils: CoilModel) -> None:
         self._coils = coils
-        self._operator = SenseOperator(self._sampling, coils.maps)
+        self._operator.replace_maps(coils.maps)
         self._adjoint = self._operator.adjoint(self._data)
 
     def _solve(self, denoised: Tensor, weight: float, iterations: int) -> None:

@@ -53,5 +53,6 @@ def complex_noise(
 
     Drawn on the CPU, so that one seed gives one noise on every device.
     """
-    pairs = torch.randn(*shape, 2, generator=generator)
-    return torch.view_as_complex(pairs).to(device)
+    # From pinned memory, or the device would have to finish all that it was told before.
+    pairs = torch.randn(*shape, 2, generator=generator, pin_memory=device.type == "cuda")
+    return torch.view_as_complex(pairs).to(device, non_blocking=True)

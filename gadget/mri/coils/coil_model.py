@@ -10,6 +10,7 @@ periodic: an object may touch the edge of the field of view.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -112,17 +113,9 @@ class CoilModel:
         Their mean square over the field of view is 1, on any matrix. With `ifftshift`, the origin
         is at index 0 and not at the centre.
         """
-        order, like = self.coefficients.shape[-1], self.coefficients
-        basis_y, basis_x = (
-            torch.from_numpy(_legendre(self.field_of_view.positions(axis), order)).to(
-                like.device, like.dtype, non_blocking=True
-            )
-            for axis in (-2, -1)
-        )
-        return (
-            (torch.fft.ifftshift(basis_y, 0), torch.fft.ifftshift(basis_x, 0))
-            if ifftshift
-            else (basis_y, basis_x)
+        like = self.coefficients
+        return _legendre_bases(
+            self.field_of_view, like.shape[-1], like.device, like.dtype, ifftshift
         )
 
 
@@ -156,6 +149,20 @@ def _normal_equations(
         gram, rhs = gram.permute(1, 0, 3, 2), rhs.mT
     count = rhs[0].numel()
     return gram.reshape(count, count), rhs.flatten(1)
+
+
+@lru_cache(maxsize=16)
+def _legendre_bases(
+    field_of_view: FieldOfView, order: int, device: torch.device, dtype: torch.dtype, shift: bool
+) -> tuple[Tensor, Tensor]:
+    """Return Legendre polynomials `[y, degree]` and `[x, degree]`, which are not to be changed.
+
+    They are kept, because to make them takes longer than what a GPU does with them.
+    """
+    y, x = (_legendre(field_of_view.positions(axis), order) for axis in (-2, -1))
+    if shift:
+        y, x = np.fft.ifftshift(y, 0), np.fft.ifftshift(x, 0)
+    return torch.from_numpy(y).to(device, dtype), torch.from_numpy(x).to(device, dtype)
 
 
 def _legendre(positions: np.ndarray, order: int) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.coils.gauss_newton import GaussNewton
 from gadget.mri.coils.joint_unknowns import JointUnknowns
 from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
@@ -83,6 +84,7 @@ class _JointFit:
             natural_amplitudes(initial.shape, mask.device) if settings.natural_spectrum else flat
         )
         self._unknowns = JointUnknowns(initial, pixels**-0.5, amplitudes)
+        self._gauss_newton = GaussNewton(self._unknowns, self._sampling)
         image = cg_sense_image(self._sampling, initial.maps, self._data)
         vector = self._unknowns.pack(torch.fft.ifftshift(image), initial.coefficients)
         # Scale image and coefficients to equal energy: the same data, regularised evenly.
@@ -101,12 +103,11 @@ class _JointFit:
         """Take a Gauss-Newton step."""
         image, coefficients = self._unknowns.unpack(self._vector)
         maps = self._unknowns.maps(coefficients)
-        self._vector = self._vector + self._unknowns.newton_step(
-            self._sampling,
+        self._vector = self._vector + self._gauss_newton.step(
             maps,
             image,
             self._data - self._sampling.forward(maps * image),
             gradient=weight * self._vector,
-            weight=weight,
+            weight=torch.full((), weight, device=image.device),
             iterations=self._cg_iterations,
         )

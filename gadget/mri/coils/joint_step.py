@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gadget.mri.coils.calibration_region import CalibrationRegion
 from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.coils.gauss_newton import GaussNewton
 from gadget.mri.coils.joint_unknowns import JointUnknowns
 from gadget.mri.operators.sense import SamplingOperator
 
@@ -29,14 +30,18 @@ class JointStep:
     ----------
     sampling, data
         The sampling operator and the measured data in its range `[coil, ky, kx]`.
-    shape
-        Matrix (y, x).
+    coils
+        Sensitivities, for their matrix and degrees.
     """
 
-    def __init__(self, sampling: SamplingOperator, data: Tensor, shape: tuple[int, int]) -> None:
-        self._region = CalibrationRegion.of(torch.fft.fftshift(sampling.mask.expand(shape)))
+    def __init__(self, sampling: SamplingOperator, data: Tensor, coils: CoilModel) -> None:
+        self._region = CalibrationRegion.of(torch.fft.fftshift(sampling.mask.expand(coils.shape)))
         self._sampling = SamplingOperator(self._region.fit_mask)
         self._data = self._sampling.to_hybrid(self._region.crop(sampling.to_kspace(data)))
+        low_coils = self._at_low_resolution(coils)
+        flat = torch.ones(low_coils.shape, device=data.device)
+        self._unknowns = JointUnknowns(low_coils, 1.0, flat)
+        self._gauss_newton = GaussNewton(self._unknowns, self._sampling)
 
     def solve(
         self, coils: CoilModel, image: Tensor, *, scale: float, noise: float, sigma: float
@@ -58,20 +63,18 @@ class JointStep:
             Standard deviations of the receiver's noise and of the estimate, in units of the image.
         """
         low_image = torch.fft.ifftshift(self._region.downsample(image))
-        low_coils = replace(coils, field_of_view=self._sampling.field_of_view)
-        polynomials = low_coils.polynomials(ifftshift=True)
+        polynomials = self._at_low_resolution(coils).polynomials(ifftshift=True)
         power = _power(polynomials)
         maps, scaled_image = polynomials / power, low_image / power
         norm = scaled_image.abs().square().sum().sqrt().clamp(min=noise)
-        unknowns = JointUnknowns(low_coils, 1 / norm, torch.ones_like(power))
+        self._unknowns.set_coefficient_scale(1 / norm)
         image_weight = torch.full(
             (low_image.numel(),), (noise / sigma) ** 2, device=low_image.device
         )
         coefficient_weight = (
             (noise / (COEFFICIENT_STD * norm)).square().expand(coils.coefficients.numel())
         )
-        change = unknowns.newton_step(
-            self._sampling,
+        change = self._gauss_newton.step(
             maps,
             scaled_image,
             self._data / scale - self._sampling.forward(maps * low_image),
@@ -79,12 +82,15 @@ class JointStep:
             weight=torch.cat([image_weight, coefficient_weight]),
             iterations=ITERATIONS,
         )
-        image_change, coefficient_change = unknowns.unpack(change)
+        image_change, coefficient_change = self._unknowns.unpack(change)
         coefficients = coils.coefficients + coefficient_change
         # Sensitivities are normalised: their gain goes to the image.
-        updated = (low_image + image_change) * _power(unknowns.maps(coefficients)) / power
+        updated = (low_image + image_change) * _power(self._unknowns.maps(coefficients)) / power
         image_update = self._region.zero_fill(torch.fft.fftshift(updated - low_image), coils.shape)
         return replace(coils, coefficients=coefficients), image_update
+
+    def _at_low_resolution(self, coils: CoilModel) -> CoilModel:
+        return replace(coils, field_of_view=self._sampling.field_of_view)
 
 
 def _power(polynomials: Tensor) -> Tensor:

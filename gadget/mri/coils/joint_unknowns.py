@@ -1,4 +1,4 @@
-"""The unknowns of a joint fit, image and coil coefficients, and its Gauss-Newton step."""
+"""The unknowns of a joint fit: image and coil coefficients."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
-from gadget.mri.operators.conjugate_gradient import conjugate_gradient
-from gadget.mri.operators.sense import SamplingOperator
 
 DEGREE_WEIGHT = 0.3
 """Rise of the coefficients' regularisation with their degree."""
@@ -35,9 +33,14 @@ class JointUnknowns:
         self._coefficients = coils.coefficients.shape
         self._basis_y, self._basis_x = coils.bases(ifftshift=True)
         degree = torch.arange(self._coefficients[-1], device=coils.coefficients.device)
-        size = torch.hypot(degree[:, None].float(), degree.float())
-        self._coefficient_scales = coefficient_scale / (1 + DEGREE_WEIGHT * size)
+        self._degree = torch.hypot(degree[:, None].float(), degree.float())
+        self._coefficient_scales = torch.empty_like(self._degree)
+        self.set_coefficient_scale(coefficient_scale)
         self._amplitudes = amplitudes
+
+    def set_coefficient_scale(self, scale: float | Tensor) -> None:
+        """Change W of the degree 0, in place."""
+        self._coefficient_scales.copy_(scale / (1 + DEGREE_WEIGHT * self._degree))
 
     def pack(self, image: Tensor, coefficients: Tensor) -> Tensor:
         """Return the vector of an image `[y, x]`, its origin at index 0, and coefficients."""
@@ -60,56 +63,17 @@ class JointUnknowns:
         """Return polynomials `[coil, y, x]`."""
         return self._basis_y @ coefficients @ self._basis_x.mT
 
-    def newton_step(
-        self,
-        sampling: SamplingOperator,
-        maps: Tensor,
-        image: Tensor,
-        residual: Tensor,
-        *,
-        gradient: Tensor | float,
-        weight: Tensor | float,
-        iterations: int,
-    ) -> Tensor:
-        """Return the Gauss-Newton step: solve the problem linearised around the unknowns.
+    def adjoint(self, maps: Tensor, image: Tensor, coil_images: Tensor) -> Tensor:
+        """Return the vector of ``dm = S* c`` and of the coefficients of ``dS = m* c``.
 
-        ``min |M F (S dm + dS m) - r|^2 + weight |d|^2 + 2 <gradient, d>``
-
-        Parameters
-        ----------
-        sampling
-            M and F.
-        maps, image
-            S `[coil, y, x]` and m `[y, x]`, their origin at index 0. Where S are polynomials that
-            are divided by something, so is m.
-        residual
-            r, in the range of `sampling`.
-        gradient, weight
-            Of the regularisation, as vectors or the same for all unknowns.
-        iterations
-            Conjugate-gradient iterations, at most.
+        The adjoint of ``S dm + dS m`` as a map of vectors to coil images c `[coil, y, x]`; the
+        origin of all images is at index 0.
         """
-
-        def forward(step: Tensor) -> Tensor:
-            image_part, coefficient_part = self.unpack(step)
-            return sampling.forward(maps * image_part + self.maps(coefficient_part) * image)
-
-        def adjoint(data: Tensor) -> Tensor:
-            coil_images = sampling.adjoint(data)
-            image_part = torch.fft.fft2((maps.conj() * coil_images).sum(dim=0), norm="ortho")
-            coefficient_part = self._basis_y.mT @ (image.conj() * coil_images) @ self._basis_x
-            return torch.cat(
-                [
-                    (image_part * self._amplitudes).flatten(),
-                    (coefficient_part * self._coefficient_scales).flatten(),
-                ]
-            )
-
-        rhs = adjoint(residual) - gradient
-        return conjugate_gradient(
-            lambda x: adjoint(forward(x)) + weight * x,
-            rhs,
-            torch.zeros_like(rhs),
-            iterations,
-            dims=(0,),
+        image_part = torch.fft.fft2((maps.conj() * coil_images).sum(dim=0), norm="ortho")
+        coefficient_part = self._basis_y.mT @ (image.conj() * coil_images) @ self._basis_x
+        return torch.cat(
+            [
+                (image_part * self._amplitudes).flatten(),
+                (coefficient_part * self._coefficient_scales).flatten(),
+            ]
         )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
-from gadget.mri.operators.conjugate_gradient import conjugate_gradient
+from gadget.mri.operators.conjugate_gradient import ConjugateGradient
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
@@ -57,12 +57,9 @@ def spectral_prior_image(sampling: SamplingOperator, maps: Tensor, data: Tensor)
         shifted = torch.fft.ifftshift(operator.adjoint(data), (-2, -1))
         return torch.fft.fft2(shifted, norm="ortho") * amplitudes
 
+    def normal(spectrum: Tensor) -> Tensor:
+        return adjoint(operator.forward(image(spectrum))) + WEIGHT * spectrum
+
     rhs = adjoint(data)
-    spectrum = conjugate_gradient(
-        lambda x: adjoint(operator.forward(image(x))) + WEIGHT * x,
-        rhs,
-        torch.zeros_like(rhs),
-        SPECTRAL_ITERATIONS,
-        dims=(-2, -1),
-    )
-    return image(spectrum)
+    solver = ConjugateGradient(dims=(-2, -1))
+    return image(solver.solve(normal, rhs, torch.zeros_like(rhs), SPECTRAL_ITERATIONS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import torch
@@ -108,10 +108,10 @@ class GraphedFunction:
 
     def _record(self, signature: Signature, arguments: tuple[Tensor, ...]) -> Tensor:
         self._recorder = self._recorder or GraphRecorder(arguments[0].device)
-        static_arguments = tuple(argument.clone() for argument in arguments)
+        fixed = FixedTensors(*arguments)
         results: list[Tensor] = []
-        graph = self._recorder.record(lambda: results.append(self._function(*static_arguments)))
-        recorded = _RecordedCall(graph, static_arguments, results[1]) if graph is not None else None
+        graph = self._recorder.record(lambda: results.append(self._function(*fixed)))
+        recorded = _RecordedCall(graph, fixed, results[1]) if graph is not None else None
         self._recorded[signature] = recorded
         if len(self._recorded) > MAX_GRAPHS:
             oldest, _ = self._recorded.popitem(last=False)
@@ -119,54 +119,82 @@ class GraphedFunction:
         return results[0]
 
 
+class FixedTensors:
+    """Tensors that keep their place in memory, as those that a recorded graph reads have to."""
+
+    def __init__(self, *values: Tensor) -> None:
+        self._tensors = tuple(value.clone() for value in values)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self._tensors)
+
+    def set(self, *values: Tensor) -> bool:
+        """Take the values; return whether they have other places than before, as other shapes."""
+        if [t.shape for t in self._tensors] != [value.shape for value in values]:
+            self._tensors = tuple(value.clone() for value in values)
+            return True
+        for tensor, value in zip(self._tensors, values, strict=True):
+            tensor.copy_(value)
+        return False
+
+
 class _RecordedCall:
-    """A recorded call with its static arguments and result."""
+    """A recorded call with its arguments and result."""
 
     def __init__(
-        self, graph: torch.cuda.CUDAGraph, arguments: tuple[Tensor, ...], result: Tensor
+        self, graph: torch.cuda.CUDAGraph, arguments: FixedTensors, result: Tensor
     ) -> None:
         self._graph = graph
         self._arguments = arguments
         self._result = result
 
     def __call__(self, arguments: tuple[Tensor, ...]) -> Tensor:
-        for static, argument in zip(self._arguments, arguments, strict=True):
-            static.copy_(argument)
+        self._arguments.set(*arguments)
         self._graph.replay()
         return self._result.clone()
 
 
-def repeat(
-    step: Callable[[], None], times: int, device: torch.device, finished: Callable[[], bool]
-) -> None:
-    """Repeat a step, on a GPU as a CUDA graph.
+class RepeatedStep:
+    """A step that is repeated, on a GPU as a CUDA graph that is recorded once."""
 
-    Parameters
-    ----------
-    step
-        Changes tensors on `device` in place, each time by the same operations.
-    times
-        How often, at most.
-    device
-        Where the tensors are.
-    finished
-        Whether further steps change nothing. A GPU is not asked: to wait for its answer takes
-        longer than a step.
-    """
-    if device.type != "cuda":
+    def __init__(self) -> None:
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._recorded = False
+
+    def __call__(
+        self,
+        step: Callable[[], None],
+        times: int,
+        device: torch.device,
+        finished: Callable[[], bool],
+    ) -> None:
+        """Repeat the step.
+
+        Parameters
+        ----------
+        step
+            The same at every call: by the same operations it changes tensors in place, and depends
+            on them and on others that are changed in place only.
+        times
+            How often, at most.
+        device
+            Where the tensors are.
+        finished
+            Whether further steps change nothing. A GPU is not asked: to wait for its answer takes
+            longer than a step.
+        """
+        if device.type != "cuda":
+            for _ in range(times):
+                if finished():
+                    return
+                step()
+            return
+        if not self._recorded and times >= MIN_REPETITIONS:
+            self._graph = _recorder(device).record(step)
+            self._recorded = True
+            times -= 1
         for _ in range(times):
-            if finished():
-                return
-            step()
-        return
-    if times < MIN_REPETITIONS:
-        for _ in range(times):
-            step()
-        return
-    graph = _recorder(device).record(step)
-    replay = graph.replay if graph is not None else step
-    for _ in range(times - 1):
-        replay()
+            step() if self._graph is None else self._graph.replay()
 
 
 _thread_local = threading.local()

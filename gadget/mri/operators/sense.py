@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gadget.mri.operators.conjugate_gradient import conjugate_gradient
+from gadget.mri.operators.conjugate_gradient import ConjugateGradient
 from gadget.mri.operators.field_of_view import FieldOfView
 
 
@@ -101,6 +101,12 @@ class SenseOperator:
     def __init__(self, sampling: SamplingOperator, maps: Tensor) -> None:
         self.sampling = sampling
         self.maps = torch.fft.ifftshift(maps, (-2, -1))
+        self._weight = maps.real.new_zeros(())
+        self._solver = ConjugateGradient(dims=(-2, -1))
+
+    def replace_maps(self, maps: Tensor) -> None:
+        """Take other coil sensitivities of the same shape, in place."""
+        self.maps.copy_(torch.fft.ifftshift(maps, (-2, -1)))
 
     def forward(self, image: Tensor) -> Tensor:
         """Map centred images `[..., y, x]` to hybrid data `[..., coil, ky, kx]`."""
@@ -127,15 +133,15 @@ class SenseOperator:
         iterations
             Conjugate-gradient iterations.
         """
-
-        def normal(x: Tensor) -> Tensor:
-            data = self.sampling.forward(self.maps * x[..., None, :, :])
-            return self._combine(self.sampling.adjoint(data)) + weight * x
-
+        self._weight.fill_(weight)
         initial = torch.fft.ifftshift(target, (-2, -1))
-        rhs = torch.fft.ifftshift(adjoint_data, (-2, -1)) + weight * initial
-        solution = conjugate_gradient(normal, rhs, initial, iterations, dims=(-2, -1))
+        rhs = torch.fft.ifftshift(adjoint_data, (-2, -1)) + self._weight * initial
+        solution = self._solver.solve(self._regularised_normal, rhs, initial, iterations)
         return torch.fft.fftshift(solution, (-2, -1))
+
+    def _regularised_normal(self, x: Tensor) -> Tensor:
+        data = self.sampling.forward(self.maps * x[..., None, :, :])
+        return self._combine(self.sampling.adjoint(data)) + self._weight * x
 
     def within_field_of_view(self, image: Tensor) -> Tensor:
         """Return what complete sampling would show of centred images `[..., y, x]`.

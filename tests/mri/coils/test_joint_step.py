@@ -64,7 +64,7 @@ def test_a_good_estimate_of_the_image_betters_the_sensitivities(calibrated, shap
     coils = replace(coils, coefficients=wrong)
     before = np.median(scan.map_error(coils.maps.numpy()))
     truth = torch.from_numpy(scan.image.astype(np.complex64)) / scale
-    step = JointStep(measured.sampling, measured.data, coils.shape)
+    step = JointStep(measured.sampling, measured.data, coils)
     for _ in range(4):
         coils, change = step.solve(
             coils, truth, scale=scale, noise=NOISE / scale, sigma=0.02 / scale
@@ -75,7 +75,7 @@ def test_a_good_estimate_of_the_image_betters_the_sensitivities(calibrated, shap
 
 def test_image_and_sensitivities_explain_the_data(calibrated):
     _, measured, coils, image = calibrated((96, 96))
-    step = JointStep(measured.sampling, measured.data, coils.shape)
+    step = JointStep(measured.sampling, measured.data, coils)
     estimate = 0.9 * image
     assert _residual(measured, coils, estimate) > 1.5
     for _ in range(3):
@@ -86,7 +86,7 @@ def test_image_and_sensitivities_explain_the_data(calibrated):
 
 def test_an_image_of_zeros_stays_finite(calibrated):
     _, measured, coils, image = calibrated((96, 96))
-    step = JointStep(measured.sampling, measured.data, coils.shape)
+    step = JointStep(measured.sampling, measured.data, coils)
     found, change = step.solve(coils, 0 * image, scale=1.0, noise=NOISE, sigma=0.5)
     assert torch.isfinite(found.coefficients.abs()).all()
     assert torch.isfinite(change.abs()).all()

@@ -161,6 +161,24 @@ def test_combination_inverts_normalised_maps():
     torch.testing.assert_close(combine(coil_images, maps), image, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_an_operator_whose_maps_are_replaced_is_that_of_the_new_ones(device):
+    mask, before = _mask("ky", (48, 40)), _maps((48, 40))
+    after = before.flip((0, -1))
+    operator = SenseOperator(SamplingOperator(mask.to(device)), before.to(device))
+    zero = torch.zeros(48, 40, dtype=before.dtype)
+    for maps, weight, iterations in ((before, 0.01, 20), (after, 0.1, 30), (before, 0.01, 3)):
+        operator.replace_maps(maps.to(device))
+        expected = SenseOperator(SamplingOperator(mask), maps)
+        adjoint = expected.adjoint(_random(COILS, 48, 40))
+        solved = operator.regularised_inverse(
+            adjoint.to(device), zero.to(device), weight, iterations
+        )
+        torch.testing.assert_close(
+            solved.cpu(), expected.regularised_inverse(adjoint, zero, weight, iterations)
+        )
+
+
 @pytest.mark.gpu
 def test_a_gpu_solves_as_a_cpu_does():
     mask = _mask("ky", (48, 40)).cpu()
