@@ -63,5 +63,5 @@ class GaussNewton:
         maps, image, weight = self._point
         image_part, coefficients = self._unknowns.unpack(vector)
         change = maps * image_part + self._unknowns.maps(coefficients) * image
-        coil_images = self._sampling.adjoint(self._sampling.forward(change))
+        coil_images = self._sampling.normal(change)
         return self._unknowns.adjoint(maps, image, coil_images) + weight * vector

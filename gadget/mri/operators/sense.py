@@ -74,14 +74,20 @@ class SamplingOperator:
         image = self.field_of_view.fold(image)
         if not self.axes:
             return self.mask * image
-        return self.mask * torch.fft.fftn(image, dim=self.axes, norm="ortho")
+        return torch.fft.fftn(image, dim=self.axes, norm="ortho").mul_(self.mask)
 
     def adjoint(self, data: Tensor) -> Tensor:
         """Transform the measured points back."""
-        image = self.mask * data
+        return self._back(self.mask * data)
+
+    def normal(self, image: Tensor) -> Tensor:
+        """Return the adjoint of what `forward` gives."""
+        return self._back(self.forward(image))
+
+    def _back(self, data: Tensor) -> Tensor:
         if self.axes:
-            image = torch.fft.ifftn(image, dim=self.axes, norm="ortho")
-        return self.field_of_view.unfold(image)
+            data = torch.fft.ifftn(data, dim=self.axes, norm="ortho")
+        return self.field_of_view.unfold(data)
 
 
 class SenseOperator:
@@ -101,12 +107,14 @@ class SenseOperator:
     def __init__(self, sampling: SamplingOperator, maps: Tensor) -> None:
         self.sampling = sampling
         self.maps = torch.fft.ifftshift(maps, (-2, -1))
+        self._conj_maps = self.maps.conj().resolve_conj()
         self._weight = maps.real.new_zeros(())
         self._solver = ConjugateGradient(dims=(-2, -1))
 
     def replace_maps(self, maps: Tensor) -> None:
         """Take other coil sensitivities of the same shape, in place."""
         self.maps.copy_(torch.fft.ifftshift(maps, (-2, -1)))
+        self._conj_maps.copy_(self.maps.conj())
 
     def forward(self, image: Tensor) -> Tensor:
         """Map centred images `[..., y, x]` to hybrid data `[..., coil, ky, kx]`."""
@@ -140,8 +148,8 @@ class SenseOperator:
         return torch.fft.fftshift(solution, (-2, -1))
 
     def _regularised_normal(self, x: Tensor) -> Tensor:
-        data = self.sampling.forward(self.maps * x[..., None, :, :])
-        return self._combine(self.sampling.adjoint(data)) + self._weight * x
+        coils = self.sampling.normal(self.maps * x[..., None, :, :])
+        return self._combine(coils) + self._weight * x
 
     def within_field_of_view(self, image: Tensor) -> Tensor:
         """Return what complete sampling would show of centred images `[..., y, x]`.
@@ -160,7 +168,8 @@ class SenseOperator:
         return torch.polar(torch.linalg.vector_norm(coil_images, dim=-3), phase)
 
     def _combine(self, coils: Tensor) -> Tensor:
-        return torch.sum(self.maps.conj() * coils, dim=-3)
+        """Combine coil images, which are overwritten: it takes half the time."""
+        return torch.sum(coils.mul_(self._conj_maps), dim=-3)
 
 
 def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
