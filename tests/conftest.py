@@ -202,9 +202,9 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with throw-away models called `tiny` and `other`."""
     import torch
 
+    from gadget.diffusion.denoisers import PreconditionedDenoiser
     from gadget.diffusion.model_folder import ModelConfig, save_model
     from gadget.diffusion.networks.unet import UNet, UNetConfig
-    from gadget.diffusion.prior import PreconditionedDenoiser
 
     folder = tmp_path_factory.mktemp("models")
     network = UNetConfig(widths=(8, 8), blocks=1, patch=2, embedding=8)

@@ -98,15 +98,15 @@ def import_model(
         ),
     ] = 0.7,
 ) -> None:
-    """Turn a published score-MRI checkpoint into a model folder, with its averaged weights.
+    """Turn a published checkpoint of score-MRI or DDS into a model folder.
 
     Example: score-gadget model import checkpoint_95.pth --name fastmri-knee
     """
     import torch
 
     from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, save_model
-    from gadget.diffusion.published_card import ASSUMED, model_card
-    from gadget.diffusion.published_checkpoint import read_score_mri
+    from gadget.diffusion.published.card import model_card, taken_for_granted
+    from gadget.diffusion.published.checkpoint import read_published
 
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise ConfigError(
@@ -119,7 +119,7 @@ def import_model(
             f"There is a model in '{folder}' already, and it is not replaced; choose another "
             "--name or --output, or remove that folder first."
         )
-    published = read_score_mri(checkpoint)
+    published = read_published(checkpoint)
     config = ModelConfig(
         name=name,
         network=published.network,
@@ -133,7 +133,7 @@ def import_model(
     save_model(folder, config, weights, torch.float32, card)
     network = published.network
     print_result(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
-    print_result(f"taken for granted, as weights do not tell: {ASSUMED}")
+    print_result(f"taken for granted, as weights do not tell: {taken_for_granted(published)}")
 
 
 def _description(config: ModelConfig, folder: Path, parameters: int) -> dict[str, str]:
@@ -141,14 +141,15 @@ def _description(config: ModelConfig, folder: Path, parameters: int) -> dict[str
 
     network = config.network
     card = folder / CARD
-    kinds = {"unet": "U-Net on real and imaginary part", "ncsnpp": "NCSN++ on real images"}
+    kinds = {"unet": "U-Net", "ncsnpp": "NCSN++", "adm": "ADM"}
+    images = "real images" if network.channels == 1 else "real and imaginary part"
     return {
         "name": config.name,
         "folder": str(folder),
-        "network": f"{kinds[network.kind]}, {parameters / 1e6:.1f} million parameters",
+        "network": f"{kinds[network.kind]} on {images}, {parameters / 1e6:.1f} million parameters",
         "widths": f"{', '.join(map(str, network.widths))}; {network.blocks} blocks each",
         "noise levels": f"{config.sigma_min:g} to {config.sigma_max:g} of bright tissue",
-        "training": f"{config.training_steps} steps",
+        "training": f"{config.training_steps} steps" if config.training_steps else "not known",
         "sha256": config.sha256,
         "model card": str(card) if card.is_file() else "none",
     }

@@ -15,10 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from gadget.diffusion.denoisers import NoiseDenoiser, PreconditionedDenoiser, ScoreDenoiser
 from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
+from gadget.diffusion.networks.adm import Adm, AdmConfig
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
-from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser, Prior, ScoreDenoiser
+from gadget.diffusion.prior import NetworkPrior, Prior
 from gadget.errors import ConfigError, WeightsError, invalid_values, reason
 from gadget.files import atomic_write
 
@@ -35,11 +37,11 @@ class ModelConfig(BaseModel):
     format: int = Field(1, ge=1, le=1)
     name: str = Field(pattern=r"^[^/\x00-\x1f\x7f-\x9f]+$")
     """Images carry it in XML, which has no place for control characters."""
-    network: UNetConfig | NCSNppConfig = Field(discriminator="kind")
+    network: UNetConfig | NCSNppConfig | AdmConfig = Field(discriminator="kind")
     sigma_data: float = Field(0.25, gt=0)
     """U-Net: standard deviation of the real and of the imaginary part of training images."""
     input_scale: float = Field(1.0, gt=0)
-    """NCSN++: brightness in the network's units of what is 1 to a sampler."""
+    """Published networks: brightness in the network's units of what is 1 to a sampler."""
     sigma_min: float = Field(gt=0)
     sigma_max: float = Field(gt=0)
     """Trained noise levels, in units of the image scale (bright tissue is near 1)."""
@@ -144,7 +146,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
         sha256=config.sha256,
         sigma_min=config.sigma_min,
         sigma_max=config.sigma_max,
-        channels=2 if is_unet else 1,
+        channels=config.network.channels,
         size_multiple=config.network.size_multiple,
         # `score-gadget train` augments by orientation; published networks saw upright images.
         any_orientation=is_unet,
@@ -221,10 +223,13 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
     return weights
 
 
-def _denoiser(config: ModelConfig) -> PreconditionedDenoiser | ScoreDenoiser:
-    if isinstance(config.network, UNetConfig):
-        return PreconditionedDenoiser(UNet(config.network), config.sigma_data)
-    return ScoreDenoiser(NCSNpp(config.network), config.input_scale)
+def _denoiser(config: ModelConfig) -> PreconditionedDenoiser | ScoreDenoiser | NoiseDenoiser:
+    network = config.network
+    if isinstance(network, UNetConfig):
+        return PreconditionedDenoiser(UNet(network), config.sigma_data)
+    if isinstance(network, NCSNppConfig):
+        return ScoreDenoiser(NCSNpp(network), config.input_scale)
+    return NoiseDenoiser(Adm(network), network.sigmas, config.input_scale)
 
 
 def state_dict_mismatch(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:

@@ -48,51 +48,6 @@ class Prior(Protocol):
         ...
 
 
-class PreconditionedDenoiser(nn.Module):
-    """A network with its input and output scaled to unit variance at every noise level.
-
-    Karras et al., Elucidating the design space of diffusion-based generative models, 2022, table 1.
-    """
-
-    def __init__(self, network: nn.Module, sigma_data: float) -> None:
-        super().__init__()
-        self.network = network
-        self.sigma_data = sigma_data
-
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise `[batch, 2, y, x]` with `sigma` `[batch]`."""
-        variance = self.sigma_data**2 + sigma[:, None, None, None] ** 2
-        c_skip = self.sigma_data**2 / variance
-        c_out = sigma[:, None, None, None] * self.sigma_data / variance.sqrt()
-        residual = self.network(x / variance.sqrt(), sigma.log())
-        return c_skip * x + c_out * residual.float()
-
-
-class ScoreDenoiser(nn.Module):
-    """A network that gives the score of real images, as a denoiser.
-
-    Tweedie's formula: ``E[clean | x] = x + sigma^2 score(x)``.
-
-    Parameters
-    ----------
-    network
-        Maps `[batch, 1, y, x]` and sigma `[batch]` to the score.
-    input_scale
-        Intensity in the network's images that is 1 in a sampler's.
-    """
-
-    def __init__(self, network: nn.Module, input_scale: float) -> None:
-        super().__init__()
-        self.network = network
-        self.input_scale = input_scale
-
-    def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise `[batch, 1, y, x]` with `sigma` `[batch]`."""
-        network_sigma = sigma * self.input_scale
-        score = self.network(x * self.input_scale, network_sigma).float()
-        return x + network_sigma[:, None, None, None] ** 2 * score / self.input_scale
-
-
 class NetworkPrior:
     """A prior made of a denoising network on one or two real channels.
 

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.func import functional_call
 
+from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.devices import explain_out_of_memory
 from gadget.diffusion.model_folder import find_model, read_config, read_weights, state_dict_mismatch
 from gadget.diffusion.networks.unet import UNet
-from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError
 from gadget.mri.operators.cuda_graphs import GraphedFunction
 from gadget.training.checkpoints import State

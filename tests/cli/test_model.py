@@ -112,7 +112,7 @@ def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
     torch.save({"state_dict": {"input_blocks.0.0.weight": torch.zeros(1)}}, tmp_path / "adm.pt")
     done = run("model", "import", "adm.pt", "--name", "adm")
     assert done.returncode == 1
-    assert "improved-diffusion or DDS" in done.stderr
+    assert "no ADM that resamples in its residual blocks" in done.stderr
     assert not (tmp_path / "adm").exists()
 
 

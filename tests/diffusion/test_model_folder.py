@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gadget.diffusion import DEFAULT_MODEL, model_folder
+from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.model_folder import (
     CONFIG,
     WEIGHTS,
@@ -20,7 +21,6 @@ from gadget.diffusion.model_folder import (
     save_model,
 )
 from gadget.diffusion.networks.unet import UNet
-from gadget.diffusion.prior import PreconditionedDenoiser
 from gadget.errors import ConfigError, DeviceError, WeightsError
 
 CPU = torch.device("cpu")

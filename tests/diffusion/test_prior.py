@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from gadget.diffusion import model_folder
+from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.model_folder import load_prior
 from gadget.diffusion.networks.unet import UNet
-from gadget.diffusion.prior import NetworkPrior, PreconditionedDenoiser
+from gadget.diffusion.prior import NetworkPrior
 
 
 class GraphRecorder(nn.Module):

@@ -37,6 +37,11 @@ class NCSNppConfig(BaseModel):
     """Resolutions with attention, 0 the finest; the coarsest point of the network always has it."""
 
     @property
+    def channels(self) -> int:
+        """Real channels of an image."""
+        return 1
+
+    @property
     def size_multiple(self) -> int:
         """What both sizes of an image must be multiples of [pixels]."""
         return int(2 ** (len(self.widths) - 1))

@@ -37,6 +37,11 @@ class UNetConfig(BaseModel):
     """Length of the noise level's embedding."""
 
     @property
+    def channels(self) -> int:
+        """Real channels of an image: real and imaginary part."""
+        return 2
+
+    @property
     def size_multiple(self) -> int:
         """What both sizes of an image must be multiples of [pixels]."""
         return self.patch * int(2 ** (len(self.widths) - 1))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gadget.diffusion.model_folder import state_dict_mismatch
 from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
+from gadget.diffusion.published.network import first_channels
 from gadget.errors import invalid_values
 
 FREQUENCIES = "0.W"
@@ -43,7 +44,7 @@ def infer_config(weights: dict[str, Tensor]) -> NCSNppConfig:
         number = 4
         for level in range(levels):
             for _ in range(blocks):
-                width = _channels(weights, f"{number}.Conv_0.weight")
+                width = first_channels(weights, f"{number}.Conv_0.weight")
                 number += 1
                 if kinds.get(number) == "attention":
                     attention.add(level)
@@ -51,13 +52,11 @@ def infer_config(weights: dict[str, Tensor]) -> NCSNppConfig:
             widths.append(width)
             number += 2
         return NCSNppConfig(
-            stem=_channels(weights, "3.weight"),
+            stem=first_channels(weights, "3.weight"),
             widths=tuple(widths),
             blocks=blocks,
             attention=tuple(sorted(attention)),
         )
-    except KeyError as error:
-        raise ValueError(f"it has no weights {error}") from error
     except ValidationError as error:
         wrong = invalid_values(error, NCSNppConfig, "its")
         raise ValueError(wrong.rstrip(".")) from error
@@ -90,12 +89,6 @@ def rename_weights(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str
     if wrong:
         raise ValueError(wrong)
     return found
-
-
-def _channels(weights: dict[str, Tensor], name: str) -> int:
-    if not weights[name].ndim:
-        raise ValueError(f"its weights {name} are a single number")
-    return len(weights[name])
 
 
 def _kinds(weights: dict[str, Tensor]) -> dict[int, str]:

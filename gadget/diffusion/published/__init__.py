@@ -1,0 +1,1 @@
+"""Networks that other groups published, as model folders."""
