@@ -26,7 +26,7 @@ class GaussNewton:
         self._unknowns = unknowns
         self._sampling = sampling
         self._point = FixedTensors()
-        """Sensitivities, image and weight of the current step."""
+        """Sensitivities and image of the current step, their conjugates, and the weight."""
         self._solver = ConjugateGradient(dims=(0,))
 
     def step(
@@ -55,13 +55,15 @@ class GaussNewton:
         iterations
             Conjugate-gradient iterations, at most.
         """
-        self._point.set(maps, image, weight)
-        rhs = self._unknowns.adjoint(maps, image, self._sampling.adjoint(residual)) - gradient
+        conj_maps, conj_image = maps.conj().resolve_conj(), image.conj().resolve_conj()
+        self._point.set(maps, image, conj_maps, conj_image, weight)
+        coil_images = self._sampling.adjoint(residual)
+        rhs = self._unknowns.adjoint(conj_maps, conj_image, coil_images) - gradient
         return self._solver.solve(self._normal, rhs, torch.zeros_like(rhs), iterations)
 
     def _normal(self, vector: Tensor) -> Tensor:
-        maps, image, weight = self._point
+        maps, image, conj_maps, conj_image, weight = self._point
         image_part, coefficients = self._unknowns.unpack(vector)
-        change = maps * image_part + self._unknowns.maps(coefficients) * image
+        change = self._unknowns.maps(coefficients).mul_(image).add_(maps * image_part)
         coil_images = self._sampling.normal(change)
-        return self._unknowns.adjoint(maps, image, coil_images) + weight * vector
+        return self._unknowns.adjoint(conj_maps, conj_image, coil_images) + weight * vector

@@ -63,14 +63,14 @@ class JointUnknowns:
         """Return polynomials `[coil, y, x]`."""
         return self._basis_y @ coefficients @ self._basis_x.mT
 
-    def adjoint(self, maps: Tensor, image: Tensor, coil_images: Tensor) -> Tensor:
+    def adjoint(self, conj_maps: Tensor, conj_image: Tensor, coil_images: Tensor) -> Tensor:
         """Return the vector of ``dm = S* c`` and of the coefficients of ``dS = m* c``.
 
-        The adjoint of ``S dm + dS m`` as a map of vectors to coil images c `[coil, y, x]`; the
-        origin of all images is at index 0.
+        The adjoint of ``S dm + dS m`` as a map of vectors to coil images c `[coil, y, x]`, which
+        are overwritten; the origin of all images is at index 0.
         """
-        image_part = torch.fft.fft2((maps.conj() * coil_images).sum(dim=0), norm="ortho")
-        coefficient_part = self._basis_y.mT @ (image.conj() * coil_images) @ self._basis_x
+        image_part = torch.fft.fft2((conj_maps * coil_images).sum(dim=0), norm="ortho")
+        coefficient_part = self._basis_y.mT @ coil_images.mul_(conj_image) @ self._basis_x
         return torch.cat(
             [
                 (image_part * self._amplitudes).flatten(),
