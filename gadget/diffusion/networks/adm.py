@@ -9,12 +9,15 @@ a variance-preserving diffusion with discrete time steps.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+
+from gadget.diffusion.networks.biggan import BigGanUNet, Resampling
 
 GROUPS = 32
 """Of all group normalisations."""
@@ -84,83 +87,31 @@ class AdmConfig(BaseModel):
         return self
 
 
-class Adm(nn.Module):
+class Adm(BigGanUNet):
     """Noise `[batch, channels, y, x]` in images of the diffusion at time steps `[batch]`.
 
     Both image sizes must be multiples of `size_multiple`. Time steps may lie between two.
     """
 
     def __init__(self, config: AdmConfig) -> None:
-        super().__init__()
-        widths, stem = config.widths, config.stem
-        levels = range(len(widths))
-        length = 4 * stem
-        self.channels = config.channels
-        self.embedding = TimeEmbedding(stem, length)
-        self.stem = nn.Conv2d(config.channels, stem, 3, padding=1)
-
-        channels = stem
-        skips = [stem]
-        self.down = nn.ModuleList()
-        self.halve = nn.ModuleList()
-        for i in levels:
-            level = nn.ModuleList()
-            for _ in range(config.blocks):
-                level.append(ResidualBlock(channels, widths[i], length))
-                if i in config.attention:
-                    level.append(Attention(widths[i], config.head_channels))
-                channels = widths[i]
-                skips.append(channels)
-            self.down.append(level)
-            if i != levels[-1]:
-                self.halve.append(ResidualBlock(channels, channels, length, "down"))
-                skips.append(channels)
-        self.middle = nn.ModuleList(
-            [
-                ResidualBlock(channels, channels, length),
-                Attention(channels, config.head_channels),
-                ResidualBlock(channels, channels, length),
-            ]
+        length = 4 * config.stem
+        super().__init__(
+            config.stem,
+            config.widths,
+            config.blocks,
+            config.attention,
+            "each",
+            partial(ResidualBlock, length),
+            partial(Attention, config.head_channels),
         )
-        self.up = nn.ModuleList()
-        self.enlarge = nn.ModuleList()
-        for i in reversed(levels):
-            level = nn.ModuleList()
-            for _ in range(config.blocks + 1):
-                level.append(ResidualBlock(channels + skips.pop(), widths[i], length))
-                if i in config.attention:
-                    level.append(Attention(widths[i], config.head_channels))
-                channels = widths[i]
-            self.up.append(level)
-            if i != 0:
-                self.enlarge.append(ResidualBlock(channels, channels, length, "up"))
-        self.norm = nn.GroupNorm(GROUPS, channels)
-        self.head = nn.Conv2d(channels, config.outputs, 3, padding=1)
+        self.channels = config.channels
+        self.embedding = TimeEmbedding(config.stem, length)
+        self.stem = nn.Conv2d(config.channels, config.stem, 3, padding=1)
+        self.norm = nn.GroupNorm(GROUPS, config.widths[0])
+        self.head = nn.Conv2d(config.widths[0], config.outputs, 3, padding=1)
 
     def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
-        embedding = self.embedding(timestep)
-        h = self.stem(x)
-        skips = [h]
-        for i, level in enumerate(self.down):
-            for layer in level:  # type: ignore[attr-defined]
-                if isinstance(layer, Attention):
-                    skips[-1] = h = layer(h)
-                else:
-                    h = layer(h, embedding)
-                    skips.append(h)
-            if i < len(self.halve):
-                h = self.halve[i](h, embedding)
-                skips.append(h)
-        first, attention, second = self.middle
-        h = second(attention(first(h, embedding)), embedding)
-        for i, level in enumerate(self.up):
-            for layer in level:  # type: ignore[attr-defined]
-                if isinstance(layer, Attention):
-                    h = layer(h)
-                else:
-                    h = layer(torch.cat([h, skips.pop()], dim=1), embedding)
-            if i < len(self.enlarge):
-                h = self.enlarge[i](h, embedding)
+        h = self.features(self.stem(x), self.embedding(timestep))
         outputs: Tensor = self.head(F.silu(self.norm(h)))
         return outputs[:, : self.channels]
 
@@ -188,10 +139,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(
         self,
+        embedding: int,
         channels_in: int,
         channels_out: int,
-        embedding: int,
-        resampling: Literal["none", "up", "down"] = "none",
+        resampling: Resampling = "none",
     ) -> None:
         super().__init__()
         self._resampling = resampling
@@ -222,7 +173,7 @@ class ResidualBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all pixels in several heads."""
 
-    def __init__(self, channels: int, head_channels: int) -> None:
+    def __init__(self, head_channels: int, channels: int) -> None:
         super().__init__()
         self._head_channels = head_channels
         self.norm = nn.GroupNorm(GROUPS, channels)

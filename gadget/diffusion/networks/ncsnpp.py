@@ -8,12 +8,16 @@ residual blocks with FIR resampling, residual input pyramid, output divided by s
 from __future__ import annotations
 
 import math
+from functools import partial
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from gadget.diffusion.networks.biggan import BigGanUNet, Resampling
 
 HALF = math.sqrt(0.5)
 FIR = (1.0, 3.0, 3.0, 1.0)
@@ -47,89 +51,40 @@ class NCSNppConfig(BaseModel):
         return int(2 ** (len(self.widths) - 1))
 
 
-class NCSNpp(nn.Module):
+class NCSNpp(BigGanUNet):
     """Score ``[batch, 1, y, x]`` of noisy real images in [0, 1] at noise levels sigma `[batch]`.
 
     Both image sizes must be multiples of `size_multiple`.
     """
 
     def __init__(self, config: NCSNppConfig) -> None:
-        super().__init__()
-        widths, stem = config.widths, config.stem
-        levels = range(len(widths))
-        length = 4 * stem
-        self.size_multiple = config.size_multiple
-        self.embedding = FourierEmbedding(stem, length)
-        self.stem = nn.Conv2d(1, stem, 3, padding=1)
-
-        channels, pyramid = stem, 1
-        skips = [stem]
-        self.down = nn.ModuleList()
-        self.halve = nn.ModuleList()
-        self.pyramid = nn.ModuleList()
-        for i in levels:
-            level = nn.ModuleList()
-            for _ in range(config.blocks):
-                level.append(ResidualBlock(channels, widths[i], length))
-                if i in config.attention:
-                    level.append(Attention(widths[i]))
-                channels = widths[i]
-                skips.append(channels)
-            self.down.append(level)
-            if i != levels[-1]:
-                self.halve.append(ResidualBlock(channels, channels, length, "down"))
-                self.pyramid.append(PyramidConv(pyramid, channels))
-                pyramid = channels
-                skips.append(channels)
-
-        self.middle = nn.ModuleList(
-            [
-                ResidualBlock(channels, channels, length),
-                Attention(channels),
-                ResidualBlock(channels, channels, length),
-            ]
+        length = 4 * config.stem
+        super().__init__(
+            config.stem,
+            config.widths,
+            config.blocks,
+            config.attention,
+            "last",
+            partial(ResidualBlock, length),
+            Attention,
         )
-        self.up = nn.ModuleList()
-        self.enlarge = nn.ModuleList()
-        for i in reversed(levels):
-            level = nn.ModuleList()
-            for _ in range(config.blocks + 1):
-                level.append(ResidualBlock(channels + skips.pop(), widths[i], length))
-                channels = widths[i]
-            if i in config.attention:
-                level.append(Attention(channels))
-            self.up.append(level)
-            if i != 0:
-                self.enlarge.append(ResidualBlock(channels, channels, length, "up"))
-        self.norm = _group_norm(channels)
-        self.head = nn.Conv2d(channels, 1, 3, padding=1)
+        self.embedding = FourierEmbedding(config.stem, length)
+        self.stem = nn.Conv2d(1, config.stem, 3, padding=1)
+        self.pyramid = nn.ModuleList(
+            PyramidConv(a, b) for a, b in pairwise((1, *config.widths[:-1]))
+        )
+        self.norm = _group_norm(config.widths[0])
+        self.head = nn.Conv2d(config.widths[0], 1, 3, padding=1)
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        embedding = self.embedding(sigma.log())
         pyramid = 2 * x - 1
-        h = self.stem(pyramid)
-        skips = [h]
-        for i, level in enumerate(self.down):
-            for layer in level:  # type: ignore[attr-defined]
-                if isinstance(layer, Attention):
-                    skips[-1] = h = layer(h)
-                else:
-                    h = layer(h, embedding)
-                    skips.append(h)
-            if i < len(self.halve):
-                h = self.halve[i](h, embedding)
-                pyramid = h = HALF * (self.pyramid[i](pyramid) + h)
-                skips.append(h)
-        first, attention, second = self.middle
-        h = second(attention(first(h, embedding)), embedding)
-        for i, level in enumerate(self.up):
-            for layer in level:  # type: ignore[attr-defined]
-                if isinstance(layer, Attention):
-                    h = layer(h)
-                else:
-                    h = layer(torch.cat([h, skips.pop()], dim=1), embedding)
-            if i < len(self.enlarge):
-                h = self.enlarge[i](h, embedding)
+
+        def add_pyramid(level: int, h: Tensor) -> Tensor:
+            nonlocal pyramid
+            pyramid = HALF * (self.pyramid[level](pyramid) + h)
+            return pyramid
+
+        h = self.features(self.stem(pyramid), self.embedding(sigma.log()), add_pyramid)
         score: Tensor = self.head(F.silu(self.norm(h)))
         return score / sigma[:, None, None, None]
 
@@ -157,10 +112,10 @@ class ResidualBlock(nn.Module):
 
     def __init__(
         self,
+        embedding: int,
         channels_in: int,
         channels_out: int,
-        embedding: int,
-        resampling: Literal["none", "up", "down"] = "none",
+        resampling: Resampling = "none",
     ) -> None:
         super().__init__()
         self.resample = {"none": _identity, "up": fir_upsample, "down": fir_downsample}[resampling]

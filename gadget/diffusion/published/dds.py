@@ -13,9 +13,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from gadget.diffusion.model_folder import state_dict_mismatch
 from gadget.diffusion.networks.adm import Adm, AdmConfig, Attention
-from gadget.diffusion.published.network import PublishedNetwork, check_plain, first_channels
+from gadget.diffusion.published.network import (
+    PublishedNetwork,
+    check_complete,
+    check_plain,
+    first_channels,
+)
 from gadget.errors import invalid_values
 
 STEM = "input_blocks.0.0.weight"
@@ -135,11 +139,7 @@ def _rename_weights(weights: dict[str, Tensor], config: AdmConfig) -> dict[str, 
                 if value.ndim == 3 and kind == "attention":
                     value = value[..., None]  # their 1 x 1 layers are one-dimensional
                 found[f"{own}{our_layer}.{parameter}"] = value
-    if left:
-        raise ValueError(f"its weights {next(iter(left))} have no place")
-    wrong = state_dict_mismatch(found, network.state_dict())
-    if wrong:
-        raise ValueError(wrong)
+    check_complete(found, left, network)
     return found
 
 

@@ -12,9 +12,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from gadget.diffusion.model_folder import state_dict_mismatch
 from gadget.diffusion.networks.ncsnpp import Attention, NCSNpp, NCSNppConfig
-from gadget.diffusion.published.network import first_channels
+from gadget.diffusion.published.network import check_complete, first_channels
 from gadget.errors import invalid_values
 
 FREQUENCIES = "0.W"
@@ -83,11 +82,7 @@ def rename_weights(weights: dict[str, Tensor], config: NCSNppConfig) -> dict[str
                 # Their 1 x 1 layers are matrices [in, out], ours are convolutions.
                 value = value.T[:, :, None, None]
             found[f"{own}.{ours}"] = value
-    if left:
-        raise ValueError(f"its weights {next(iter(left))} have no place")
-    wrong = state_dict_mismatch(found, network.state_dict())
-    if wrong:
-        raise ValueError(wrong)
+    check_complete(found, left, network)
     return found
 
 

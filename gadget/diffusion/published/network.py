@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gadget.diffusion.model_folder import state_dict_mismatch
 from gadget.diffusion.networks.adm import AdmConfig
 from gadget.diffusion.networks.ncsnpp import NCSNppConfig
 
@@ -59,3 +60,20 @@ def first_channels(weights: Mapping[str, Tensor], name: str) -> int:
     if not weights[name].ndim:
         raise ValueError(f"its weights {name} are a single number")
     return len(weights[name])
+
+
+def check_complete(
+    renamed: Mapping[str, Tensor], left: Mapping[str, Tensor], network: nn.Module
+) -> None:
+    """Check that renamed weights are those of a network, and that none are left over.
+
+    Raises
+    ------
+    ValueError
+        Some are missing, left over, or of another shape.
+    """
+    if left:
+        raise ValueError(f"its weights {next(iter(left))} have no place")
+    wrong = state_dict_mismatch(renamed, network.state_dict())
+    if wrong:
+        raise ValueError(wrong)
