@@ -83,7 +83,9 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name or folder of the prior.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help="Name or folder of the prior; auto: by the device.")
+    ] = DEFAULT_MODEL,
     slices: Annotated[
         int, typer.Option(min=1, help="Slices of each file, spread over its middle half.")
     ] = 1,

@@ -77,20 +77,23 @@ def devices() -> Iterator[Finding]:
 
 
 def models() -> Iterator[Finding]:
-    """Check that the default model exists, and that the weights of all models are intact."""
+    """Check that this machine's default model exists, and that the weights of all are intact."""
     import torch
 
+    from gadget.diffusion.devices import select_device
     from gadget.diffusion.model_folder import (
         available_models,
         find_model,
         load_prior,
+        model_for,
     )
 
+    default = model_for(DEFAULT_MODEL, select_device("auto"))
     for folder in available_models():
         try:
             load_prior(str(folder), torch.device("cpu"))
         except WeightsError as error:
-            needed = folder.name == DEFAULT_MODEL
+            needed = folder.name == default
             yield Finding(
                 "model",
                 f"{folder.name} is damaged, {folder}",
@@ -100,9 +103,9 @@ def models() -> Iterator[Finding]:
         else:
             yield Finding("model", f"{folder.name} is whole, {folder}")
     try:
-        find_model(DEFAULT_MODEL)
+        find_model(default)
     except WeightsError as error:
-        yield Finding("model", f"{DEFAULT_MODEL} is missing", str(error))
+        yield Finding("model", f"{default} is missing", str(error))
 
 
 def nodes() -> Iterator[Finding]:

@@ -32,7 +32,10 @@ def node(
         str, typer.Option(help="Address to listen on: host:port, IPv6 in square brackets.")
     ] = DEFAULT_BIND,
     model: Annotated[
-        str, typer.Option(help="Prior for connections that name none: a name or a folder.")
+        str,
+        typer.Option(
+            help="Prior for connections that name none: a name, a folder, or auto: by the device."
+        ),
     ] = DEFAULT_MODEL,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, for connections that name none.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gadget.cohort.exports import Export
 from gadget.cohort.node_settings import override, own_settings
+from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ConfigError, WeightsError
 from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
@@ -67,7 +68,8 @@ def prepare_pipeline(config: str, settings: Mapping[str, str], server: str | Non
 def model_checksums(recipe: Recipe) -> dict[str, str]:
     """Return the checksum of the weights of each model that the pipeline uses.
 
-    The models of a server are unknown.
+    Those of both models that `auto` may be, on this machine or another. The models of a server are
+    unknown.
 
     Raises
     ------
@@ -83,6 +85,8 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
     }
     if not names:
         return {}
+    if DEFAULT_MODEL in names:
+        names = names - {DEFAULT_MODEL} | set(AUTO_MODELS.values())
     from gadget.diffusion.model_folder import find_model, read_config
 
     try:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
 from gadget.diffusion.denoisers import NoiseDenoiser, PreconditionedDenoiser, ScoreDenoiser
 from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
 from gadget.diffusion.networks.adm import Adm, AdmConfig
@@ -114,13 +115,18 @@ def read_config(folder: Path) -> ModelConfig:
         raise WeightsError(f"{path} is not a usable model config. {wrong}") from error
 
 
+def model_for(name: str, device: torch.device) -> str:
+    """Return the name of a model: for `auto`, of the one that suits the device."""
+    return AUTO_MODELS[device.type] if name == DEFAULT_MODEL else name
+
+
 def load_prior(name: str, device: torch.device) -> Prior:
     """Load a model's weights onto `device`.
 
     Parameters
     ----------
     name, device
-        Name or folder of the model, and where to compute.
+        Name or folder of the model, or `auto`, and where to compute.
 
     Raises
     ------
@@ -129,7 +135,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
     DeviceError
         The device's memory is too full.
     """
-    folder = find_model(name)
+    folder = find_model(model_for(name, device))
     config = read_config(folder)
     is_unet = isinstance(config.network, UNetConfig)
     with explain_out_of_memory(

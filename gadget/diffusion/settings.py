@@ -57,7 +57,11 @@ class SamplerSettings(BaseModel):
         description="Posterior samples; with two or more the image is their mean and their "
         "standard deviation is a second series.",
     )
-    model: str = Field(DEFAULT_MODEL, description="Name or folder of the prior.")
+    model: str = Field(
+        DEFAULT_MODEL,
+        description="Name or folder of the prior; `auto`: `brain-base` on a GPU, `brain-small` on "
+        "a CPU.",
+    )
     device: str = Field(
         "auto", description="`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`."
     )

@@ -25,7 +25,7 @@ def test_settings_go_to_the_nodes_that_know_them():
     text = find_pipeline("score_hybrid.xml").read_bytes()
     changed = settings(override(text, {"method": "sense", "output": "phase", "seed": "3"}, "It"))
     assert (changed["method"], changed["output"], changed["seed"]) == ("sense", "phase", 3)
-    assert changed["model"] == "brain-small"
+    assert changed["model"] == "auto"
 
 
 @pytest.mark.parametrize(

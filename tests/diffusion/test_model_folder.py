@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gadget.diffusion import DEFAULT_MODEL, model_folder
+from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL, model_folder
 from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.model_folder import (
     CONFIG,
@@ -17,6 +17,7 @@ from gadget.diffusion.model_folder import (
     available_models,
     find_model,
     load_prior,
+    model_for,
     read_config,
     save_model,
 )
@@ -275,10 +276,16 @@ def test_a_config_that_is_no_json_is_an_error(model, content):
         read_config(model)
 
 
-def test_the_default_model_comes_with_the_package():
-    folders = [folder for folder in available_models() if folder.name == DEFAULT_MODEL]
-    if not folders:
-        pytest.skip(f"the model {DEFAULT_MODEL} is not in this checkout")
-    config = read_config(folders[0])
-    assert config.sha256 == model_folder._sha256(folders[0] / WEIGHTS)
-    assert config.name == DEFAULT_MODEL
+@pytest.mark.parametrize("device", AUTO_MODELS)
+def test_the_default_models_come_with_the_package(device):
+    name = model_for(DEFAULT_MODEL, torch.device(device))
+    folder = find_model(name)
+    config = read_config(folder)
+    assert config.sha256 == model_folder._sha256(folder / WEIGHTS)
+    assert config.name == name
+
+
+def test_the_default_model_suits_the_device(model, monkeypatch):
+    monkeypatch.setattr(model_folder, "AUTO_MODELS", {"cpu": str(model), "cuda": "none"})
+    assert load_prior(DEFAULT_MODEL, CPU).name == "tiny"
+    assert model_for("other", CPU) == "other"

@@ -339,7 +339,9 @@ def test_a_gpu_gives_the_image_that_a_cpu_gives(measure, method, centre):
     lines[44:52] = centre
     scan = measure((96, 80), mask=np.broadcast_to(lines[:, None], (96, 80)))
     there, again, here = (
-        Reconstructor(SamplerSettings(method=method, device=device)).reconstruct(scan.kspace).image
+        Reconstructor(SamplerSettings(method=method, device=device, model="brain-small"))
+        .reconstruct(scan.kspace)
+        .image
         for device in ("cuda", "cuda", "cpu")
     )
     np.testing.assert_array_equal(there, again)

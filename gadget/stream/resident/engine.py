@@ -9,8 +9,9 @@ from collections import OrderedDict
 
 import torch
 
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.model_folder import available_models, load_prior
+from gadget.diffusion.model_folder import available_models, load_prior, model_for
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
@@ -40,9 +41,9 @@ class Engine:
     """
 
     def __init__(self, model: str, device: str) -> None:
-        self.model = model
         self.device = _normalized_device(device)
-        self.prior = load_prior(model, self.device)
+        self.model = model_for(model, self.device)
+        self.prior = load_prior(self.model, self.device)
         self._lock = threading.Lock()
         self._others: OrderedDict[tuple[str, torch.device], Prior] = OrderedDict()
         self._workers = {self.device: FairWorker(f"worker of {self.device}")}
@@ -56,7 +57,7 @@ class Engine:
     def provide(self, settings: SamplerSettings) -> tuple[Reconstructor, FairWorker]:
         """Return the reconstructor for these settings, and the worker that it must run in.
 
-        The device `auto` is the server's own.
+        The device `auto` and the model `auto` are the server's own.
 
         Raises
         ------
@@ -67,7 +68,8 @@ class Engine:
             There is no such device, or the model is damaged.
         """
         device = self.device if settings.device == "auto" else _normalized_device(settings.device)
-        model = self.model if settings.model == self.prior.name else settings.model
+        own = settings.model in (DEFAULT_MODEL, self.prior.name)
+        model = self.model if own else settings.model
         settings = settings.model_copy(update={"device": str(device), "model": model})
         with self._lock:
             worker = self._workers.get(device) or FairWorker(f"worker of {device}")

@@ -50,6 +50,13 @@ def test_a_model_given_by_its_folder_is_reached_by_its_name(models, loaded):
     engine.close()
 
 
+def test_the_model_auto_is_the_own_one_on_any_device(engine, loaded):
+    for device in ("auto", "cpu"):
+        settings = SamplerSettings(model="auto", device=device)
+        assert engine.provide(settings)[0].prior is engine.prior
+    assert loaded == ["tiny"]
+
+
 def test_another_model_is_loaded_once_and_kept(engine, loaded):
     priors = [engine.provide(SamplerSettings(model="other"))[0].prior for _ in range(3)]
     assert loaded == ["tiny", "other"]
