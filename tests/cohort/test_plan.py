@@ -217,6 +217,12 @@ def test_the_weights_count(plan, recipe, data, monkeypatch, tmp_path):
         plan(dataclasses.replace(recipe(), pipeline=FAST.format("heart")), folder)
 
 
+def test_of_the_default_model_those_of_any_device_count(plan, recipe, data):
+    usual = dataclasses.replace(recipe(), pipeline=FAST.format("auto"))
+    (task,) = plan(usual, data("a.h5")).tasks
+    assert set(task.record.recipe.models) == {"brain-small", "brain-base"}
+
+
 def test_a_long_pipeline_is_told_by_its_checksum(plan, recipe, data, finish, tmp_path):
     folder = data("a.h5")
     text = recipe().pipeline.replace("</external>", f"<x>{'x' * 2**17}</x></external>")
