@@ -7,7 +7,8 @@ ReconError
 ├── DataError      measured data or an XML header that cannot be reconstructed
 ├── StreamError    the other end of a socket broke the protocol, vanished or reported an error
 ├── WeightsError   a model folder that is missing, damaged or of an unknown kind
-├── DeviceError    a device that is absent or out of memory
+├── DeviceError    a device that is absent
+│   └── DeviceMemoryError    or out of memory
 └── DeadlineError  an image would be late
 """
 
@@ -44,6 +45,10 @@ class WeightsError(ReconError):
 
 class DeviceError(ReconError):
     """A compute device is absent or out of memory."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A compute device is out of memory."""
 
 
 class DeadlineError(ReconError):

@@ -1,11 +1,12 @@
-"""Atomic writes, and output folders."""
+"""Atomic writes, output folders, and what is in a folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from gadget.errors import ConfigError, ReconError, reason
 
@@ -35,6 +36,47 @@ def atomic_write(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def walk(
+    top: Path, onerror: Callable[[OSError], None], excluded: Collection[Path] = ()
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder below `top` with the names of its folders, to be pruned, and of its files.
+
+    Links are followed; a folder that they lead to twice, or round in a circle, counts once.
+
+    Parameters
+    ----------
+    top
+        Where to begin.
+    onerror
+        Called for a folder that cannot be read.
+    excluded
+        Folders that are passed over.
+    """
+    seen = {os.path.realpath(path) for path in excluded}
+    for folder, folders, names in os.walk(top, onerror=onerror, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield Path(folder), folders, names
+
+
+def raise_unreadable(error: OSError) -> NoReturn:
+    """Raise the sentence that a folder cannot be read: what is in it would not be missed.
+
+    Raises
+    ------
+    ConfigError
+        Always.
+    """
+    raise ConfigError(
+        f"The folder '{error.filename}' cannot be read: {reason(error)}. Make it readable, or give "
+        "the folders beside it."
+    ) from error
+
+
 @contextmanager
 def write_errors(path: Path, error_type: type[ReconError]) -> Iterator[None]:
     """Turn an `OSError` in the block into the sentence that `path` cannot be written."""
@@ -55,4 +97,4 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error
+        raise ConfigError(f"The folder '{folder}' cannot be made: {reason(error)}.") from error

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import NoReturn
 
 import h5py
 
@@ -15,7 +14,8 @@ from gadget.cohort.exports import has_files
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, fingerprint_of, read_record, source_of
 from gadget.cohort.task import Task
-from gadget.errors import ConfigError, DataError, reason
+from gadget.errors import ConfigError, DataError
+from gadget.files import raise_unreadable, walk
 from gadget.mrd.raw.raw_file import RAW_SUFFIXES, open_hdf5
 
 
@@ -24,7 +24,7 @@ class Plan:
     """The tasks of a cohort, and the number of finished files."""
 
     tasks: list[Task]
-    """Files to be reconstructed or has_files."""
+    """Files to be reconstructed or exported."""
     finished: int
     """Number of files whose outputs are up to date."""
     outdated: int
@@ -99,21 +99,13 @@ def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
 
 
 def _walk(top: Path, outputs: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(top, onerror=_raise_unreadable):
-        here = Path(place)
-        # Outputs are no raw data.
-        folders[:] = [name for name in folders if name[0] != "." and here / name != outputs]
+    # Outputs are no raw data, unless they lie among them.
+    excluded = () if os.path.realpath(outputs) == os.path.realpath(top) else (outputs,)
+    for here, folders, files in walk(top, raise_unreadable, excluded):
+        folders[:] = [name for name in folders if name[0] != "."]
         for name in files:
             if name[0] != "." and name.lower().endswith(RAW_SUFFIXES):
                 yield here / name
-
-
-def _raise_unreadable(error: OSError) -> NoReturn:
-    # A folder that is passed over would be scans that nobody misses.
-    raise ConfigError(
-        f"The folder '{error.filename}' cannot be read: {reason(error)}. Make it readable, or give "
-        "the folders beside it."
-    ) from error
 
 
 def _output_names(found: dict[Path, PurePath], folder: Path) -> dict[str, Path]:

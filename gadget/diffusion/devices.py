@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from gadget.errors import DeviceError
+from gadget.errors import DeviceError, DeviceMemoryError
 
 
 def select_device(name: str) -> torch.device:
@@ -48,11 +48,11 @@ def supports_bfloat16(device: torch.device) -> bool:
 
 @contextmanager
 def explain_out_of_memory(message: str) -> Iterator[None]:
-    """Turn an out-of-memory error, of the CPU too, into a `DeviceError` that says what to do.
+    """Turn an out-of-memory error, of the CPU too, into a sentence that says what to do.
 
     Raises
     ------
-    DeviceError
+    DeviceMemoryError
         The memory is too small; with `message`.
     """
     try:
@@ -62,7 +62,7 @@ def explain_out_of_memory(message: str) -> Iterator[None]:
         full = isinstance(error, (torch.OutOfMemoryError, MemoryError))
         if not full and "DefaultCPUAllocator" not in str(error):
             raise
-        raise DeviceError(message) from error
+        raise DeviceMemoryError(message) from error
 
 
 class ExactFloat32:

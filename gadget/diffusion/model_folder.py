@@ -132,7 +132,7 @@ def load_prior(name: str, device: torch.device) -> Prior:
     ------
     WeightsError
         The model is missing, its weights are damaged, or they do not fit its network.
-    DeviceError
+    DeviceMemoryError
         The device's memory is too full.
     """
     folder = find_model(model_for(name, device))

@@ -9,6 +9,7 @@ and to the imaginary part. Everything that a sampler needs is the posterior mean
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -87,11 +88,11 @@ class NetworkPrior:
         self._denoiser = denoiser.eval().requires_grad_(False)
         # The layout that convolutions are fastest in, on CPU and GPU alike.
         self._denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._channels = channels
-        self._multiple = size_multiple
-        self._half_precision = half_precision
         self._batch = UNLIMITED
-        self._graphed_evaluate = GraphedFunction(self._evaluate)
+        # No method: that would keep the prior in memory until a garbage collection.
+        self._evaluate = GraphedFunction(
+            partial(_evaluate, self._denoiser, channels, size_multiple, half_precision)
+        )
 
     @property
     def device(self) -> torch.device:
@@ -107,10 +108,12 @@ class NetworkPrior:
                 parts = zip(
                     torch.split(x, self._batch), torch.split(levels, self._batch), strict=True
                 )
-                return torch.cat([self._graphed_evaluate(part, level) for part, level in parts])
+                return torch.cat([self._evaluate(part, level) for part, level in parts])
             except torch.OutOfMemoryError:
                 largest = min(self._batch, len(x))
                 if largest == 1:
+                    # Something else fills the memory, and may go again.
+                    self._batch = UNLIMITED
                     raise
                 self._batch = largest // 2
                 log.warning(
@@ -120,15 +123,24 @@ class NetworkPrior:
                     self._batch,
                 )
 
-    def _evaluate(self, x: Tensor, level: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        parts = torch.view_as_real(x).movedim(-1, 1)
-        images = parts.reshape(-1, self._channels, height, width)
-        # Zeros, not a mirror image: outside the field of view there is nothing.
-        padded = F.pad(images, (0, -width % self._multiple, 0, -height % self._multiple))
-        level = level.repeat_interleave(len(padded) // len(x))
-        half = torch.autocast(x.device.type, torch.bfloat16, enabled=self._half_precision)
-        with exact_float32, half:
-            clean = self._denoiser(padded.to(memory_format=torch.channels_last), level)
-        clean = clean[..., :height, :width].reshape(parts.shape)
-        return torch.view_as_complex(clean.movedim(1, -1).contiguous())
+
+def _evaluate(
+    denoiser: nn.Module,
+    channels: int,
+    multiple: int,
+    half_precision: bool,
+    x: Tensor,
+    level: Tensor,
+) -> Tensor:
+    """Denoise images `[batch, y, x]` of `level` `[batch]`."""
+    height, width = x.shape[-2:]
+    parts = torch.view_as_real(x).movedim(-1, 1)
+    images = parts.reshape(-1, channels, height, width)
+    # Zeros, not a mirror image: outside the field of view there is nothing.
+    padded = F.pad(images, (0, -width % multiple, 0, -height % multiple))
+    level = level.repeat_interleave(len(padded) // len(x))
+    half = torch.autocast(x.device.type, torch.bfloat16, enabled=half_precision)
+    with exact_float32, half:
+        clean = denoiser(padded.to(memory_format=torch.channels_last), level)
+    clean = clean[..., :height, :width].reshape(parts.shape)
+    return torch.view_as_complex(clean.movedim(1, -1).contiguous())

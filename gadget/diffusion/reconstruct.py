@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from gadget.diffusion.settings import SAMPLERS, SamplerSettings
 from gadget.errors import (
     DeadlineError,
     DeviceError,
+    DeviceMemoryError,
     ReconError,
     StreamError,
     WeightsError,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from gadget.diffusion.volume import Details, Volume
 
 log = logging.getLogger(__name__)
+
+NO_FALLBACK = (DeviceError, WeightsError, StreamError)
+"""Errors that no simpler method can mend, apart from a device that is out of memory."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,9 @@ class Reconstructor:
             # Where that fails, it is an error and no reason for a simpler method.
             import gadget.diffusion.solver  # noqa: F401
         if self.settings.needs_prior:
-            _ = self.prior
+            # A device that is full now may have room later; else the CPU takes over.
+            with suppress(DeviceMemoryError):
+                _ = self.prior
 
     def batch_size(self, kspace: KSpace) -> int:
         """Return how many buffers like this one are best reconstructed together."""
@@ -142,9 +149,9 @@ class Reconstructor:
         for method in dict.fromkeys((wanted, "sense", "fft") if wanted != "fft" else ("fft",)):
             try:
                 (result,) = self._run_method(method, batch)
-            except (DeviceError, WeightsError, StreamError):
-                raise
             except Exception as error:
+                if isinstance(error, NO_FALLBACK) and not isinstance(error, DeviceMemoryError):
+                    raise
                 log.log(
                     logging.WARNING if isinstance(error, DeadlineError) else logging.ERROR,
                     "%s failed, a simpler method takes over: %s",
@@ -190,15 +197,15 @@ class Reconstructor:
         from gadget.diffusion.model_folder import load_prior
 
         cpu = torch.device("cpu")
-        prior = self.prior if method in SAMPLERS else None
+        samples = method in SAMPLERS
         try:
-            return self._on_device(self.device, prior, method, batch)
-        except torch.OutOfMemoryError as error:
+            return self._on_device(self.device, self.prior if samples else None, method, batch)
+        except (torch.OutOfMemoryError, DeviceMemoryError) as error:
             if self.device == cpu or len(batch.kspaces) > 1:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
-        prior = None if prior is None else load_prior(self.settings.model, cpu)
+        prior = load_prior(self.settings.model, cpu) if samples else None
         volumes = self._on_device(cpu, prior, method, batch)
         for volume in volumes:
             volume.details["device"] = f"cpu, {self.device} was out of memory"

@@ -15,6 +15,7 @@ from gadget.evaluation.cases import Case, Receiver, central_slices, simulated_ca
 from gadget.evaluation.phantoms import MATRIX, PHANTOMS, phantom_slices
 from gadget.evaluation.raw_cases import raw_cases
 from gadget.extras import optional_import
+from gadget.files import raise_unreadable, walk
 from gadget.mrd.raw.raw_file import RAW_SUFFIXES
 from gadget.training.readers import magnitude
 from gadget.training.stack import slice_axis
@@ -40,7 +41,8 @@ def find_inputs(inputs: Sequence[str]) -> list[str]:
         if text.startswith(PHANTOM) and text.removeprefix(PHANTOM) in PHANTOMS:
             found[text] = None
         elif path.is_dir():
-            files = sorted(one for one in path.rglob("*") if _ends_in(one, SUFFIXES))
+            below = [at / name for at, _, names in walk(path, raise_unreadable) for name in names]
+            files = sorted(one for one in below if _ends_in(one, SUFFIXES))
             if not files:
                 raise ConfigError(f"'{path}' holds no file ending in {', '.join(SUFFIXES)}.")
             found |= {str(one): None for one in files}

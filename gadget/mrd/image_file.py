@@ -120,8 +120,10 @@ class ImageWriter:
         if not self._file:
             return
         try:
-            self._file.close()
-            os.close(self._descriptor)
+            try:
+                self._file.close()
+            finally:
+                os.close(self._descriptor)
             if not self.count:
                 self._temporary.unlink(missing_ok=True)
                 return

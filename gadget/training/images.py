@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import stat
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -13,7 +12,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
+from gadget.errors import DataError, reason
+from gadget.files import walk
 from gadget.training.dicom import group_series, read_series
 from gadget.training.readers import read_hdf5, read_nifti, read_numpy
 from gadget.training.skipped_files import SkippedFiles
@@ -68,17 +68,9 @@ def find_files(folder: Path, excluded: Collection[Path] = ()) -> list[Path]:
 
     A folder that links lead to twice, or round in a circle, counts once.
     """
-    seen = {os.path.realpath(path) for path in excluded}
-    files: list[Path] = []
-    for folder_path, folders, names in os.walk(folder, onerror=_log_error, followlinks=True):
-        here = os.path.realpath(folder_path)
-        if here in seen:
-            folders.clear()
-            continue
-        seen.add(here)
-        folders.sort()
-        files += [Path(folder_path, name) for name in names]
-    return sorted(files)
+    return sorted(
+        place / name for place, _, names in walk(folder, _log_error, excluded) for name in names
+    )
 
 
 def _usable_volumes(files: Iterable[Path], skipped: SkippedFiles) -> Iterator[Volume]:
@@ -102,7 +94,7 @@ def _usable_volumes(files: Iterable[Path], skipped: SkippedFiles) -> Iterator[Vo
 
 
 def _log_error(error: OSError) -> None:
-    log.warning("The folder %s is left out: %s", error.filename, error.strerror)
+    log.warning("The folder %s is left out: %s", error.filename, reason(error))
 
 
 def _reader(path: Path) -> Reader | None:

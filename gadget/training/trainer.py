@@ -141,7 +141,7 @@ class Trainer:
         return {
             "config": self.config.model_dump_json(),
             "step": self.step,
-            "retreats": self.rollbacks,
+            "rollbacks": self.rollbacks,
             "weights": self.denoiser.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
@@ -176,7 +176,7 @@ class Trainer:
                 "that version, or train into another folder."
             )
         self.step = state["step"]
-        self.rollbacks = state.get("retreats", 0)
+        self.rollbacks = state.get("rollbacks", 0)
         self.denoiser.load_state_dict(state["weights"])
         self.average = state["average"]
         for group in state["optimizer"]["param_groups"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -24,8 +25,9 @@ SAMPLING_END = 0.01
 
 
 def noise_levels(config: TrainingConfig) -> list[float]:
-    """Return those of `SIGMAS` that the recipe trains for."""
-    return [sigma for sigma in SIGMAS if config.sigma_min <= sigma <= config.sigma_max]
+    """Return those of `SIGMAS` that the recipe trains for, or the middle of its range."""
+    within = [sigma for sigma in SIGMAS if config.sigma_min <= sigma <= config.sigma_max]
+    return within or [math.sqrt(config.sigma_min * config.sigma_max)]
 
 
 class Validation:

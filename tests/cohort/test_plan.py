@@ -76,6 +76,17 @@ def test_a_dangling_link_does_not_stop_the_others(plan, recipe, data):
     assert names(plan(recipe(), folder)) == ["a", "b", "c"]
 
 
+def test_linked_folders_count_once_and_no_circle_is_endless(plan, recipe, data, tmp_path):
+    folder = data("a.h5", "one/b.h5")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "c.h5").write_bytes((folder / "a.h5").read_bytes())
+    (folder / "patient").symlink_to(elsewhere)
+    (folder / "again").symlink_to(folder / "one")
+    (folder / "circle").symlink_to(folder)
+    assert names(plan(recipe(), folder)) == ["a", "again/b", "patient/c"]
+
+
 def test_outputs_below_the_data_are_no_data(recipe, data):
     folder = data("a.h5", "out/b.h5")
     assert names(make_plan([folder], folder / "out", recipe())) == ["a"]

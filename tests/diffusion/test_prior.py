@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -170,3 +173,15 @@ def test_one_image_that_does_not_fit_into_memory_is_an_error():
     prior = _prior(PreconditionedDenoiser(Insatiable(), 0.5), 1)
     with pytest.raises(torch.OutOfMemoryError):
         prior.denoise(_complex(4, 8, 8), 0.3)
+
+
+def test_a_prior_is_freed_when_nobody_has_it_any_more():
+    prior = load_prior("brain-small", torch.device("cpu"))
+    prior.denoise(torch.zeros(1, 16, 16, dtype=torch.complex64), 0.1)
+    alive = weakref.ref(prior._denoiser)
+    gc.disable()
+    try:
+        del prior
+        assert alive() is None
+    finally:
+        gc.enable()

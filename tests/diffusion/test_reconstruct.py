@@ -331,6 +331,22 @@ def test_a_device_that_is_out_of_memory_leaves_the_work_to_the_cpu(measure):
     assert result.details["device"].startswith("cpu")
 
 
+def test_a_model_that_finds_no_room_costs_quality_and_not_the_image(measure, monkeypatch):
+    def full(module, *_, **__):
+        raise torch.OutOfMemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.Module, "to", full)
+        reconstructor = Reconstructor(SamplerSettings(steps=3, model="brain-small", device="cpu"))
+        reconstructor.prepare()
+        result = reconstructor.reconstruct(measure((24, 24)).kspace)
+    assert result.method == "sense"
+    assert "The memory of cpu is too full for the model brain-small" in result.fallback
+    # There is room again.
+    later = reconstructor.reconstruct(measure((24, 24)).kspace)
+    assert (later.method, later.fallback) == ("fast", None)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["sense", "fast"])
 @pytest.mark.parametrize("centre", [True, False])

@@ -12,6 +12,10 @@ def test_noise_levels_are_those_of_the_recipe(make_config):
     assert noise_levels(config) == [0.015, 0.05, 0.15, 0.5]
 
 
+def test_a_narrow_range_of_noise_levels_is_validated_in_its_middle(make_config):
+    assert noise_levels(make_config(sigma_min=0.16, sigma_max=0.36)) == pytest.approx([0.24])
+
+
 def test_the_loss_is_that_of_fixed_patches_with_fixed_noise(make_trainer, volumes):
     trainer = make_trainer()
     first, second = (Validation(trainer.config, volumes) for _ in range(2))

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gadget.mri.kspace import KSpace
@@ -85,7 +84,7 @@ class CoilMaps(ABC):
 
 def calibration_width(kspace: KSpace) -> int:
     """Return the width [points] of the largest centred square that was measured completely."""
-    return min(centre_extent(torch.from_numpy(kspace.mask[0])))
+    return min(centre_extent(kspace.mask[0]))
 
 
 def covers_object(maps: NDArray[np.complex64], kspace: KSpace) -> bool:

@@ -91,7 +91,7 @@ class VarNet:
         started = time.monotonic()
         data = torch.view_as_real(_columns(kspace).to(self._device))
         mask = torch.from_numpy(kspace.mask[0].T.copy()).to(self._device)
-        centre = max(1, centre_extent(torch.from_numpy(kspace.mask[0]))[0])
+        centre = max(1, centre_extent(kspace.mask[0])[0])
         clean = self._network(data[None], mask[None, None, :, :, None], centre)[0]
         yield _estimate(clean, started)
 

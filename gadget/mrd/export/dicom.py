@@ -51,9 +51,9 @@ class DicomWriter(SeriesWriter):
 
     The series number in them is <series> + 1: other software takes 0 for none, and invents one.
     Complex pixels become magnitudes, several coils their root sum of squares. All files of a series
-    share one scale from stored numbers to pixels. Identifiers are made of the measurement and the
-    pixels: the same images give the same files, byte for byte. Parameters are those of
-    `SeriesWriter`.
+    share one scale from stored numbers to pixels, except uint16 images, which keep their own.
+    Identifiers are made of the measurement and the pixels: the same images give the same files,
+    byte for byte. Parameters are those of `SeriesWriter`.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gadget.mrd.acquisition import ImageKey
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.inspection.facts import SamplingFacts
+from gadget.mri.sampling.centre import centre_extent
 
 Mask = NDArray[np.bool_]
 
@@ -28,7 +29,7 @@ class Pattern(NamedTuple):
     step: tuple[int, int] | None
     """Along ky and kz."""
     centre: tuple[int, int]
-    """Lines along ky and kz of the fully sampled calibration region."""
+    """Lines along ky and kz of the complete centre, as coil calibration counts them."""
 
 
 class Sampling:
@@ -90,8 +91,9 @@ class Sampling:
 
 def describe(lines: Mask) -> Pattern:
     """Return the sampling pattern of a mask `[kz, ky]`."""
-    (z0, z1), (y0, y1) = _calibration_region(lines)
-    centre = (y1 - y0, z1 - z0)
+    centre_z, centre_y = centre_extent(lines)
+    centre = (centre_y, centre_z)
+    (z0, z1), (y0, y1) = _complete_block(lines)
     outside = lines.copy()
     outside[z0:z1, y0:y1] = False
     kz, ky = np.nonzero(outside)
@@ -118,7 +120,7 @@ def partial_fourier_factor(along: Mask) -> float:
     return round(float(factor), 3) if factor < PARTIAL_FOURIER_MAXIMUM else 1.0
 
 
-def _calibration_region(lines: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
+def _complete_block(lines: Mask) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the fully sampled rectangle around the centre, grown side by side."""
     bounds = [[size // 2, size // 2] for size in lines.shape]
     if not lines[bounds[0][0], bounds[1][0]]:

@@ -47,7 +47,7 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
     """
     mask = measured.mask
     region = CalibrationRegion.of(mask)
-    centre = centre_extent(region.mask)
+    centre = centre_extent(region.mask.cpu().numpy())
     complete = all(
         lines >= min(MIN_CENTRE, size)
         for lines, size in zip(centre, region.mask.shape, strict=True)

@@ -19,7 +19,9 @@ BLOCKS = 20
 def low_resolution_images(kspace: Tensor, mask: Tensor) -> Tensor:
     """Return smooth coil images `[coil, y, x]` from the fully sampled centre, zero-filled."""
     window = torch.ones((), device=kspace.device)
-    for axis, (size, full) in enumerate(zip(centre_extent(mask), mask.shape, strict=True)):
+    for axis, (size, full) in enumerate(
+        zip(centre_extent(mask.cpu().numpy()), mask.shape, strict=True)
+    ):
         width = min(MAX_CENTRE, size)
         k = torch.arange(full, device=kspace.device) - full // 2
         # Tapered: no ringing into the air around the object.

@@ -79,7 +79,7 @@ class GraphedFunction:
     function
         What it computes depends on its arguments and on tensors that are changed in place only;
         nothing in it waits for the device.
-    ordinary_calls
+    eager_calls
         Calls with a shape before it is recorded.
     """
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 
-def centre_extent(mask: Tensor) -> tuple[int, int]:
+def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the size (ky, kx) of the largest centred block of `mask` that is fully measured.
 
     The block grows evenly along both axes; where one axis ends, the other grows on.
     """
-    mask = mask.cpu()  # Many questions, each of which would wait for a GPU.
     centre = [n // 2 for n in mask.shape]
 
     def measured(height: int, width: int) -> bool:

@@ -15,7 +15,7 @@ from gadget.diffusion.model_folder import available_models, load_prior, model_fo
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DeviceMemoryError
 from gadget.stream.resident.worker import FairWorker
 
 CACHED_MODELS = 3
@@ -74,15 +74,22 @@ class Engine:
         with self._lock:
             worker = self._workers.get(device) or FairWorker(f"worker of {device}")
             self._workers[device] = worker
-            return Reconstructor(settings, self._prior(model, device)), worker
+            try:
+                prior = self._prior(model, device)
+            except DeviceMemoryError:
+                # The reconstructor tries again for each buffer, or takes the CPU.
+                return Reconstructor(settings), worker
+            return Reconstructor(settings, prior), worker
 
     def _prior(self, model: str, device: torch.device) -> Prior:
         if (model, device) == (self.model, self.device):
             return self.prior
-        prior = self._others.pop((model, device), None) or self._load(model, device)
+        prior = self._others.pop((model, device), None)
+        if prior is None:
+            while len(self._others) >= CACHED_MODELS:  # before there is another one in memory
+                self._others.popitem(last=False)
+            prior = self._load(model, device)
         self._others[model, device] = prior
-        while len(self._others) > CACHED_MODELS:
-            self._others.popitem(last=False)
         return prior
 
     def _load(self, model: str, device: torch.device) -> Prior:

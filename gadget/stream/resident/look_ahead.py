@@ -44,8 +44,13 @@ class LookAhead(Generic[Item, Result]):
             if isinstance(made, BaseException):
                 raise made
             item, future = made
-            yield item, future.result()
-            del made, item, future  # before the next item is waited for
+            del made
+            try:
+                result = future.result()
+            finally:
+                del future  # an error holds this frame, and the future the error
+            yield item, result
+            del item, result  # before the next item is waited for
             self._slots.release()
 
     def close(self) -> None:

@@ -83,10 +83,13 @@ class FairWorker:
 
 
 def _do(job: _Job) -> None:
-    job.future.set_running_or_notify_cancel()
+    future, function = job.future, job.function
+    future.set_running_or_notify_cancel()
     try:
-        result = job.function()
+        result = function()
     except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
-        job.future.set_exception(error)
+        future.set_exception(error)
+        # The error holds this frame: what it holds would stay until a garbage collection.
+        del job, future, function
     else:
-        job.future.set_result(result)
+        future.set_result(result)

@@ -45,7 +45,7 @@ def lines(*patterns):
     ("mask", "name", "step", "centre"),
     [
         (lines("11111111"), "complete", (1, 1), (8, 1)),
-        (lines("00111111"), "complete", (1, 1), (6, 1)),
+        (lines("00111111"), "complete", (1, 1), (5, 1)),
         (lines("10101010"), "uniform", (2, 1), (1, 1)),
         (lines("01010101"), "uniform", (2, 1), (0, 0)),
         (lines("1001001111001001"), "uniform", (3, 1), (4, 1)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import weakref
 from concurrent.futures import CancelledError
 
 import pytest
+from waiting import wait_until
 
 from gadget.stream.resident.worker import FairWorker
 
@@ -106,3 +108,27 @@ def test_an_idle_worker_holds_no_data(worker, gate):
     assert worker.submit("owner", lambda: 2).result(10) == 2  # the first one is over and done with
     del buffer
     assert seen() is None
+
+
+def test_what_a_failed_job_held_is_freed_at_once(worker, gate):
+    """Not by a garbage collection: that may be a long time and many arrays away."""
+
+    class Array:
+        pass
+
+    def fail(array):
+        raise ValueError(len(str(array)))
+
+    array = Array()
+    alive = weakref.ref(array)
+    failed = worker.submit("owner", lambda array=array: fail(array))
+    del array
+    gc.disable()
+    try:
+        gate.set()
+        with pytest.raises(ValueError, match=r"\d+"):
+            failed.result(10)
+        del failed
+        wait_until(lambda: alive() is None)
+    finally:
+        gc.enable()
