@@ -109,7 +109,7 @@ def models() -> Iterator[Finding]:
 
 
 def nodes() -> Iterator[Finding]:
-    """Check that nodes start the way Gadgetron and the embedded host start them."""
+    """Check that the pipeline is there, and what Gadgetron starts nodes with works."""
     from gadget.stream.host.pipeline import find_pipeline, read_pipeline
 
     try:

@@ -18,7 +18,8 @@ PIXEL_TYPES: dict[np.dtype[Any], int] = {
     np.dtype(np.float32): ismrmrd.DATATYPE_FLOAT,
     np.dtype(np.complex64): ismrmrd.DATATYPE_CXFLOAT,
 }
-"""What Gadgetron 4.7 and all versions of ismrmrd read; int16 and int32 break one or the other."""
+"""Pixels of the images that are made here, and what ISMRMRD calls them. Gadgetron 4.7 and all
+versions of ismrmrd read them; int16 and int32 break one or the other."""
 
 COPIED_FIELDS = (
     "measurement_uid",

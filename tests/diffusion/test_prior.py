@@ -93,7 +93,7 @@ def test_padding_does_not_change_the_middle(tiny_network):
     torch.manual_seed(0)
     network = UNet(tiny_network)
     nn.init.normal_(network.head.weight, std=0.1)
-    prior = _prior(PreconditionedDenoiser(network, 0.25), network.size_multiple)
+    prior = _prior(PreconditionedDenoiser(network, 0.25), tiny_network.size_multiple)
     x = _complex(1, 61, 63)
     torch.testing.assert_close(
         prior.denoise(x, 0.3)[:, 20:28, 20:28],

@@ -101,7 +101,6 @@ class UNet(nn.Module):
         super().__init__()
         widths, blocks = config.widths, config.blocks
         self.patch = config.patch
-        self.size_multiple = config.size_multiple
         channels = 2 * config.patch**2
 
         def level(channels_in: int, channels_out: int) -> nn.ModuleList:

@@ -17,7 +17,7 @@ from gadget.mrd.meta import parse_meta
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
 
-PIXEL_TYPES: dict[int, np.dtype[Any]] = {
+DATA_TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<u2"),
     2: np.dtype("<i2"),
     3: np.dtype("<u4"),
@@ -48,14 +48,14 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
     """
     head = ismrmrd.ImageHeader.from_buffer_copy(cursor.take(IMAGE_HEADER_BYTES))
     attributes = bytes(cursor.take(cursor.number(UINT64))).rstrip(b"\0")
-    kind = PIXEL_TYPES.get(head.data_type)
+    kind = DATA_TYPES.get(head.data_type)
     if kind is None:
         raise StreamError(f"An image has the data type {head.data_type}, ISMRMRD knows 1 to 8.")
     x, y, z = head.matrix_size
     pixels = cursor.array(kind, (head.channels, z, y, x))
     if head.data_type in WIDER_TYPES:
         head.data_type = WIDER_TYPES[head.data_type]
-        pixels = pixels.astype(PIXEL_TYPES[head.data_type])
+        pixels = pixels.astype(DATA_TYPES[head.data_type])
     image = ismrmrd.Image(head, meta=parse_meta(attributes))
     image.data[:] = pixels
     return image

@@ -31,8 +31,8 @@ def _image(*shape: int, seed: int = 0) -> torch.Tensor:
 )
 def test_shapes_and_size_multiple(config):
     network = _network(config)
-    assert network.size_multiple == config.patch * 2 ** (len(config.widths) - 1)
-    size = 2 * network.size_multiple, 3 * network.size_multiple
+    assert config.size_multiple == config.patch * 2 ** (len(config.widths) - 1)
+    size = 2 * config.size_multiple, 3 * config.size_multiple
     assert network(_image(2, 2, *size), torch.zeros(2)).shape == (2, 2, *size)
 
 
