@@ -14,10 +14,10 @@ from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.export.scales import scale_from_meta
 from gadget.mrd.image_file import read_images
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.scales import scale_from_meta
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.resample import to_recon_space

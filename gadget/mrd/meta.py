@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from xml.etree.ElementTree import ParseError
 
 import ismrmrd
@@ -150,3 +150,12 @@ def _ascii_text(value: str | int | float | bool) -> str:
         return f"{value:.9g}"
     text = str(value).encode("ascii", "replace").decode()
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
+
+
+def meta_values(meta: Mapping[str, Any], *names: str) -> list[str]:
+    """Return the values of the first of these names that the metadata have."""
+    for name in names:
+        found = meta.get(name)
+        if found:
+            return [str(one) for one in found] if isinstance(found, list) else [str(found)]
+    return []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
 from gadget.mrd.meta import MetaValue
+from gadget.mrd.scales import MAXIMUM
 
 Output = Literal["magnitude", "complex", "phase", "uint16"]
 
@@ -21,7 +22,6 @@ STD_SERIES_OFFSET = 100
 
 FIRST_MAXIMUM = 16383
 """Brightest pixel of the first uint16 image of a series: two bits are left for brighter ones."""
-MAXIMUM = 65535
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from gadget.mrd.export.writers import (
     ExportedImage,
     SeriesWriter,
     atomic_write,
-    meta_values,
     volume_numbers,
 )
 from gadget.mrd.geometry import Geometry
+from gadget.mrd.meta import meta_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mrd.export.dicom_attributes import Attributes
-from gadget.mrd.export.scales import MAXIMUM, Scale, number_from_meta, scale_from_meta
 from gadget.mrd.export.writers import ExportedImage, combine_coils
+from gadget.mrd.scales import MAXIMUM, Scale, number_from_meta, scale_from_meta
 
 
 def series_scale(images: Sequence[ExportedImage]) -> Scale:

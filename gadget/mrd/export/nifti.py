@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.extras import optional_import
-from gadget.mrd.export.scales import Scale, scale_from_meta
 from gadget.mrd.export.stacks import Stack, stacks
 from gadget.mrd.export.writers import (
     DISCLAIMER,
@@ -21,6 +20,7 @@ from gadget.mrd.export.writers import (
     atomic_write,
     volume_numbers,
 )
+from gadget.mrd.scales import Scale, scale_from_meta
 
 log = logging.getLogger(__name__)
 

@@ -186,15 +186,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
         yield part
 
 
-def meta_values(meta: Mapping[str, Any], *names: str) -> list[str]:
-    """Return the values of the first of these names that the metadata have."""
-    for name in names:
-        found = meta.get(name)
-        if found:
-            return [str(one) for one in found] if isinstance(found, list) else [str(found)]
-    return []
-
-
 def combine_coils(pixels: NDArray[Any]) -> NDArray[Any]:
     """Combine coils: return a real image `[z, y, x]` of pixels `[coil, z, y, x]`.
 

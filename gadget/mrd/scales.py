@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.export.writers import meta_values
 from gadget.mrd.header import to_number
+from gadget.mrd.meta import meta_values
 
 MAXIMUM = 65535
+"""Largest uint16 number."""
 
 
 @dataclass(frozen=True)
