@@ -228,7 +228,7 @@ class Reconstructor:
         volumes = batch.volumes[device]
         if prior is None:
             for volume in volumes:
-                volume.solve_conventionally()
+                volume.solve_conventionally(batch.deadline)
         else:
             Solver(self.settings, prior, self._timer, batch.deadline).run(volumes, batch.progress)
         for volume in volumes:

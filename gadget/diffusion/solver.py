@@ -84,6 +84,7 @@ class Solver:
                     yield group
                     group = []
                 group.append(plane)
+                self.deadline.check()
                 most = planes_in_batch(self.settings, self.prior.device, plane.problem.shape)
                 if len(group) >= most:
                     yield group

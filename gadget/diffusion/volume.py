@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gadget.diffusion.deadline import Deadline
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.coils.coil_model import compress
@@ -93,11 +94,18 @@ class Volume:
         for number in range(len(self)):
             yield self._problem(number)
 
-    def solve_conventionally(self) -> None:
-        """Set the image to the conventional one, which is reused where a plane has it already."""
+    def solve_conventionally(self, deadline: Deadline) -> None:
+        """Set the image to the conventional one, which is reused where a plane has it already.
+
+        Raises
+        ------
+        DeadlineError
+            The time is over, and there is a plane that does not have it.
+        """
         self.reset(samples=1)
         for number, (plane, _) in enumerate(self._planes):
             if number not in self._initial_images:
+                deadline.check()
                 self._problem(number)
             self.image[plane.index] = self._initial_images[number]
 

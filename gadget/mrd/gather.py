@@ -30,10 +30,10 @@ class Gatherer:
 
     A buffer is complete at its LAST_IN_SLICE, LAST_IN_REPETITION or LAST_IN_MEASUREMENT flag, when
     a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
-    for every average, segment and partition: before the last segment that the header declares it
-    does not count, and where it is not known to be that of the last average or partition, it counts
-    as soon as the first readout of another image follows. Repetitions interleaved line by line
-    are complete at the end of the stream.
+    for every average, segment and partition: before the last average or segment that the header
+    declares neither flag nor repetition counts, and where the flag is not known to be that of the
+    last average or partition, it counts as soon as the first readout of another image follows.
+    Repetitions interleaved line by line are complete at the end of the stream.
 
     Parameters
     ----------
@@ -157,6 +157,7 @@ class Gatherer:
             and other.repetition < key.repetition
             and image.image_lines > 1
             and not image.flagged
+            and not image.expects_more
         ]
         self._complete(flagged)
         if key.encoding not in self._interleaved:
@@ -249,8 +250,8 @@ class Gatherer:
             image = self._open.pop(key)
             if key in self._completed:
                 self._warn(
-                    f"Readouts came after the image of {key.name} was flagged as complete: another "
-                    "image is made of them."
+                    f"Readouts came after the image of {key.name} was complete, by its flags or by "
+                    "a later repetition: another image is made of them."
                 )
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")

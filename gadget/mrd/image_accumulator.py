@@ -22,6 +22,8 @@ class ImageAccumulator:
     """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
     _averages: int = 0
     """Highest average counter so far."""
+    _segments: int = 0
+    """Highest segment counter so far."""
     _ended_partitions: set[int] = field(default_factory=set)
     """Partitions whose last readout came."""
 
@@ -35,7 +37,17 @@ class ImageAccumulator:
         add_readout(self.grid, position, samples, header)
         # Only now: a line that does not fit the grid is none of the image.
         self._averages = max(self._averages, header.idx.average)
+        self._segments = max(self._segments, header.idx.segment)
         self.image_lines += not flags.calibration_only(header.flags)
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether the header declares further averages or segments than have come."""
+        limits = self.grid.encoding.limits
+        return any(
+            (limit := limits.get(counter)) is not None and highest < limit.maximum
+            for counter, highest in (("average", self._averages), ("segment", self._segments))
+        )
 
     def is_completed_by(self, header: ismrmrd.AcquisitionHeader) -> bool:
         """Note the LAST_IN_* flag of a readout; return whether it completes the image at once."""

@@ -12,6 +12,10 @@ from gadget.errors import DataError
 
 log = logging.getLogger(__name__)
 
+LARGEST = 1e19
+"""Largest magnitude of a sample: single precision does not hold the squares of larger ones. No
+receiver sends them."""
+
 
 @dataclass(frozen=True)
 class KSpace:
@@ -41,7 +45,7 @@ class KSpace:
             )
 
     def drop_nonfinite(self) -> KSpace:
-        """Return it without the points where a coil has a NaN or infinite value.
+        """Return it without the points where a coil has a NaN, infinite or absurd value.
 
         Raises
         ------
@@ -49,7 +53,7 @@ class KSpace:
             No point is left.
         """
         calibration = self.calibration.drop_nonfinite() if self.calibration is not None else None
-        finite = np.isfinite(self.data).all(axis=0)
+        finite = (np.abs(self.data) < LARGEST).all(axis=0)
         if finite.all():
             return replace(self, calibration=calibration)
         nonfinite = np.count_nonzero(self.mask & ~finite)

@@ -9,11 +9,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
+from gadget.errors import DeviceError, ReconError, StreamError, WeightsError
 from gadget.stream.progress import ProgressWriter, Value
 
 if TYPE_CHECKING:
@@ -49,9 +50,14 @@ class Runtime:
 
         reconstructor = Reconstructor(settings)
         reconstructor.prepare()  # while the first buffer is still being gathered
-        for number, buffer in enumerate(buffers, start=1):
-            report = partial(report_sampling, session, number)
-            yield buffer, reconstructor.reconstruct(buffer.kspace, report)
+
+        def attempts() -> Generator[tuple[Buffer, Reconstruction | ReconError], None, None]:
+            for number, buffer in enumerate(buffers, start=1):
+                report = partial(report_sampling, session, number)
+                attempt = partial(reconstructor.reconstruct, buffer.kspace, report)
+                yield buffer, result_or_error(attempt)
+
+        yield from successful(session, attempts())
 
     def report_progress(self, text: str, fields: dict[str, Value]) -> None:
         """Tell how far the session has come."""
@@ -69,6 +75,37 @@ class ProcessRuntime(Runtime):
         time.sleep(GRACE_SECONDS)
         logging.getLogger(__name__).error("The other end is gone: the process ends.")
         end_process(1)
+
+
+def result_or_error(attempt: Callable[[], Reconstruction]) -> Reconstruction | ReconError:
+    """Return a reconstruction, or the error of a buffer that no method can reconstruct."""
+    try:
+        return attempt()
+    except (StreamError, DeviceError, WeightsError):  # of the whole scan
+        raise
+    except ReconError as error:
+        return error
+
+
+def successful(
+    session: Session, attempts: Iterable[tuple[Buffer, Reconstruction | ReconError]]
+) -> Generator[tuple[Buffer, Reconstruction], None, None]:
+    """Yield the buffers that were reconstructed: they must not be lost with those that were not.
+
+    Raises
+    ------
+    ReconError
+        At the end: the first error of a buffer.
+    """
+    first_error: ReconError | None = None
+    for number, (buffer, result) in enumerate(attempts, start=1):
+        if isinstance(result, ReconError):
+            session.log.error("image %d: %s", number, result)
+            first_error = first_error or result
+        else:
+            yield buffer, result
+    if first_error is not None:
+        raise first_error
 
 
 def end_process(status: int) -> NoReturn:

@@ -264,10 +264,40 @@ def test_a_sampler_that_slows_down_is_stopped_in_time(measure):
     assert reconstructor.reconstruct(scan.kspace).method == "fast"
 
 
-@pytest.mark.parametrize("method", ["sense", "fft"])
-def test_methods_have_no_deadline_where_nothing_quicker_is_left(measure, method):
-    settings = SamplerSettings(method=method, device="cpu", deadline_s=1e-9)
-    assert Reconstructor(settings).reconstruct(measure((24, 24)).kspace).method == method
+@pytest.mark.parametrize("method", ["fast", "paper", "sense"])
+def test_late_conventional_images_leave_the_volume_to_the_quickest_method(
+    measure, monkeypatch, method
+):
+    clock = Clock()
+
+    def slowly(*arguments):
+        clock.now += 2
+        return calibrate(*arguments)
+
+    calibrations = Mock(wraps=slowly)
+    monkeypatch.setattr("gadget.diffusion.volume.calibrate", calibrations)
+    _, kspace = _volume(measure, "ky", partitions=4)
+    result = _timed(clock, 3, seconds=0.1, method=method).reconstruct(kspace)
+    assert result.method == "fft"
+    assert "sense: the 3 s that deadline_s allows are over" in result.fallback
+    assert calibrations.call_count <= 2
+    assert clock.now < 106
+
+
+def test_the_quickest_method_has_no_deadline(measure):
+    settings = SamplerSettings(method="fft", device="cpu", deadline_s=1e-9)
+    result = Reconstructor(settings).reconstruct(measure((24, 24)).kspace)
+    assert (result.method, result.fallback) == ("fft", None)
+
+
+@pytest.mark.parametrize("value", [1e18, 9e18, 1e25, 3e37])
+def test_a_damaged_sample_gives_a_finite_image(measure, value):
+    kspace = measure((24, 24)).kspace
+    kspace.data[0, 0, 5, 3] = value
+    for method in ("fast", "fft"):
+        result = _reconstructor(method).reconstruct(kspace)
+        assert np.isfinite(result.image).all()
+        assert np.abs(result.image).max() > 0
 
 
 def test_the_prior_is_not_asked_below_its_noise_levels(measure):

@@ -168,6 +168,23 @@ def test_flags_of_segments_do_not_split_an_image(make_scan):
     assert buffer.kspace.mask.all()
 
 
+@pytest.mark.parametrize("counter", ["segment", "average"])
+@pytest.mark.parametrize("flagged", [False, True])
+def test_repetitions_within_shots_or_averages_are_not_torn(make_scan, counter, flagged):
+    scan = make_scan(limits={counter: (0, 1, 0)})
+    lines = {"segment": (range(0, 8, 2), range(1, 8, 2)), "average": (range(8), range(8))}[counter]
+    readouts = []
+    for number, ky in enumerate(lines):
+        for repetition in range(3):
+            counters = {counter: number, "repetition": repetition}
+            readouts += scan.readouts(scan.image(), ky=ky, **counters)
+            if flagged and number == 1:
+                _flag(readouts[-1], "LAST_IN_SLICE")
+    buffers = _gather(scan.header, readouts)
+    assert [buffer.reference.idx.repetition for buffer in buffers] == [0, 1, 2]
+    assert all(buffer.kspace.mask.all() for buffer in buffers)
+
+
 @pytest.mark.parametrize("block", [1, 2])
 def test_repetitions_that_take_turns_are_not_split_line_by_line(make_scan, block):
     scan = make_scan()

@@ -8,7 +8,7 @@ from functools import partial
 
 from gadget.diffusion.reconstruct import Reconstruction
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import StreamError
+from gadget.errors import ReconError, StreamError
 from gadget.mrd.buffer import Buffer
 from gadget.stream.node import Session
 from gadget.stream.progress import Value
@@ -17,7 +17,7 @@ from gadget.stream.resident.counts import Counts
 from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.look_ahead import LookAhead
 from gadget.stream.resident.worker import FairWorker
-from gadget.stream.runtime import Runtime, report_sampling
+from gadget.stream.runtime import Runtime, report_sampling, result_or_error, successful
 
 
 class ResidentRuntime(Runtime):
@@ -53,20 +53,21 @@ class ResidentRuntime(Runtime):
         self._worker = worker
         batcher = Batcher(reconstructor)
 
-        def reconstruct_one(number: int) -> Reconstruction:
+        def reconstruct_one(number: int) -> Reconstruction | ReconError:
             if self._ended:
                 raise StreamError("The session is over.")
             session.check()
-            return batcher.result(number, partial(report_sampling, session, number))
+            report = partial(report_sampling, session, number)
+            return result_or_error(partial(batcher.result, number, report))
 
-        def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction]:
+        def submit(numbered: tuple[int, Buffer]) -> Future[Reconstruction | ReconError]:
             number, buffer = numbered
             batcher.add(number, buffer.kspace)
             return worker.submit(self, partial(reconstruct_one, number))
 
         ahead = LookAhead(enumerate(buffers, start=1), submit, self._depth)
         try:
-            for (_, buffer), result in ahead:
+            for buffer, result in successful(session, ((b, result) for (_, b), result in ahead)):
                 self._counts.add(result.fallback)
                 yield buffer, result
         except CancelledError:
