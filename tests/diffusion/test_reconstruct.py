@@ -290,14 +290,14 @@ def test_the_quickest_method_has_no_deadline(measure):
     assert (result.method, result.fallback) == ("fft", None)
 
 
-@pytest.mark.parametrize("value", [1e18, 9e18, 1e25, 3e37])
-def test_a_damaged_sample_gives_a_finite_image(measure, value):
-    kspace = measure((24, 24)).kspace
-    kspace.data[0, 0, 5, 3] = value
-    for method in ("fast", "fft"):
-        result = _reconstructor(method).reconstruct(kspace)
-        assert np.isfinite(result.image).all()
-        assert np.abs(result.image).max() > 0
+@pytest.mark.parametrize("value", [2e19, 1e25, 3e37])
+@pytest.mark.parametrize("method", ["fast", "sense"])
+def test_a_sample_that_no_receiver_sends_is_not_measured(measure, method, value):
+    scan = measure((24, 24), mask=np.ones((24, 24), bool))
+    scan.kspace.data[0, 0, 5, 3] = value
+    result = _reconstructor(method).reconstruct(scan.kspace)
+    assert (result.method, result.fallback) == (method, None)
+    assert scan.error(result.image) < 0.1
 
 
 def test_the_prior_is_not_asked_below_its_noise_levels(measure):
