@@ -4,20 +4,63 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
+from gadget.errors import StreamError
 from gadget.stream.wire.connection import Connection
 
 log = logging.getLogger(__name__)
 
+MAX_CONNECTIONS = 256
+"""Limit of open connections of a server, which bounds the memory for their buffers."""
+SETUP_GRACE_SECONDS = 2.0
+"""Time that connections without a scan get at the end of the server."""
+
 
 class OpenConnections:
-    """Serves connections and knows which ones are open."""
+    """Serves connections and knows which ones are open, and which of them have begun a scan."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        """Notified when a connection has ended; lock of `all`."""
+        """Notified when a connection has begun or ended; lock of `all` and `begun`."""
         self.all: set[Connection] = set()
+        self.begun: set[Connection] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many as are allowed."""
+        return len(self.all) >= MAX_CONNECTIONS
+
+    @contextmanager
+    def scan(self, connection: Connection) -> Iterator[None]:
+        """Count a connection among those that have begun a scan."""
+        with self.changed:
+            self.begun.add(connection)
+            self.changed.notify_all()
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.begun.remove(connection)
+
+    def finish(self, seconds: float) -> None:
+        """Wait until all scans have ended; connections that begin none soon are closed.
+
+        Raises
+        ------
+        StreamError
+            It takes longer than that time [s].
+        """
+        with self.changed:
+            self.changed.wait_for(lambda: self.all <= self.begun, min(SETUP_GRACE_SECONDS, seconds))
+            for connection in self.all - self.begun:
+                connection.close()
+            if not self.changed.wait_for(lambda: not self.all, seconds):
+                raise StreamError(
+                    f"Scans that did not end within {seconds:g} s and are cut off: "
+                    f"{len(self.begun)}."
+                )
 
     def serve(
         self, connection: Connection, name: str, target: Callable[[Connection], None]
@@ -48,3 +91,20 @@ class OpenConnections:
         with self.changed:
             self.all.remove(connection)
             self.changed.notify_all()
+
+
+def refuse(connection: Connection, why: str) -> None:
+    """Tell the other end why there is no scan, and close the stream."""
+    with suppress(StreamError):
+        connection.write_error(f"score-gadget: {why}")
+        connection.shut_down()
+
+
+def turn_away(connection: Connection, name: str) -> None:
+    """Close a connection beyond the limit."""
+    log.error("%d connections are open: the %s is turned away.", MAX_CONNECTIONS, name)
+    with suppress(StreamError):  # without waiting for the other end, as others come
+        connection.write_error(
+            f"score-gadget: {MAX_CONNECTIONS} connections are open, as many as this server takes."
+        )
+    connection.close()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 
 import ismrmrd
 
@@ -35,11 +35,19 @@ class ScanService:
         Connection to the client.
     default
         Nodes for a client that names no pipeline of this server.
+    turn
+        Context to run the scan in, entered when its first data have come.
     """
 
-    def __init__(self, connection: Connection, default: Sequence[PipelineNode]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        default: Sequence[PipelineNode],
+        turn: Callable[[], AbstractContextManager[None]],
+    ) -> None:
         self._connection = connection
         self._default = default
+        self._turn = turn
         self._inbox: Inbox | None = None
         self._gone = False
         self._images = 0
@@ -62,11 +70,12 @@ class ScanService:
             if setup is None:
                 log.debug("The client closed before it sent a header.")
                 return
-            self._inbox = Inbox(self._connection, watch_after_close=False)
-            parameters = parse_parameters(setup.parameters)
-            pipeline = choose_pipeline(setup.config, parameters, self._default)
-            messages = self._messages(setup, self._inbox)
-            run_pipeline(pipeline, setup.header, messages, self._send)
+            with self._turn():
+                self._inbox = Inbox(self._connection, watch_after_close=False)
+                parameters = parse_parameters(setup.parameters)
+                pipeline = choose_pipeline(setup.config, parameters, self._default)
+                messages = self._messages(setup, self._inbox)
+                run_pipeline(pipeline, setup.header, messages, self._send)
             log.info("The scan is finished: %d images.", self._images)
         except PeerDisconnected:
             log.info("The client left before it sent data.")

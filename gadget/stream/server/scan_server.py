@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
-from gadget.errors import StreamError
 from gadget.stream.host.pipeline import PipelineNode
-from gadget.stream.open_connections import OpenConnections
+from gadget.stream.open_connections import OpenConnections, turn_away
 from gadget.stream.server.scan import ScanService
 from gadget.stream.wire.acceptor import Acceptor
 from gadget.stream.wire.connection import Connection
 
 FINISH_SECONDS = 600.0
-WAIT_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class ScanServer:
     pipeline
         Nodes for clients that name no pipeline of this server.
     clients
-        Clients that are served at once; others wait for their turn.
+        Scans that run at once; others wait for their turn once their data come.
     finish_s
         How long clients may go on after `stop` [s].
     """
@@ -49,13 +49,12 @@ class ScanServer:
     ) -> None:
         self._acceptor = Acceptor(listener)
         self._pipeline = pipeline
-        self._clients = clients
         self._finish_s = finish_s
-        self._deadline = float("inf")
+        self._places = threading.BoundedSemaphore(clients)
         self._open = OpenConnections()
 
     def serve(self) -> None:
-        """Accept clients until `stop` is called, and serve those that wait when a place is free.
+        """Accept clients until `stop` is called, and serve those whose data came before.
 
         Raises
         ------
@@ -63,26 +62,29 @@ class ScanServer:
             That does not end in time.
         """
         for sock, address in self._acceptor:
-            self._wait_for_fewer_than(self._clients)
-            self._open.serve(Connection(sock), str(address), self._serve)
-        log.info("No more clients are accepted; those that are connected are served.")
-        self._wait_for_fewer_than(1)
+            connection = Connection(sock)
+            if self._open.is_full:
+                turn_away(connection, str(address))
+            else:
+                self._open.serve(connection, str(address), self._serve)
+        log.info("No more clients are accepted; those whose scan has begun are served.")
+        self._open.finish(self._finish_s)
 
     def stop(self) -> None:
         """Make `serve` end; a handler of signals may call it."""
-        self._deadline = time.monotonic() + self._finish_s
         self._acceptor.stop()
 
-    def _wait_for_fewer_than(self, clients: int) -> None:
-        """Wait until so few clients are served."""
-        served, changed = self._open.all, self._open.changed
-        with changed:
-            while not changed.wait_for(lambda: len(served) < clients, WAIT_SECONDS):
-                if time.monotonic() > self._deadline:
-                    raise StreamError(
-                        f"Clients that did not end within {self._finish_s:g} s and are cut off: "
-                        f"{len(served)}."
-                    )
-
     def _serve(self, connection: Connection) -> None:
-        ScanService(connection, self._pipeline).run()
+        ScanService(connection, self._pipeline, partial(self._turn, connection)).run()
+
+    @contextmanager
+    def _turn(self, connection: Connection) -> Iterator[None]:
+        """Wait for a place: only a client whose data have come takes one."""
+        with self._open.scan(connection):
+            if not self._places.acquire(blocking=False):
+                log.info("Other scans come first: this one waits for its turn.")
+                self._places.acquire()
+            try:
+                yield
+            finally:
+                self._places.release()

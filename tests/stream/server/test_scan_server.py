@@ -215,6 +215,7 @@ def test_several_clients_at_once_and_one_that_waits(serve, readouts):
             client.send(client.start, readout)
         assert one.receive(images=1)[0] == [0]
         assert other.receive(images=1)[0] == [1]
+        assert last.receive(until="this one waits for its turn")[0] == []
         assert select.select([last.socket], [], [], 0.2)[0] == []
         one.send(readouts[3], CLOSE)
         numbers, texts = one.receive()
@@ -226,6 +227,16 @@ def test_several_clients_at_once_and_one_that_waits(serve, readouts):
         numbers, texts = other.receive()
         assert texts.count("INFO") == texts.count("The scan is finished: 1 images") == 1
         assert last.receive()[0] == []
+
+
+def test_clients_without_data_take_no_place_and_do_not_delay_the_end(serve, readouts):
+    with serve("picture", clients=1) as connect:
+        idle, silent, client = (connect() for _ in range(3))
+        idle.send(idle.start)
+        client.send(client.start, readouts[0], CLOSE)
+        assert client.receive()[0] == [0]
+        started = time.monotonic()
+    assert time.monotonic() - started < 15
 
 
 def test_the_server_ends_when_the_scans_are_finished(serve, readouts):
