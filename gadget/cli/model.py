@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from gadget.diffusion.model_folder import ModelConfig
 
 log = logging.getLogger(__name__)
+
+MAX_NAME_BYTES = 200
+"""Of a model's name: file systems take 255, with what is put before and behind it."""
 
 app = typer.Typer(
     help="Show, check and import models.\n\nExample: score-gadget model list",
@@ -104,7 +108,13 @@ def import_model(
     """
     import torch
 
-    from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, save_model
+    from gadget.diffusion.model_folder import (
+        CONFIG,
+        WEIGHTS,
+        ModelConfig,
+        available_models,
+        save_model,
+    )
     from gadget.diffusion.published.card import model_card, taken_for_granted
     from gadget.diffusion.published.checkpoint import read_published
 
@@ -113,7 +123,18 @@ def import_model(
             f"{name!r} is no name of a model: expected one such as fastmri-knee, without a slash "
             "and without control characters. --output chooses the folder that it is put into."
         )
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise ConfigError(
+            f"The name of the model has {len(os.fsencode(name))} bytes; expected at most "
+            f"{MAX_NAME_BYTES}."
+        )
     folder = (output or Path()) / name
+    for other in available_models():
+        if other.name == name and other.resolve() != folder.resolve():
+            raise ConfigError(
+                f"There is an installed model '{name}' in {other}, which that name would mean; "
+                "choose another --name."
+            )
     if any((folder / file).exists() for file in (CONFIG, WEIGHTS)):
         raise ConfigError(
             f"There is a model in '{folder}' already, and it is not replaced; choose another "

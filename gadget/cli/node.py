@@ -9,6 +9,7 @@ import typer
 
 from gadget.cli.console import print_result
 from gadget.cli.service import (
+    closed_after_an_error,
     immediate_exit,
     run_server,
     set_up_server_logging,
@@ -80,7 +81,7 @@ def node(
     listener = listen(address)  # at once: scans that come while the model is loaded wait
     address = Address(*listener.getsockname()[:2])
     warn_if_public(address)
-    with immediate_exit():
+    with immediate_exit(), closed_after_an_error(listener):
         from gadget.stream.resident.engine import Engine
         from gadget.stream.resident.resident_server import ResidentServer
 

@@ -24,13 +24,11 @@ def serve(
             "of an installed one.",
         ),
     ] = "score_hybrid.xml",
-    clients: Annotated[
-        int, typer.Option(min=1, help="Clients that are served at once; others wait.")
-    ] = 4,
+    clients: Annotated[int, typer.Option(min=1, help="Scans that run at once; others wait.")] = 4,
 ) -> None:
     """Serve clients that speak the ISMRMRD streaming protocol: Gadgetron's own, FIRE, OpenRecon.
 
-    SIGTERM or Ctrl-C ends the server when the clients that are connected are served, after ten
+    SIGTERM or Ctrl-C ends the server when the scans that have begun are finished, after ten
     minutes at the latest, a second one at once.
 
     Example: score-gadget serve --bind 0.0.0.0 --port 9002 --config score_hybrid.xml

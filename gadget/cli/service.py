@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -78,3 +79,13 @@ def stop_on_signals(stop: Callable[[], object]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+
+
+@contextmanager
+def closed_after_an_error(listener: socket.socket) -> Iterator[None]:
+    """Close the socket if what follows fails."""
+    try:
+        yield
+    except BaseException:
+        listener.close()
+        raise

@@ -86,7 +86,8 @@ def find_model(name: str) -> Path:
         There is none; the message lists those that there are.
     """
     # Names first: a folder that happens to lie here must not stand in for an installed model.
-    for folder in [*(place / name for place in search_path()), Path(name)]:
+    installed = [] if os.sep in name else [place / name for place in search_path()]
+    for folder in [*installed, Path(name)]:
         with suppress(OSError):  # a folder that may not be read, a name too long for one
             if (folder / CONFIG).is_file():
                 return folder
@@ -184,11 +185,12 @@ def save_model(
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / WEIGHTS) as weights_file:
             weights_file.write_bytes(content)
-        with atomic_write(folder / CONFIG) as config_file:
-            config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
         if card is not None and not (folder / CARD).exists():
             with atomic_write(folder / CARD) as card_file:
                 card_file.write_text(card, "utf-8")
+        # Last: with it, the folder is a model.
+        with atomic_write(folder / CONFIG) as config_file:
+            config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
     except OSError as error:
         raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error
 

@@ -65,7 +65,9 @@ class Record:
 
 @contextmanager
 def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], None]]:
-    """Open a CSV file for dataclasses of one kind; every line is written at once.
+    """Give what writes dataclasses of one kind to a CSV file, every line at once.
+
+    A file that is there already stays until the first line comes.
 
     Raises
     ------
@@ -73,12 +75,17 @@ def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], N
         The file cannot be written.
     """
     with write_errors(path, ConfigError):
-        file = path.open("w", newline="")
+        file = path.open("a", newline="")
     with file:
         writer = csv.DictWriter(file, [one.name for one in fields(record_type)])
-        writer.writeheader()
+        begun = False
 
         def write(row: Line) -> None:
+            nonlocal begun
+            if not begun:
+                file.truncate(0)
+                writer.writeheader()
+                begun = True
             writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
             file.flush()
 

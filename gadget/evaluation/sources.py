@@ -42,7 +42,7 @@ def find_inputs(inputs: Sequence[str]) -> list[str]:
             found[text] = None
         elif path.is_dir():
             below = [at / name for at, _, names in walk(path, raise_unreadable) for name in names]
-            files = sorted(one for one in below if _ends_in(one, SUFFIXES))
+            files = sorted(one for one in below if _ends_in(one, SUFFIXES) and one.is_file())
             if not files:
                 raise ConfigError(f"'{path}' holds no file ending in {', '.join(SUFFIXES)}.")
             found |= {str(one): None for one in files}
@@ -118,6 +118,9 @@ def _read_nifti(path: Path) -> NDArray[np.float32]:
     orientations: Any = nibabel.orientations
     try:
         image: Any = nibabel.load(path)
+        if len(image.shape) == 2:
+            pixels = np.asarray(image.dataobj)[..., None]
+            image = nibabel.Nifti1Image(pixels, image.affine)  # type: ignore[no-untyped-call]
         source = orientations.io_orientation(image.affine)
         target = orientations.axcodes2ornt(RADIOLOGICAL)
         reoriented = image.as_reoriented(orientations.ornt_transform(source, target))

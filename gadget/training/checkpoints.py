@@ -92,6 +92,6 @@ def _read(path: Path, device: torch.device) -> State:
     if damaged is not None:
         raise DataError(f"the checksum of its part {damaged} is wrong")
     state: State = torch.load(path, map_location=device, weights_only=True)
-    if "config" not in state:
+    if not {"config", "step"} <= state.keys():
         raise DataError("it is no checkpoint of a training")
     return state

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.devices import explain_out_of_memory
 from gadget.diffusion.model_folder import find_model, read_config, read_weights, state_dict_mismatch
-from gadget.diffusion.networks.unet import UNet
+from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.errors import ConfigError
 from gadget.mri.operators.cuda_graphs import GraphedFunction
 from gadget.training.checkpoints import State
@@ -207,6 +207,11 @@ def initial_weights(config: TrainingConfig, name: str) -> dict[str, Tensor]:
     """
     folder = find_model(name)
     model = read_config(folder)
+    if not isinstance(model.network, UNetConfig):
+        raise ConfigError(
+            f"The training cannot begin from '{name}': it was imported, and only models that were "
+            "trained here can be trained on. Name another one, or remove `initial`."
+        )
     if (model.network, model.sigma_data) != (config.network, config.sigma_data):
         raise ConfigError(
             f"The training cannot begin from '{name}': expected a model of the recipe's network "

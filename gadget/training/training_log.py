@@ -38,7 +38,7 @@ class TrainingLog:
         self._validation = validation
         levels = [_column(sigma) for sigma in noise_levels(trainer.config)]
         self._columns = ["step", "training", "validation", *levels]
-        self._rows = [row for row in self._read_rows() if int(row["step"]) <= trainer.step]
+        self._rows = self._read_rows()
         self._writer: Any = None
         with self._tolerate_io_errors():
             self._writer = _open_tensorboard(folder, trainer.step + 1)
@@ -84,11 +84,13 @@ class TrainingLog:
         log.info("validation loss %.4f; by noise level: %s", mean, text)
 
     def _read_rows(self) -> list[dict[str, str]]:
-        """Return the rows of `losses.csv`, if it belongs to this training."""
+        """Return the rows of `losses.csv` so far, if it belongs to this training."""
         try:
             with (self._folder / "losses.csv").open(newline="") as file:
                 reader = csv.DictReader(file)
-                return list(reader) if reader.fieldnames == self._columns else []
+                if reader.fieldnames != self._columns:
+                    return []
+                return [row for row in reader if int(row["step"]) <= self._trainer.step]
         except (OSError, ValueError, csv.Error):
             return []
 

@@ -276,6 +276,14 @@ def test_a_config_that_is_no_json_is_an_error(model, content):
         read_config(model)
 
 
+def test_a_path_is_never_taken_for_a_name(model, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    folder = Path("brain-small")
+    shutil.copytree(model, folder)
+    assert find_model("./brain-small") == folder
+    assert find_model("brain-small") != folder
+
+
 @pytest.mark.parametrize("device", AUTO_MODELS)
 def test_the_default_models_come_with_the_package(device):
     name = model_for(DEFAULT_MODEL, torch.device(device))

@@ -328,6 +328,18 @@ def test_damaged_samples_alone_are_no_image(measure, method):
         _reconstructor(method).reconstruct(replace(kspace, data=kspace.data * np.float32(np.nan)))
 
 
+@pytest.mark.parametrize(("lowest", "highest"), [(0.002, 0.05), (0.3, 10.0), (0.3, 0.4)])
+def test_a_prior_is_asked_at_its_own_noise_levels_alone(measure, lowest, highest):
+    """And the noise that is added is what it is told."""
+    prior = SmoothPrior()
+    prior.sigma_min, prior.sigma_max = lowest, highest
+    scan = measure((48, 48))
+    result = _reconstructor("fast", prior).reconstruct(scan.kspace)
+    assert (result.method, result.fallback) == ("fast", None)
+    assert lowest <= prior.lowest_level * 1.000001
+    assert prior.highest_level <= highest * 1.000001
+
+
 def test_air_is_not_taken_for_an_object_of_ever_less_brightness():
     """Planes of a volume beside the object hold noise, which the prior makes darker each time."""
     mask = np.zeros((1, 64, 48), np.float32)

@@ -26,9 +26,10 @@ def model_card(config: ModelConfig, published: PublishedNetwork, checkpoint: Pat
     else:
         origin, name, diffusion = "DDS", "ADM", "of a variance-preserving diffusion"
     training = f"{published.steps:,} updates" if published.steps else "not known"
+    file_name = checkpoint.name.encode("utf-8", "replace").decode()
     return f"""# {config.name}
 
-Imported from `{checkpoint.name}`, a {origin} checkpoint, by `score-gadget model import`.
+Imported from `{file_name}`, a {origin} checkpoint, by `score-gadget model import`.
 
 | | |
 | --- | --- |

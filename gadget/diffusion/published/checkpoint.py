@@ -12,7 +12,7 @@ import torch
 
 from gadget.diffusion.published import dds, score_mri
 from gadget.diffusion.published.network import PublishedNetwork
-from gadget.errors import WeightsError
+from gadget.errors import WeightsError, reason
 
 SUPPORTED = f"Supported are {score_mri.LAYOUT}, and {dds.LAYOUT}."
 UNSUPPORTED = {
@@ -40,7 +40,7 @@ def read_published(path: Path) -> PublishedNetwork:
             raise ValueError(f"it is {_describe_layout(checkpoint)}")
     except ValueError as error:
         raise WeightsError(f"{path} cannot be imported: {error}. {SUPPORTED}") from error
-    if not all(bool(value.isfinite().all()) for value in published.weights.values()):
+    if not all(bool(value.float().isfinite().all()) for value in published.weights.values()):
         raise WeightsError(
             f"{path} holds weights that are not finite: its training diverged, or the file is "
             "damaged. Take an earlier checkpoint."
@@ -54,13 +54,15 @@ def _load(path: Path) -> Mapping[str, Any]:
             f"{path} is a pickle, as EDM publishes them: program code that is never run here. "
             f"{SUPPORTED}"
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise WeightsError(f"{path} is no regular file. {SUPPORTED}")
     try:
         with warnings.catch_warnings():
             # Of pickles that are no checkpoints torch warns before it refuses them.
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise WeightsError(f"The checkpoint {path} cannot be read: {error.strerror}.") from error
+        raise WeightsError(f"The checkpoint {path} cannot be read: {reason(error)}.") from error
     except Exception as error:  # torch's readers raise whatever they like
         raise WeightsError(f"{path} is damaged or holds more than weights. {SUPPORTED}") from error
     return checkpoint if isinstance(checkpoint, Mapping) else {}

@@ -6,6 +6,7 @@ A checkpoint is a flat dictionary of (averaged) weights. Modules are numbered wi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from gadget.diffusion.published.network import (
     first_channels,
 )
 from gadget.errors import invalid_values
+
+log = logging.getLogger(__name__)
 
 STEM = "input_blocks.0.0.weight"
 LAYOUT = (
@@ -60,6 +63,8 @@ def read_dds(checkpoint: Mapping[str, Any]) -> PublishedNetwork:
         It is no known ADM.
     """
     weights = block_weights(checkpoint)
+    if "ema" in checkpoint and not block_weights({"ema": checkpoint["ema"]}):
+        log.warning("The averaged weights have no names; the raw ones are taken, which are worse.")
     check_plain(weights)
     network = _infer_config(weights)
     sigmas = network.sigmas

@@ -83,7 +83,7 @@ def sample_fast(
     samples, seed, report
         As for every sampler.
     """
-    chains = [_Chain(problem, steps - 1, samples, seed) for problem in problems]
+    chains = [_Chain(problem, steps - 1, samples, seed, prior) for problem in problems]
     for i in range(steps - 1):
         levels = [chain.levels[i] for chain in chains]
         noisy = [chain.add_noise(i) for chain in chains]
@@ -118,7 +118,9 @@ def _denoise_batch(
 class _Chain:
     """State of the sampler for one problem: images `[sample, y, x]`, coils and scale."""
 
-    def __init__(self, problem: Problem, levels: int, samples: int, seed: int) -> None:
+    def __init__(
+        self, problem: Problem, levels: int, samples: int, seed: int, prior: Prior
+    ) -> None:
         self.scale = 1.0
         """Intensity in the problem's images that is 1 here."""
         self.images = problem.initial_image.expand(samples, *problem.shape)
@@ -139,15 +141,18 @@ class _Chain:
         self._coils = problem.coils
         self._operator = SenseOperator(self._sampling, problem.coils.maps)
         self._adjoint = self._operator.adjoint(self._data)
-        self.levels = self._noise_levels(levels)
+        self.levels = self._noise_levels(levels, prior)
         """Noise levels."""
 
-    def _noise_levels(self, count: int) -> list[float]:
-        """Return noise levels from the expected error of the initial image down to the noise."""
+    def _noise_levels(self, count: int, prior: Prior) -> list[float]:
+        """Return noise levels from the expected error of the initial image down to the noise.
+
+        All are ones that the prior knows.
+        """
         error = expected_error(self._sampling, self._coils.maps, self.images[0])
-        last = max(SIGMA_END, self.noise)
+        last = min(max(SIGMA_END, self.noise, prior.sigma_min), prior.sigma_max)
         first = max(min(max(START_FACTOR * error, SIGMA_START[0]), SIGMA_START[1]), 2 * last)
-        return power_schedule(first, last, count, RHO)
+        return power_schedule(min(first, prior.sigma_max), last, count, RHO)
 
     def add_noise(self, number: int) -> Tensor:
         """Return the images with the noise of a level, every other time the negated one before.

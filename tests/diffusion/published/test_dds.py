@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 
 import numpy as np
@@ -272,3 +273,23 @@ def test_the_card_of_a_model_tells_what_its_checkpoint_does_not(published):
     assert "ADM on complex images, widths 32, 128, 1 residual blocks a level, attention" in card
     assert "| training | not known |" in card
     assert ASSUMED in card
+
+
+def test_averages_without_names_are_not_passed_over_in_silence(published, caplog):
+    path = published(
+        change=lambda weights: {"model": weights, "ema": {"shadow_params": list(weights.values())}}
+    )
+    assert read_published(path).network == SMALL
+    assert "The averaged weights have no names" in caplog.text
+
+
+def test_weights_beyond_single_precision_are_refused(published):
+    path = published(change=_with("out.0.bias", torch.full((32,), 1e300, dtype=torch.float64)))
+    with pytest.raises(WeightsError, match="not finite: its training diverged"):
+        read_published(path)
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    with pytest.raises(WeightsError, match=r"pipe\.pt is no regular file"):
+        read_published(tmp_path / "pipe.pt")

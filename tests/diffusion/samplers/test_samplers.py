@@ -245,7 +245,8 @@ def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
 
 @pytest.mark.parametrize("count", [7, 8])
 def test_noise_cancels_in_pairs_of_levels_and_the_last_has_its_partner(gaussian, count):
-    chain = fast._Chain(gaussian().problem, count, samples=2, seed=0)
+    case = gaussian()
+    chain = fast._Chain(case.problem, count, samples=2, seed=0, prior=case.prior)
     noise = [(chain.add_noise(i) - chain.images) / chain.levels[i] for i in range(count)]
     for before, last in zip(noise[-2::-2], noise[::-2], strict=False):
         torch.testing.assert_close(last, -before, rtol=1e-4, atol=1e-4)

@@ -231,7 +231,7 @@ def test_several_clients_at_once_and_one_that_waits(serve, readouts):
 
 def test_clients_without_data_take_no_place_and_do_not_delay_the_end(serve, readouts):
     with serve("picture", clients=1) as connect:
-        idle, silent, client = (connect() for _ in range(3))
+        idle, _silent, client = (connect() for _ in range(3))
         idle.send(idle.start)
         client.send(client.start, readouts[0], CLOSE)
         assert client.receive()[0] == [0]
