@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import resource
 import socket
 import struct
@@ -17,6 +18,7 @@ import pytest
 import torch
 from waiting import wait_until
 
+import gadget.diffusion.reconstruct
 import gadget.stream.inbox
 import gadget.stream.open_connections
 import gadget.stream.resident.engine
@@ -498,6 +500,27 @@ def test_the_status_is_told_while_a_reconstruction_runs(start, prior, slices):
     assert query_status(served.address).reconstructions == 3
 
 
+def test_a_buffer_that_cannot_be_reconstructed_costs_itself_alone(
+    start, prior, slices, monkeypatch
+):
+    served = start()
+    prior.let_through()
+    fourier = gadget.diffusion.reconstruct._fourier
+    calls = itertools.count()
+
+    def sometimes(kspace):
+        if next(calls) == 1:
+            raise MemoryError("Unable to allocate 703 MiB")
+        return fourier(kspace)
+
+    monkeypatch.setattr(gadget.diffusion.reconstruct, "_fourier", sometimes)
+    scan = served.scan(method="fft")
+    scan.send(*slices[:4])
+    *images, sentence = scan.finish()
+    assert [image.slice for image in images] == [0, 2, 3]
+    assert "No method could reconstruct the buffer (fft: Unable to allocate 703 MiB)" in sentence
+
+
 def test_forty_scans_in_a_row_leave_nothing_behind(start, prior, slices):
     served = start()
     prior.let_through()
@@ -568,7 +591,7 @@ def test_stopping_finishes_what_has_begun(start, prior, slices):
 
 
 def test_stopping_turns_away_who_has_not_begun(start, monkeypatch):
-    monkeypatch.setattr("gadget.stream.resident.scans.SETUP_GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("gadget.stream.open_connections.SETUP_GRACE_SECONDS", 0.1)
     served = start()
     with socket.create_connection((served.address.host, served.address.port)) as silent:
         wait_until(lambda: len(served.server._scans._open.all) == 1)
