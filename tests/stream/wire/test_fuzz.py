@@ -281,7 +281,8 @@ def test_the_server_answers_every_stream(stream):
     try:
         with sent(stream) as (connection, theirs):
             before = time.monotonic()
-            ScanService(connection, [Execute("gadget.nodes.gather", "gather", b"")]).run()
+            nodes = [Execute("gadget.nodes.gather", "gather", b"")]
+            ScanService(connection, nodes, contextlib.nullcontext).run()
             assert time.monotonic() - before < SECONDS
             for message in received(theirs):
                 assert message.id in (
