@@ -77,8 +77,9 @@ def replay(
     One file: images that are finished before an error are kept.
 
     Many files: each has its own output, <stem>.h5 in the folder, which is there once it is
-    complete. An error of one file stops no other. The same command again does what is left: files
-    that failed, were interrupted, have changed, or were reconstructed in another way.
+    complete, or as far as it got where there was none before. An error of one file stops no other.
+    The same command again does what is left: files that failed, were interrupted, have changed, or
+    were reconstructed in another way.
 
     Example: score-gadget replay raw.h5 -o out.h5 --png pictures
 

@@ -134,7 +134,13 @@ def _write_output(
         images = folder / task.output.name
         _keep_other_groups(task.output, images)
         if task.reconstruct:
-            _make_images(raw, images, recipe, counter, report)
+            try:
+                _make_images(raw, images, recipe, counter, report)
+            except ReconError:
+                # Without a record: the next attempt makes all of them.
+                if counter.images and not task.output.exists():
+                    move_into_place(images, task.output)
+                raise
         record = task.record
         failure: Exception | None = None
         try:

@@ -54,6 +54,38 @@ def test_an_error_is_an_outcome_and_leaves_nothing(run_task, recipe, data, tmp_p
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.h5"]
 
 
+def test_images_before_an_error_are_kept_where_there_were_none(
+    plan, run_task, recipe, data, monkeypatch, tmp_path
+):
+    run = tasks.run_pipeline
+
+    def fail(pipeline, header, messages, take, *rest):
+        taken = []
+
+        def take_one(image):
+            if not taken:
+                taken.append(image)
+                take(image)
+
+        run(pipeline, header, messages, take_one, *rest)
+        raise DataError("No usable readout came.")
+
+    folder, output = data("a.h5"), tmp_path / "out" / "a.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "run_pipeline", fail)
+        (outcome,) = run_task(recipe(), folder)
+        assert outcome.failed
+        assert [image.slice for image in read_images(output, "dataset")] == [0]
+        assert plan(recipe(), folder).finished == 0
+    (outcome,) = run_task(recipe(), folder)
+    assert not outcome.failed
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "run_pipeline", fail)
+        (outcome,) = run_task(recipe(in_group="dataset"), folder)
+        assert outcome.failed
+    assert [image.slice for image in read_images(output, "dataset")] == [0, 1]
+
+
 def test_of_an_unexpected_error_the_first_line_is_told(run_task, recipe, data, monkeypatch):
     def fail(*_):
         raise RuntimeError("CUDA error: misaligned address\nCompile with TORCH_USE_CUDA_DSA")
