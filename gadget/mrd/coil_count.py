@@ -1,4 +1,4 @@
-"""Number of coils of a scan, where a few readouts differ."""
+"""Number of coils of an image, where a few readouts differ."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ class CoilCount:
         self._declared = declared
         self._readouts: Counter[int] = Counter()
         self.number = 0
-        self.fixed = False
-        """Set once an image is complete: it decides the number of coils."""
 
     def add(self, coils: int) -> bool:
         """Count a readout; return whether the majority has changed to its number of coils."""
-        if self.fixed:
-            return False
         self._readouts[coils] += 1
         more = self._readouts[coils] - self._readouts[self.number]
         if more < 0 or (more == 0 and coils != self._declared) or coils == self.number:

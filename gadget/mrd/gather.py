@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 import ismrmrd
@@ -23,6 +24,8 @@ from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mrd.rejected import RejectedReadouts
 
 log = logging.getLogger(__name__)
+
+ONE_NUMBER = "All readouts of an image must have the same coils."
 
 
 class Gatherer:
@@ -62,7 +65,9 @@ class Gatherer:
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
         self._rejected = RejectedReadouts(warn)
-        self._coils: dict[int, CoilCount] = {}
+        self._coils: dict[ImageKey, CoilCount] = {}
+        self._coils_of_readouts: dict[int, Counter[int]] = {}
+        """How many readouts of an encoding have which number of coils."""
         self._superseded: set[ImageKey] = set()
         self._interleaved: set[int] = set()
         """Encodings with interleaved repetitions: none is complete when another begins."""
@@ -184,7 +189,7 @@ class Gatherer:
             flags.calibration_only(header.flags) and not encoding.merges_calibration
         )
         if not separate_calibration:
-            self._check_coils(key.encoding, header)
+            self._check_coils(key, header)
         position = line_position(encoding, header)
         if position is None:
             self._warn_above_matrix()
@@ -215,27 +220,32 @@ class Gatherer:
                 "as not measured."
             )
 
-    def _check_coils(self, encoding: int, header: ismrmrd.AcquisitionHeader) -> None:
-        usual = self._coils.setdefault(encoding, CoilCount(self._header.receiver_channels))
+    def _check_coils(self, key: ImageKey, header: ismrmrd.AcquisitionHeader) -> None:
+        coils = header.active_channels
+        self._coils_of_readouts.setdefault(key.encoding, Counter())[coils] += 1
+        usual = self._coils.setdefault(key, CoilCount(self._header.receiver_channels))
         before = usual.number
-        if usual.add(header.active_channels) and before:
-            self._reject_images(encoding, before, usual.number)
-        if header.active_channels != usual.number:
+        if usual.add(coils) and before and key in self._open:
+            self._reject_image(
+                self._open.pop(key),
+                f"A readout at the beginning has {before} coils, but most have {usual.number}. "
+                + ONE_NUMBER,
+            )
+        if coils != usual.number:
             raise DataError(
-                f"Readout {header.scan_counter} has {header.active_channels} coils, but the ones "
-                f"before had {usual.number}. All readouts of a scan must have the same coils."
+                f"Readout {header.scan_counter} has {coils} coils, but the ones before had "
+                f"{usual.number}. {ONE_NUMBER}"
             )
 
-    def _reject_images(self, encoding: int, coils: int, usual: int) -> None:
-        """Reject all readouts so far: the majority has another number of coils."""
-        for key in [key for key in self._open if key.encoding == encoding]:
-            for _ in range(len(self._open.pop(key).grid)):
-                self._rejected.add(
-                    DataError(
-                        f"A readout at the beginning has {coils} coils, but most have {usual}. All "
-                        "readouts of a scan must have the same coils."
-                    )
-                )
+    def _reject_image(self, image: ImageAccumulator, why: str) -> None:
+        """Reject all readouts of an image so far."""
+        for _ in range(len(image.grid)):
+            self._rejected.add(DataError(why))
+
+    def _is_stray(self, image: ImageAccumulator, key: ImageKey) -> bool:
+        """Whether an image is a single readout with other coils than most of its encoding have."""
+        coils = self._coils_of_readouts[key.encoding]
+        return len(image.grid) == 1 and 2 * coils[image.grid.coils] < coils.total()
 
     def _image(
         self, key: ImageKey, encoding: Encoding, header: ismrmrd.AcquisitionHeader
@@ -253,13 +263,21 @@ class Gatherer:
                     f"Readouts came after the image of {key.name} was complete, by its flags or by "
                     "a later repetition: another image is made of them."
                 )
+            self._coils.pop(key, None)
+            if self._is_stray(image, key):
+                coils = image.grid.coils
+                self._reject_image(
+                    image,
+                    f"The only readout of {key.name} has {coils} coils, other than most: it is no "
+                    "image.",
+                )
+                continue
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
             calibration = self._calibration.best_match(key, image.grid)
             self._ready.append(make_buffer(image.grid, calibration))
             self._completed.add(key)
-            self._coils[key.encoding].fixed = True
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []

@@ -454,6 +454,23 @@ def test_an_image_of_nothing_but_nan_is_an_error_after_the_others(make_scan):
         next(rest)
 
 
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("first", [True, False])
+def test_an_image_of_fewer_coils_than_the_others_is_an_image(make_scan, interleaved, first):
+    scan = make_scan()
+    stacks = [scan.readouts(scan.image(), slice=number) for number in range(3)]
+    fewer = 0 if first else 2
+    stacks[fewer] = [
+        scan.readout(one.data[:2], kspace_encode_step_1=line, slice=fewer)
+        for line, one in enumerate(stacks[fewer])
+    ]
+    lines = zip(*stacks, strict=True) if interleaved else stacks
+    buffers = _gather(scan.header, [one for some in lines for one in some])
+    found = {b.reference.idx.slice: len(b.kspace.data) for b in buffers}
+    assert found == {0: 3, 1: 3, 2: 3} | {fewer: 2}
+    assert all(buffer.kspace.mask.all() for buffer in buffers)
+
+
 def test_a_change_of_coils_is_an_error(make_scan):
     scan = make_scan()
     readouts = scan.readouts(scan.image())
