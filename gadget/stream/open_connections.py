@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -12,6 +13,7 @@ from gadget.stream.wire.connection import Connection
 
 log = logging.getLogger(__name__)
 
+WAIT_SECONDS = 1.0
 MAX_CONNECTIONS = 256
 """Limit of open connections of a server, which bounds the memory for their buffers."""
 SETUP_GRACE_SECONDS = 2.0
@@ -53,14 +55,25 @@ class OpenConnections:
             It takes longer than that time [s].
         """
         with self.changed:
-            self.changed.wait_for(lambda: self.all <= self.begun, min(SETUP_GRACE_SECONDS, seconds))
+            self._wait_for(lambda: self.all <= self.begun, min(SETUP_GRACE_SECONDS, seconds))
             for connection in self.all - self.begun:
                 connection.close()
-            if not self.changed.wait_for(lambda: not self.all, seconds):
+            if not self._wait_for(lambda: not self.all, seconds):
                 raise StreamError(
                     f"Scans that did not end within {seconds:g} s and are cut off: "
                     f"{len(self.begun)}."
                 )
+
+    def _wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for a condition that changes; return whether it came true in that time [s].
+
+        In short turns: a signal that comes just before a wait is handled after it.
+        """
+        end = time.monotonic() + seconds
+        while not self.changed.wait_for(condition, min(seconds, WAIT_SECONDS)):
+            if time.monotonic() >= end:
+                return False
+        return True
 
     def serve(
         self, connection: Connection, name: str, target: Callable[[Connection], None]
