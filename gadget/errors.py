@@ -55,6 +55,10 @@ class DeadlineError(ReconError):
     """An image would come later than the settings allow."""
 
 
+OF_THE_WHOLE_SCAN = (DeviceError, WeightsError, StreamError)
+"""Errors that no other method mends, and that every buffer of a scan would have."""
+
+
 def reason(error: Exception) -> str:
     """Return the message of another library's error as part of a sentence, without errno."""
     number = error.errno if isinstance(error, OSError) else None

@@ -21,12 +21,10 @@ from gadget.diffusion.deadline import Clock, Deadline, StepTimer
 from gadget.diffusion.progress import Progress, no_progress
 from gadget.diffusion.settings import SAMPLERS, SamplerSettings
 from gadget.errors import (
+    OF_THE_WHOLE_SCAN,
     DeadlineError,
-    DeviceError,
     DeviceMemoryError,
     ReconError,
-    StreamError,
-    WeightsError,
     first_line,
 )
 from gadget.mri.kspace import KSpace
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
     from gadget.diffusion.volume import Details, Volume
 
 log = logging.getLogger(__name__)
-
-NO_FALLBACK = (DeviceError, WeightsError, StreamError)
-"""Errors that no simpler method can mend, apart from a device that is out of memory."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +145,8 @@ class Reconstructor:
             try:
                 (result,) = self._run_method(method, batch)
             except Exception as error:
-                if isinstance(error, NO_FALLBACK) and not isinstance(error, DeviceMemoryError):
+                full = isinstance(error, DeviceMemoryError)
+                if isinstance(error, OF_THE_WHOLE_SCAN) and not full:
                     raise
                 log.log(
                     logging.WARNING if isinstance(error, DeadlineError) else logging.ERROR,

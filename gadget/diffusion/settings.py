@@ -69,7 +69,8 @@ class SamplerSettings(BaseModel):
         None,
         gt=0,
         description="Longest time for one image [s]: fewer steps are taken where needed, and where "
-        "not even few are possible, the image is made by CG-SENSE. Default: any time.",
+        "not even few are possible, the image is made by CG-SENSE, or by root sum of squares where "
+        "there is no time for that. Default: any time.",
     )
     noise_std: float | None = Field(
         None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 import ismrmrd
@@ -66,7 +66,7 @@ class Gatherer:
         self._calibration = calibration or CalibrationLines(warn)
         self._rejected = RejectedReadouts(warn)
         self._coils: dict[ImageKey, CoilCount] = {}
-        self._coils_of_readouts: dict[int, Counter[int]] = {}
+        self._coils_of_readouts: defaultdict[int, Counter[int]] = defaultdict(Counter)
         """How many readouts of an encoding have which number of coils."""
         self._superseded: set[ImageKey] = set()
         self._interleaved: set[int] = set()
@@ -222,7 +222,7 @@ class Gatherer:
 
     def _check_coils(self, key: ImageKey, header: ismrmrd.AcquisitionHeader) -> None:
         coils = header.active_channels
-        self._coils_of_readouts.setdefault(key.encoding, Counter())[coils] += 1
+        self._coils_of_readouts[key.encoding][coils] += 1
         usual = self._coils.setdefault(key, CoilCount(self._header.receiver_channels))
         before = usual.number
         if usual.add(coils) and before and key in self._open:

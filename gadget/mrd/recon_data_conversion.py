@@ -141,7 +141,7 @@ def _unpack_gathered(bit: ReconBit, index: tuple[int, ...], header: Header) -> B
     encoding = header.encoding(reference.encoding_space_ref)
     kspace = KSpace(
         bit.data.data[index], _density(bit.data)[index], _unpack_calibration(bit, index)
-    ).drop_nonfinite()
+    )
     readout = kspace.data.shape[-1]
     return Buffer(kspace, reference, encoding, grid_field_of_view(encoding, readout), headers)
 

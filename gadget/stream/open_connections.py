@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from gadget.errors import StreamError
 from gadget.stream.wire.connection import Connection
@@ -34,17 +34,11 @@ class OpenConnections:
         """Whether there are as many as are allowed."""
         return len(self.all) >= MAX_CONNECTIONS
 
-    @contextmanager
-    def scan(self, connection: Connection) -> Iterator[None]:
-        """Count a connection among those that have begun a scan."""
+    def begin(self, connection: Connection) -> None:
+        """Count a connection among those that have begun a scan, until it has ended."""
         with self.changed:
             self.begun.add(connection)
             self.changed.notify_all()
-        try:
-            yield
-        finally:
-            with self.changed:
-                self.begun.remove(connection)
 
     def finish(self, seconds: float) -> None:
         """Wait until all scans have ended; connections that begin none soon are closed.
@@ -103,6 +97,7 @@ class OpenConnections:
         connection.close()
         with self.changed:
             self.all.remove(connection)
+            self.begun.discard(connection)
             self.changed.notify_all()
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
-from gadget.errors import DeviceError, ReconError, StreamError, WeightsError
+from gadget.errors import OF_THE_WHOLE_SCAN, ReconError
 from gadget.stream.progress import ProgressWriter, Value
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def result_or_error(attempt: Callable[[], Reconstruction]) -> Reconstruction | R
     """Return a reconstruction, or the error of a buffer that no method can reconstruct."""
     try:
         return attempt()
-    except (StreamError, DeviceError, WeightsError):  # of the whole scan
+    except OF_THE_WHOLE_SCAN:
         raise
     except ReconError as error:
         return error

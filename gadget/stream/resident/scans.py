@@ -72,9 +72,9 @@ class Scans:
         setup = self._read_setup(connection)
         if setup is None:
             return
-        with self._open.scan(connection):
-            connection.idle_s = IDLE_SECONDS
-            self._run(connection, setup)
+        self._open.begin(connection)
+        connection.idle_s = IDLE_SECONDS
+        self._run(connection, setup)
 
     def _read_setup(self, connection: Connection) -> tuple[bytes, bytes] | None:
         """Return CONFIG and HEADER, or None for a status query or an error."""

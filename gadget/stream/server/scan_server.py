@@ -80,11 +80,11 @@ class ScanServer:
     @contextmanager
     def _turn(self, connection: Connection) -> Iterator[None]:
         """Wait for a place: only a client whose data have come takes one."""
-        with self._open.scan(connection):
-            if not self._places.acquire(blocking=False):
-                log.info("Other scans come first: this one waits for its turn.")
-                self._places.acquire()
-            try:
-                yield
-            finally:
-                self._places.release()
+        self._open.begin(connection)
+        if not self._places.acquire(blocking=False):
+            log.info("Other scans come first: this one waits for its turn.")
+            self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
