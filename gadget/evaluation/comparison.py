@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import ismrmrd
 import numpy as np
@@ -15,6 +14,7 @@ from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.image_file import read_images
+from gadget.mrd.image_key import ImageCounters
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.scales import scale_from_meta
@@ -22,18 +22,7 @@ from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.resample import to_recon_space
 
-
-class ImageIndex(NamedTuple):
-    """Counters of an image within a scan."""
-
-    slice: int
-    contrast: int
-    phase: int
-    repetition: int
-    set: int
-
-
-Images = dict[ImageIndex, NDArray[np.float32]]
+Images = dict[ImageCounters, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +38,7 @@ class Quality:
 class Comparison:
     """Magnitudes `[slice, y, x]`, each scaled to the truth by one factor."""
 
-    indices: tuple[ImageIndex, ...]
+    indices: tuple[ImageCounters, ...]
     truth: NDArray[np.float32]
     zero_filled: NDArray[np.float32]
     reconstruction: NDArray[np.float32]
@@ -94,7 +83,7 @@ def compare(images: Path, raw: Path) -> Comparison:
 def zero_filled(raw: Path) -> Images:
     """Reconstruct raw data by inverse Fourier transform and root sum of squares alone."""
     with RawFile(raw) as file:
-        return {_index(one.reference.idx): _rss_image(one) for one in buffers(file)}
+        return {ImageCounters.of(one.reference.idx): _rss_image(one) for one in buffers(file)}
 
 
 def _rss_image(buffer: Buffer) -> NDArray[np.float32]:
@@ -109,7 +98,9 @@ def _rss_image(buffer: Buffer) -> NDArray[np.float32]:
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
     """Return the first partition of every image, without maps of standard deviations."""
     return {
-        _index(image.getHead()): _magnitude(image) for image in images if not is_std_map(image.meta)
+        ImageCounters.of(image.getHead()): _magnitude(image)
+        for image in images
+        if not is_std_map(image.meta)
     }
 
 
@@ -120,12 +111,8 @@ def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
     return np.abs(pixels if scale is None else scale.rescaled(pixels)).astype(np.float32)
 
 
-def _index(header: ismrmrd.ImageHeader | ismrmrd.EncodingCounters) -> ImageIndex:
-    return ImageIndex(*(int(getattr(header, name)) for name in ImageIndex._fields))
-
-
 def _scaled_to_truth(
-    images: Images, indices: tuple[ImageIndex, ...], truth: NDArray[np.float32], path: Path
+    images: Images, indices: tuple[ImageCounters, ...], truth: NDArray[np.float32], path: Path
 ) -> NDArray[np.float32]:
     missing = [index for index in indices if index not in images]
     if missing:

@@ -8,10 +8,10 @@ from typing import Any
 import ismrmrd
 from numpy.typing import NDArray
 
-from gadget.mrd.acquisition import ImageKey
 from gadget.mrd.buffer import grid_field_of_view
 from gadget.mrd.grid import LineGrid
 from gadget.mrd.header import Encoding
+from gadget.mrd.image_key import ImageKey
 from gadget.mri.kspace import KSpace
 from gadget.mri.resample import centred_resize
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError, ReconError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import ImageKey, header_of, key_of
+from gadget.mrd.acquisition import header_of
 from gadget.mrd.buffer import Buffer, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.coil_count import CoilCount
 from gadget.mrd.grid import LineGrid, add_readout
 from gadget.mrd.header import Encoding, Header
 from gadget.mrd.image_accumulator import ImageAccumulator
+from gadget.mrd.image_key import ImageKey
 from gadget.mrd.placement import line_position
 from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mrd.rejected import RejectedReadouts
@@ -102,7 +103,7 @@ class Gatherer:
         bits = header.flags
         if bits & flags.NOT_IMAGE:
             return []
-        key = key_of(header)
+        key = ImageKey.of(header)
         if key not in self._open:
             # Before the readout is added: it may be a calibration line that replaces theirs.
             self._complete_superseded(key)
@@ -122,7 +123,7 @@ class Gatherer:
     def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
         """Add a readout and ignore its LAST_IN_* flags; otherwise as `add`."""
         if not acquisition.flags & flags.NOT_IMAGE:
-            self._place_or_reject(acquisition, key_of(header_of(acquisition)))
+            self._place_or_reject(acquisition, ImageKey.of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
         """Yield the incomplete images as `flush`, then report rejected readouts.

@@ -8,7 +8,7 @@ import ismrmrd
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import ImageKey, key_of
+from gadget.mrd.image_key import ImageCounters, ImageKey
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.recon_data import HEADER_DTYPE
@@ -24,7 +24,7 @@ class ImageCounter:
         """Images received, without standard deviation maps."""
         self.std_maps = 0
         self._expected: set[ImageKey] = set()
-        self._received: dict[int, set[tuple[int, ...]]] = {}
+        self._received: dict[int, set[ImageCounters]] = {}
 
     @property
     def expected(self) -> int:
@@ -53,7 +53,7 @@ class ImageCounter:
             return
         self.images += 1
         head = image.getHead()
-        self._received.setdefault(int(head.image_series_index), set()).add(_counters(head))
+        self._received.setdefault(int(head.image_series_index), set()).add(ImageCounters.of(head))
 
     def check(self) -> None:
         """Raise `DataError` if images are missing."""
@@ -77,7 +77,7 @@ class ImageCounter:
         """Return the images that a series lacks, by their slice, contrast, ... counters."""
         expected = sorted(self._expected)
         received = set().union(*self._received.values())
-        other_counters = len(received) == 1 or not received <= set(map(_counters, expected))
+        other_counters = len(received) == 1 or not received <= set(map(ImageCounters.of, expected))
         if other_counters and self.images >= self.expected:
             return []  # a server that counts in its own way, or not at all
         complete = [received]
@@ -85,16 +85,13 @@ class ImageCounter:
         if len({key.encoding for key in expected}) == 1:
             # Maps are made of several images: only what holds most of them should hold all.
             complete += [one for one in self._received.values() if 2 * len(one) > len(expected)]
-        return [key for key in expected if not all(_counters(key) in one for one in complete)]
+        return [
+            key for key in expected if not all(ImageCounters.of(key) in one for one in complete)
+        ]
 
     def _count_readout(self, message: bytes) -> None:
         header = ismrmrd.AcquisitionHeader.from_buffer_copy(message[2 : 2 + HEADER_DTYPE.itemsize])
         self.readouts += 1
         if header.flags & flags.NOT_IMAGE or flags.calibration_only(header.flags):
             return
-        self._expected.add(key_of(header))
-
-
-def _counters(source: ImageKey | ismrmrd.ImageHeader) -> tuple[int, ...]:
-    names = ("slice", "contrast", "phase", "set", "repetition")
-    return tuple(int(getattr(source, name)) for name in names)
+        self._expected.add(ImageKey.of(header))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd.header import Space
+from gadget.mrd.image_key import ImageCounters
 from gadget.mrd.meta import MetaValue, to_meta
 
 PIXEL_TYPES: dict[np.dtype[Any], int] = {
@@ -33,8 +34,6 @@ COPIED_FIELDS = (
     "user_int",
     "user_float",
 )
-COUNTERS = ("slice", "contrast", "phase", "repetition", "set")
-"""Not `average`: an image is the sum of them."""
 
 
 def image_header(
@@ -69,8 +68,8 @@ def image_header(
     header.version = 1
     for name in COPIED_FIELDS:
         setattr(header, name, getattr(reference, name))
-    for name in COUNTERS:
-        setattr(header, name, getattr(reference.idx, name))
+    for name, value in ImageCounters.of(reference.idx)._asdict().items():
+        setattr(header, name, value)
     header.field_of_view = recon.field_of_view_mm
     header.image_type = _uint16("image_type", image_type)
     header.image_index = _uint16("image_index", image_index)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import ImageKey, key_of
 from gadget.mrd.buffer import Buffer, central_header, grid_field_of_view, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
 from gadget.mrd.grid import LineGrid, forward_samples
 from gadget.mrd.header import Header
+from gadget.mrd.image_key import ImageKey
 from gadget.mrd.placement import grid_width, line_position, readout_center, readout_extent
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
@@ -166,7 +166,7 @@ def _add_image_lines(
     """Add the lines of one of Gadgetron's buffers to the grid of their image."""
     reference = central_header(bit.data.headers[index])
     encoding = header.encoding(reference.encoding_space_ref)
-    key = key_of(reference)
+    key = ImageKey.of(reference)
     grid = grids.get(key)
     if grid is None:
         coils = bit.data.data.shape[3]
@@ -251,4 +251,4 @@ def _add_calibration(
             continue
         # A gadget may have combined the coils.
         first.active_channels = buffer.data.shape[3]
-        _add_lines(buffer, index, calibration.grid(key_of(first), encoding, first, images))
+        _add_lines(buffer, index, calibration.grid(ImageKey.of(first), encoding, first, images))

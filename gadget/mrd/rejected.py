@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gadget.errors import DataError
-from gadget.mrd.acquisition import ImageKey
+from gadget.mrd.image_key import ImageKey
 from gadget.text import pluralize
 
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd import flags
-from gadget.mrd.acquisition import key_of
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import Header, Space
+from gadget.mrd.image_key import ImageKey
 from gadget.mrd.inspection.facts import SeriesFacts
 from gadget.mrd.inspection.sampling import Sampling
 from gadget.mrd.results import image_space
@@ -80,7 +80,7 @@ class PipelinePreview:
 
     def _take(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:
-            key = key_of(buffer.reference)
+            key = ImageKey.of(buffer.reference)
             encoding = key.encoding
             if encoding not in self.sampling:
                 self.sampling[encoding] = Sampling(buffer)

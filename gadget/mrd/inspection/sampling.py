@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.acquisition import ImageKey
 from gadget.mrd.buffer import Buffer
+from gadget.mrd.image_key import ImageKey
 from gadget.mrd.inspection.facts import SamplingFacts
 from gadget.mri.sampling.centre import centre_extent
 
