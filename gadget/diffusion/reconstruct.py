@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, StepTimer
@@ -265,6 +266,6 @@ def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
     power = np.zeros(kspace.weight.shape, np.float32)
     # One coil at a time fits in the cache. Where k-space has its origin is in the phase only.
     for coil in kspace.data:
-        image = np.fft.ifftn(coil, norm="ortho")
+        image = scipy.fft.ifftn(coil, norm="ortho")
         power += image.real**2 + image.imag**2
     return np.fft.fftshift(np.sqrt(power)).astype(np.complex64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
@@ -32,10 +33,10 @@ def remove_oversampling(
     width = samples.shape[-1]
     if size == width:
         return samples, weight
-    image = np.fft.ifft(samples, axis=-1, norm="ortho")
+    image = scipy.fft.ifft(samples, axis=-1, norm="ortho", overwrite_x=True)
     left = size // 2
     image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
-    cropped = np.fft.fft(image, axis=-1, norm="ortho").astype(np.complex64, copy=False)
+    cropped = scipy.fft.fft(image, axis=-1, norm="ortho", overwrite_x=True)
     if weight.min() == weight.max():
         return cropped, weight[:, :size]
     kept = np.fft.ifftshift(_crop_weight(np.fft.fftshift(weight, axes=-1), size), axes=-1)

@@ -167,7 +167,7 @@ def test_nodes_do_the_same_when_gadgetron_starts_them(run, scan, monkeypatch):
         assert _header(one) == _header(other)
 
 
-@pytest.mark.parametrize("package", ["gadgetron", "torch", "scipy"])
+@pytest.mark.parametrize("package", ["gadgetron", "torch"])
 def test_a_fourier_transform_needs_little(run, scan, without, package):
     without(package)
     assert len(run(_chain(method="fft"), XML, scan[1])) == 2

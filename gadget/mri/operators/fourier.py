@@ -2,7 +2,7 @@
 
 Index ``n // 2`` is the origin of both domains, as ISMRMRD has it.
 
-Arrays are transformed by numpy: it is as fast as scipy, whose import takes longer than numpy's own.
+Arrays are transformed by scipy: several times as fast as numpy in single precision.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ def fftc(x: Any, axes: Sequence[int] = (-2, -1)) -> Any:
     """Transform an image to k-space along `axes`."""
     if isinstance(x, np.ndarray):
         shifted = np.fft.ifftshift(x, axes)
-        kspace = np.fft.fftn(shifted, axes=axes, norm="ortho")
-        return np.fft.fftshift(kspace, axes).astype(_complex(x), copy=False)
+        return np.fft.fftshift(scipy.fft.fftn(shifted, axes=axes, norm="ortho"), axes)
     from torch import fft
 
     shifted = fft.ifftshift(x, axes)
@@ -41,14 +41,8 @@ def ifftc(x: Any, axes: Sequence[int] = (-2, -1)) -> Any:
     """Transform k-space to an image along `axes`."""
     if isinstance(x, np.ndarray):
         shifted = np.fft.ifftshift(x, axes)
-        image = np.fft.ifftn(shifted, axes=axes, norm="ortho")
-        return np.fft.fftshift(image, axes).astype(_complex(x), copy=False)
+        return np.fft.fftshift(scipy.fft.ifftn(shifted, axes=axes, norm="ortho"), axes)
     from torch import fft
 
     shifted = fft.ifftshift(x, axes)
     return fft.fftshift(fft.ifftn(shifted, dim=axes, norm="ortho"), axes)
-
-
-def _complex(x: NDArray[Any]) -> np.dtype[Any]:
-    """Return the type of the transform of `x`; numpy 1 computes all in double precision."""
-    return np.result_type(x, np.complex64)
