@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, StepTimer
@@ -28,6 +27,7 @@ from gadget.errors import (
     ReconError,
     first_line,
 )
+from gadget.mri.conventional.root_sum_of_squares import root_sum_of_squares
 from gadget.mri.kspace import KSpace
 
 if TYPE_CHECKING:
@@ -175,9 +175,10 @@ class Reconstructor:
 
     def _run_method(self, method: str, batch: _Batch) -> list[Reconstruction]:
         if method == "fft":
+            images = [root_sum_of_squares(kspace).astype(np.complex64) for kspace in batch.kspaces]
             return [
-                _reconstruction(kspace, _fourier(kspace), None, method, {}, batch.deadline)
-                for kspace in batch.kspaces
+                _reconstruction(kspace, image, None, method, {}, batch.deadline)
+                for kspace, image in zip(batch.kspaces, images, strict=True)
             ]
         volumes = self._volumes(method, batch)
         return [
@@ -259,13 +260,3 @@ def _reconstruction(
         "seconds": round(deadline.elapsed, 3),
     }
     return Reconstruction(image, std, method, details=details | extra)
-
-
-def _fourier(kspace: KSpace) -> NDArray[np.complex64]:
-    """Root sum of squares of the inverse transform, zeros where nothing was measured."""
-    power = np.zeros(kspace.weight.shape, np.float32)
-    # One coil at a time fits in the cache. Where k-space has its origin is in the phase only.
-    for coil in kspace.data:
-        image = scipy.fft.ifftn(coil, norm="ortho")
-        power += image.real**2 + image.imag**2
-    return np.fft.fftshift(np.sqrt(power)).astype(np.complex64)
