@@ -34,7 +34,7 @@ def list_models() -> None:
 
     Example: score-gadget model list
     """
-    from gadget.diffusion.model_folder import available_models
+    from gadget.diffusion.installed_models import available_models
 
     for folder in available_models():
         print_result(f"{folder.name:<20} {folder}")
@@ -46,7 +46,8 @@ def show(name: Name) -> None:
 
     Example: score-gadget model show brain-small
     """
-    from gadget.diffusion.model_folder import find_model, read_config, read_weights
+    from gadget.diffusion.installed_models import find_model
+    from gadget.diffusion.model_folder import read_config, read_weights
 
     folder = find_model(name)
     config = read_config(folder)
@@ -67,7 +68,8 @@ def verify(
     """
     import torch
 
-    from gadget.diffusion.model_folder import available_models, load_prior
+    from gadget.diffusion.installed_models import available_models
+    from gadget.diffusion.model_loading import load_prior
 
     chosen = names or [folder.name for folder in available_models()]
     if not chosen:
@@ -108,13 +110,8 @@ def import_model(
     """
     import torch
 
-    from gadget.diffusion.model_folder import (
-        CONFIG,
-        WEIGHTS,
-        ModelConfig,
-        available_models,
-        save_model,
-    )
+    from gadget.diffusion.installed_models import available_models
+    from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, save_model
     from gadget.diffusion.published.card import model_card, taken_for_granted
     from gadget.diffusion.published.checkpoint import read_published
 

@@ -87,7 +87,8 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
         return {}
     if DEFAULT_MODEL in names:
         names = names - {DEFAULT_MODEL} | set(AUTO_MODELS.values())
-    from gadget.diffusion.model_folder import find_model, read_config
+    from gadget.diffusion.installed_models import find_model
+    from gadget.diffusion.model_folder import read_config
 
     try:
         return {name: read_config(find_model(name)).sha256 for name in sorted(names)}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,13 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
 from gadget.diffusion.denoisers import NoiseDenoiser, PreconditionedDenoiser, ScoreDenoiser
-from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
 from gadget.diffusion.networks.adm import Adm, AdmConfig
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
-from gadget.diffusion.prior import NetworkPrior, Prior
 from gadget.errors import ConfigError, WeightsError, invalid_values, reason
 from gadget.files import atomic_write
 
@@ -59,45 +54,6 @@ class ModelConfig(BaseModel):
         return self
 
 
-def search_path() -> list[Path]:
-    """Return the folders that models are looked for in, first match wins."""
-    package = Path(__file__).resolve().parents[1]
-    folders = [Path(p) for p in os.environ.get("SCORE_GADGET_MODELS", "").split(os.pathsep) if p]
-    # `_models` in an installed package, `models` beside it in a source checkout.
-    return [*folders, package / "_models", package.parent / "models"]
-
-
-def available_models() -> Iterator[Path]:
-    """Yield the folder of each model that a name reaches."""
-    seen: set[str] = set()
-    for folder in search_path():
-        for config in sorted(folder.glob(f"*/{CONFIG}")):
-            if config.parent.name not in seen and config.is_file():
-                seen.add(config.parent.name)
-                yield config.parent
-
-
-def find_model(name: str) -> Path:
-    """Return the folder of a model given by name or by path.
-
-    Raises
-    ------
-    WeightsError
-        There is none; the message lists those that there are.
-    """
-    # Names first: a folder that happens to lie here must not stand in for an installed model.
-    installed = [] if os.sep in name else [place / name for place in search_path()]
-    for folder in [*installed, Path(name)]:
-        with suppress(OSError):  # a folder that may not be read, a name too long for one
-            if (folder / CONFIG).is_file():
-                return folder
-    known = ", ".join(sorted(p.name for p in available_models())) or "none"
-    raise WeightsError(
-        f"There is no model '{name}' (found: {known}). Give one of these names, the path of a "
-        "folder with config.json and model.safetensors, or set SCORE_GADGET_MODELS."
-    )
-
-
 def read_config(folder: Path) -> ModelConfig:
     """Read and check a model's `config.json`.
 
@@ -114,52 +70,6 @@ def read_config(folder: Path) -> ModelConfig:
     except ValidationError as error:
         wrong = invalid_values(error, ModelConfig, "Key")
         raise WeightsError(f"{path} is not a usable model config. {wrong}") from error
-
-
-def model_for(name: str, device: torch.device) -> str:
-    """Return the name of a model: for `auto`, of the one that suits the device."""
-    return AUTO_MODELS[device.type] if name == DEFAULT_MODEL else name
-
-
-def load_prior(name: str, device: torch.device) -> Prior:
-    """Load a model's weights onto `device`.
-
-    Parameters
-    ----------
-    name, device
-        Name or folder of the model, or `auto`, and where to compute.
-
-    Raises
-    ------
-    WeightsError
-        The model is missing, its weights are damaged, or they do not fit its network.
-    DeviceMemoryError
-        The device's memory is too full.
-    """
-    folder = find_model(model_for(name, device))
-    config = read_config(folder)
-    is_unet = isinstance(config.network, UNetConfig)
-    with explain_out_of_memory(
-        f"The memory of {device} is too full for the model {config.name}: make room on it, or "
-        "choose another device."
-    ):
-        weights = read_weights(folder, config)
-        denoiser = _denoiser(config)
-        denoiser.load_state_dict(weights)
-        denoiser.to(device)
-    return NetworkPrior(
-        denoiser,
-        name=config.name,
-        sha256=config.sha256,
-        sigma_min=config.sigma_min,
-        sigma_max=config.sigma_max,
-        channels=config.network.channels,
-        size_multiple=config.network.size_multiple,
-        # `score-gadget train` augments by orientation; published networks saw upright images.
-        any_orientation=is_unet,
-        # U-Nets are trained that way; a published network must agree with its authors' code.
-        half_precision=is_unet and supports_bfloat16(device),
-    )
 
 
 def save_model(
@@ -218,7 +128,7 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
         raise WeightsError(f"The weights {path} cannot be read: {reason(error)}.") from error
     try:
         with torch.device("meta"):  # there may be no memory for a network that does not fit
-            expected = _denoiser(config).state_dict()
+            expected = denoiser_of(config).state_dict()
     except ValueError as error:
         raise WeightsError(f"{folder / CONFIG} describes no possible network: {error}.") from error
     wrong = state_dict_mismatch(weights, expected)
@@ -231,7 +141,8 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
     return weights
 
 
-def _denoiser(config: ModelConfig) -> PreconditionedDenoiser | ScoreDenoiser | NoiseDenoiser:
+def denoiser_of(config: ModelConfig) -> PreconditionedDenoiser | ScoreDenoiser | NoiseDenoiser:
+    """Return the denoiser that a config describes, with weights of no meaning yet."""
     network = config.network
     if isinstance(network, UNetConfig):
         return PreconditionedDenoiser(UNet(network), config.sigma_data)

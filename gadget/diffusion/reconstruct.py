@@ -95,7 +95,7 @@ class Reconstructor:
     @cached_property
     def prior(self) -> Prior:
         """The prior that the settings name."""
-        from gadget.diffusion.model_folder import load_prior
+        from gadget.diffusion.model_loading import load_prior
 
         return load_prior(self.settings.model, self.device)
 
@@ -192,7 +192,7 @@ class Reconstructor:
         """Reconstruct on the device, or on the CPU if one buffer is too large for its memory."""
         import torch
 
-        from gadget.diffusion.model_folder import load_prior
+        from gadget.diffusion.model_loading import load_prior
 
         cpu = torch.device("cpu")
         samples = method in SAMPLERS

@@ -11,7 +11,8 @@ from torch.func import functional_call
 
 from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.devices import explain_out_of_memory
-from gadget.diffusion.model_folder import find_model, read_config, read_weights, state_dict_mismatch
+from gadget.diffusion.installed_models import find_model
+from gadget.diffusion.model_folder import read_config, read_weights, state_dict_mismatch
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.errors import ConfigError
 from gadget.mri.operators.cuda_graphs import GraphedFunction

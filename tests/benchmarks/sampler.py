@@ -17,7 +17,7 @@ import torch
 from timed_prior import TimedPrior, now
 
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mri.kspace import KSpace

@@ -32,7 +32,7 @@ from timed_prior import TimedPrior
 
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mrd.gather import Gatherer

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gadget.cli import installation
-from gadget.diffusion.model_folder import find_model
+from gadget.diffusion.installed_models import find_model
 
 ROOT = Path(__file__).resolve().parents[2]
 

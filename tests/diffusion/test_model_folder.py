@@ -8,19 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL, model_folder
-from gadget.diffusion.denoisers import PreconditionedDenoiser
-from gadget.diffusion.model_folder import (
-    CONFIG,
-    WEIGHTS,
-    ModelConfig,
-    available_models,
-    find_model,
-    load_prior,
-    model_for,
-    read_config,
-    save_model,
+from gadget.diffusion import (
+    AUTO_MODELS,
+    DEFAULT_MODEL,
+    installed_models,
+    model_folder,
+    model_loading,
 )
+from gadget.diffusion.denoisers import PreconditionedDenoiser
+from gadget.diffusion.installed_models import available_models, find_model, model_for
+from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, read_config, save_model
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNet
 from gadget.errors import ConfigError, DeviceError, WeightsError
 
@@ -96,16 +94,16 @@ def test_the_first_folder_of_the_search_path_wins(model, tmp_path, monkeypatch):
     model.rename(other / "tiny")
     (model.parent / "tiny").mkdir()
     (model / CONFIG).write_text((other / "tiny" / CONFIG).read_text())
-    monkeypatch.setattr(model_folder, "search_path", lambda: [other, model.parent])
+    monkeypatch.setattr(installed_models, "search_path", lambda: [other, model.parent])
     assert find_model("tiny") == other / "tiny"
     assert list(available_models()) == [other / "tiny"]
 
 
 def test_an_unknown_name_tells_the_known_ones(model, monkeypatch):
-    monkeypatch.setattr(model_folder, "search_path", lambda: [model.parent])
+    monkeypatch.setattr(installed_models, "search_path", lambda: [model.parent])
     with pytest.raises(WeightsError, match=r"no model 'tinny' \(found: tiny\)\. Give one of these"):
         load_prior("tinny", CPU)
-    monkeypatch.setattr(model_folder, "search_path", lambda: [])
+    monkeypatch.setattr(installed_models, "search_path", lambda: [])
     with pytest.raises(WeightsError, match=r"\(found: none\)"):
         load_prior("tinny", CPU)
 
@@ -236,7 +234,7 @@ def test_a_computer_without_room_for_the_model_is_an_error(model, monkeypatch):
     def full(*_):
         torch.empty(2**60, device="cpu")
 
-    monkeypatch.setattr(model_folder, "_denoiser", full)
+    monkeypatch.setattr(model_loading, "denoiser_of", full)
     with pytest.raises(DeviceError, match="The memory of cpu is too full for the model tiny"):
         load_prior(str(model), CPU)
 
@@ -245,7 +243,7 @@ def test_other_errors_of_a_model_stay_what_they_are(model, monkeypatch):
     def wrong(*_):
         raise RuntimeError("an error in the program")
 
-    monkeypatch.setattr(model_folder, "_denoiser", wrong)
+    monkeypatch.setattr(model_loading, "denoiser_of", wrong)
     with pytest.raises(RuntimeError, match="an error in the program"):
         load_prior(str(model), CPU)
 
@@ -294,6 +292,6 @@ def test_the_default_models_come_with_the_package(device):
 
 
 def test_the_default_model_suits_the_device(model, monkeypatch):
-    monkeypatch.setattr(model_folder, "AUTO_MODELS", {"cpu": str(model), "cuda": "none"})
+    monkeypatch.setattr(installed_models, "AUTO_MODELS", {"cpu": str(model), "cuda": "none"})
     assert load_prior(DEFAULT_MODEL, CPU).name == "tiny"
     assert model_for("other", CPU) == "other"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from gadget.diffusion import model_folder
+from gadget.diffusion import model_loading
 from gadget.diffusion.denoisers import PreconditionedDenoiser
-from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNet
 from gadget.diffusion.prior import NetworkPrior
 
@@ -118,7 +118,7 @@ def test_half_precision_is_as_good_as_single_precision(sigma, phantom, monkeypat
     noisy = clean + sigma * _complex(1, 64, 64)
     images = []
     for fast in (False, True):
-        monkeypatch.setattr(model_folder, "supports_bfloat16", lambda device, fast=fast: fast)
+        monkeypatch.setattr(model_loading, "supports_bfloat16", lambda device, fast=fast: fast)
         images.append(load_prior("brain-small", torch.device("cpu")).denoise(noisy, sigma))
     single, half = images
     assert half.dtype == torch.complex64

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.model_folder import load_prior, read_config, read_weights, save_model
+from gadget.diffusion.model_folder import read_config, read_weights, save_model
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.errors import ConfigError, DeviceError, WeightsError
 from gadget.training.examples import Examples, batches

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gadget.diffusion.denoisers import NoiseDenoiser
-from gadget.diffusion.model_folder import ModelConfig, load_prior, save_model
+from gadget.diffusion.model_folder import ModelConfig, save_model
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.adm import Adm, AdmConfig
 from gadget.diffusion.published.card import model_card
 from gadget.diffusion.published.checkpoint import read_published

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.model_folder import ModelConfig, load_prior, save_model
+from gadget.diffusion.model_folder import ModelConfig, save_model
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.published.card import model_card
 from gadget.diffusion.published.checkpoint import read_published

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.diffusion.model_folder import load_prior
+from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.samplers.highlights import split_highlights
 from gadget.diffusion.settings import SamplerSettings
