@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,3 +150,10 @@ def gaussian_prior():
 @pytest.fixture
 def tiny_network() -> UNetConfig:
     return UNetConfig(widths=(8, 8), blocks=1, patch=2, embedding=8)
+
+
+@pytest.fixture
+def model(tmp_path, tiny_models) -> Path:
+    """The folder of a complete model, which no search path knows and which may be spoilt."""
+    shutil.copytree(tiny_models / "tiny", tmp_path / "models" / "tiny")
+    return tmp_path / "models" / "tiny"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gadget.diffusion import (
-    AUTO_MODELS,
-    DEFAULT_MODEL,
-    installed_models,
     model_folder,
     model_loading,
 )
 from gadget.diffusion.denoisers import PreconditionedDenoiser
-from gadget.diffusion.installed_models import available_models, find_model, model_for
+from gadget.diffusion.installed_models import find_model
 from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, read_config, save_model
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNet
@@ -30,13 +26,6 @@ def _denoiser(network) -> PreconditionedDenoiser:
     denoiser = PreconditionedDenoiser(UNet(network), 0.25)
     torch.nn.init.normal_(denoiser.network.head.weight, std=0.1)
     return denoiser.requires_grad_(False)
-
-
-@pytest.fixture
-def model(tmp_path, tiny_models) -> Path:
-    """The folder of a complete model, which no search path knows and which may be spoilt."""
-    shutil.copytree(tiny_models / "tiny", tmp_path / "models" / "tiny")
-    return tmp_path / "models" / "tiny"
 
 
 def _change(model: Path, **values: object) -> None:
@@ -75,37 +64,6 @@ def test_a_second_save_replaces_the_first(model, tiny_network):
     save_model(model, first, weights)
     assert read_config(model).sha256 != first.sha256
     load_prior(str(model), CPU)
-
-
-def test_models_are_found_by_name_and_by_path(model, monkeypatch):
-    assert find_model(str(model)) == model
-    with pytest.raises(WeightsError):
-        find_model("tiny")
-    monkeypatch.setenv("SCORE_GADGET_MODELS", f"/nowhere:{model.parent}")
-    assert find_model("tiny") == model
-    assert model in list(available_models())
-    (model.parent / "none" / CONFIG).mkdir(parents=True)
-    assert "none" not in [folder.name for folder in available_models()]
-
-
-def test_the_first_folder_of_the_search_path_wins(model, tmp_path, monkeypatch):
-    other = tmp_path / "other"
-    other.mkdir()
-    model.rename(other / "tiny")
-    (model.parent / "tiny").mkdir()
-    (model / CONFIG).write_text((other / "tiny" / CONFIG).read_text())
-    monkeypatch.setattr(installed_models, "search_path", lambda: [other, model.parent])
-    assert find_model("tiny") == other / "tiny"
-    assert list(available_models()) == [other / "tiny"]
-
-
-def test_an_unknown_name_tells_the_known_ones(model, monkeypatch):
-    monkeypatch.setattr(installed_models, "search_path", lambda: [model.parent])
-    with pytest.raises(WeightsError, match=r"no model 'tinny' \(found: tiny\)\. Give one of these"):
-        load_prior("tinny", CPU)
-    monkeypatch.setattr(installed_models, "search_path", lambda: [])
-    with pytest.raises(WeightsError, match=r"\(found: none\)"):
-        load_prior("tinny", CPU)
 
 
 def test_a_name_too_long_for_a_folder_is_an_unknown_one():
@@ -272,26 +230,3 @@ def test_a_config_that_is_no_json_is_an_error(model, content):
     (model / CONFIG).write_bytes(content)
     with pytest.raises(WeightsError, match="not a usable model config"):
         read_config(model)
-
-
-def test_a_path_is_never_taken_for_a_name(model, monkeypatch):
-    monkeypatch.chdir(model.parent)
-    folder = Path("brain-small")
-    shutil.copytree(model, folder)
-    assert find_model("./brain-small") == folder
-    assert find_model("brain-small") != folder
-
-
-@pytest.mark.parametrize("device", AUTO_MODELS)
-def test_the_default_models_come_with_the_package(device):
-    name = model_for(DEFAULT_MODEL, torch.device(device))
-    folder = find_model(name)
-    config = read_config(folder)
-    assert config.sha256 == model_folder._sha256(folder / WEIGHTS)
-    assert config.name == name
-
-
-def test_the_default_model_suits_the_device(model, monkeypatch):
-    monkeypatch.setattr(installed_models, "AUTO_MODELS", {"cpu": str(model), "cuda": "none"})
-    assert load_prior(DEFAULT_MODEL, CPU).name == "tiny"
-    assert model_for("other", CPU) == "other"

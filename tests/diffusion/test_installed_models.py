@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL, installed_models
+from gadget.diffusion.installed_models import available_models, find_model, model_for
+from gadget.diffusion.model_folder import CONFIG, WEIGHTS, read_config
+from gadget.diffusion.model_loading import load_prior
+from gadget.errors import WeightsError
+
+CPU = torch.device("cpu")
+
+
+def test_models_are_found_by_name_and_by_path(model, monkeypatch):
+    assert find_model(str(model)) == model
+    with pytest.raises(WeightsError):
+        find_model("tiny")
+    monkeypatch.setenv("SCORE_GADGET_MODELS", f"/nowhere:{model.parent}")
+    assert find_model("tiny") == model
+    assert model in list(available_models())
+    (model.parent / "none" / CONFIG).mkdir(parents=True)
+    assert "none" not in [folder.name for folder in available_models()]
+
+
+def test_the_first_folder_of_the_search_path_wins(model, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    model.rename(other / "tiny")
+    (model.parent / "tiny").mkdir()
+    (model / CONFIG).write_text((other / "tiny" / CONFIG).read_text())
+    monkeypatch.setattr(installed_models, "search_path", lambda: [other, model.parent])
+    assert find_model("tiny") == other / "tiny"
+    assert list(available_models()) == [other / "tiny"]
+
+
+def test_an_unknown_name_tells_the_known_ones(model, monkeypatch):
+    monkeypatch.setattr(installed_models, "search_path", lambda: [model.parent])
+    with pytest.raises(WeightsError, match=r"no model 'tinny' \(found: tiny\)\. Give one of these"):
+        load_prior("tinny", CPU)
+    monkeypatch.setattr(installed_models, "search_path", lambda: [])
+    with pytest.raises(WeightsError, match=r"\(found: none\)"):
+        load_prior("tinny", CPU)
+
+
+def test_a_path_is_never_taken_for_a_name(model, monkeypatch):
+    monkeypatch.chdir(model.parent)
+    folder = Path("brain-small")
+    shutil.copytree(model, folder)
+    assert find_model("./brain-small") == folder
+    assert find_model("brain-small") != folder
+
+
+@pytest.mark.parametrize("device", AUTO_MODELS)
+def test_the_default_models_come_with_the_package(device):
+    name = model_for(DEFAULT_MODEL, torch.device(device))
+    folder = find_model(name)
+    config = read_config(folder)
+    assert config.sha256 == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+    assert config.name == name
+
+
+def test_the_default_model_suits_the_device(model, monkeypatch):
+    monkeypatch.setattr(installed_models, "AUTO_MODELS", {"cpu": str(model), "cuda": "none"})
+    assert load_prior(DEFAULT_MODEL, CPU).name == "tiny"
+    assert model_for("other", CPU) == "other"
