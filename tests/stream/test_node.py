@@ -328,21 +328,6 @@ def test_modules_of_nodes_need_the_standard_library_only():
     assert output.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("wish", [None, "ACTIVE"])
-def test_threads_sleep_while_they_wait_unless_told_otherwise(wish):
-    code = (
-        "import os, sys, gadget.nodes.reconstruct; "
-        "print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"  # which reads it once
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    if wish:
-        environment["OMP_WAIT_POLICY"] = wish
-    output = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
-    )
-    assert output.stdout.split() == [wish or "PASSIVE", "False"]
-
-
 def test_decoded_items_reach_the_node(in_process, acquisition):
     seen = []
 
