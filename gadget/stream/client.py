@@ -25,6 +25,9 @@ NO_SUCH_FILE = "Error reading from file/stream"
 
 _LOG_LINE = re.compile(r"(DEBUG|INFO|WARNING|DBG|INF|WRN)\b")
 """Log lines of a FIRE server, which are no errors. Gadgetron sends errors only as text."""
+_VERSION = re.compile(rb"<((?:\w+:)?version)>\s*\d+\s*</\1>\s*")
+"""Version of the library that wrote a header. Gadgetron passes none but its own to Python nodes,
+which wait for their header without end then."""
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ def run_on_server(
     pipeline
         Name of a pipeline of the server, or the text of one as bytes.
     header
-        The ISMRMRD XML header.
+        The ISMRMRD XML header; sent without the version of its schema.
     messages
         Whole messages as bytes, one or more at a time; read in another thread.
     on_image
@@ -68,7 +71,7 @@ def run_on_server(
     Exception
         Whatever `messages` or `on_image` raises.
     """
-    setup = [_config(pipeline), text_message(MessageId.HEADER, header)]
+    setup = [_config(pipeline), text_message(MessageId.HEADER, _VERSION.sub(b"", header))]
     connection = Connection(connect(parse_address(server), connect_s), idle_s=idle_s)
     try:
         _Client(connection, on_image).run(setup, messages)

@@ -90,6 +90,15 @@ def test_sends_what_gadgetrons_client_sends(server, readouts, waveform, header):
     assert server.images == [3, 1]
 
 
+@pytest.mark.parametrize("prefix", ["", "m:"])
+def test_sends_no_version_that_gadgetron_would_not_pass_to_its_nodes(server, header, prefix):
+    start = header.index(b">", header.index(b"<ismrmrdHeader")) + 1
+    version = f"\n\t<{prefix}version>8</{prefix}version>".encode()
+    server.header = header[:start] + version + header[start:]
+    server.run(image(1), CLOSE)
+    assert b"version>" not in server.received[1].payload
+
+
 def test_sends_the_text_of_a_pipeline(server):
     server.run(image(1), CLOSE, pipeline=b"<configuration/>")
     assert server.received[0].id is MessageId.CONFIG
