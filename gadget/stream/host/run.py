@@ -256,6 +256,8 @@ class _Host:
         """Handle a message of the last node: images are for the caller."""
         if message.id is MessageId.IMAGE:
             self._post(decode(message))
+        elif message.id is MessageId.TEXT:
+            log.warning("The last node, %s, says: %s", node.name, text_of(message))
         elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
             self._dropped.add(message.id)
             log.warning(

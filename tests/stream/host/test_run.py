@@ -24,7 +24,7 @@ from gadget.stream.host.run import run_pipeline
 from gadget.stream.wire.address import Address
 from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
-from gadget.stream.wire.messages import MessageId
+from gadget.stream.wire.messages import MessageId, text_message
 
 
 @pytest.fixture
@@ -242,6 +242,19 @@ def test_a_server_that_breaks_off_is_an_error(run, remote, readouts):
     with pytest.raises(StreamError, match=r"node at 127\.0\.0\.1:\d+ broke the connection in the"):
         run([remote(break_off)], readouts)
     assert run.indices == [0]
+
+
+def test_the_words_of_a_server_that_is_no_node_are_heard(run, remote, readouts, caplog):
+    """As of `score-gadget serve`, whose errors are texts."""
+
+    def explain(connection, setup):
+        connection.write([text_message(MessageId.TEXT, b"ERROR    No pipeline came.\n\0")])
+        while connection.read().id is not MessageId.CLOSE:
+            pass
+        connection.write_close()
+
+    run([remote(explain)], readouts)
+    assert "says: ERROR    No pipeline came." in caplog.text
 
 
 def _picture(message):
