@@ -77,8 +77,8 @@ class ScanService:
                 messages = self._messages(setup, self._inbox)
                 run_pipeline(pipeline, setup.header, messages, self._send)
             log.info("The scan is finished: %d images.", self._images)
-        except PeerDisconnected:
-            log.info("The client left before it sent data.")
+        except PeerDisconnected as error:
+            log.info("No data came. %s", error)
         except Abandoned as error:
             self._gone = True
             log.warning("%s", error)

@@ -229,7 +229,7 @@ def test_several_clients_at_once_and_one_that_waits(serve, readouts):
         assert last.receive()[0] == []
 
 
-def test_clients_without_data_take_no_place_and_do_not_delay_the_end(serve, readouts):
+def test_clients_without_data_take_no_place_and_do_not_delay_the_end(serve, readouts, caplog):
     with serve("picture", clients=1) as connect:
         idle, _silent, client = (connect() for _ in range(3))
         idle.send(idle.start)
@@ -237,6 +237,7 @@ def test_clients_without_data_take_no_place_and_do_not_delay_the_end(serve, read
         assert client.receive()[0] == [0]
         started = time.monotonic()
     assert time.monotonic() - started < 15
+    assert caplog.text.count("No data came. The connection was closed at this end.") == 2
 
 
 def test_the_server_ends_when_the_scans_are_finished(serve, readouts):
