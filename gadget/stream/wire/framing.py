@@ -39,8 +39,11 @@ sends nothing must not exhaust memory, and smaller steps are copied too often.""
 FILENAME_BYTES = 1024
 COMPLEX_BYTES = 8
 FLOAT_BYTES = 4
+COMPRESSED = 0b11 << 52
+"""ACQ_COMPRESSION1 and ACQ_COMPRESSION2 among the flags of a readout."""
 
 # Offsets into the packed ISMRMRD headers.
+_ACQUISITION_FLAGS = struct.Struct("<2xQ")
 _ACQUISITION_SIZES = struct.Struct("<34xH2xH136xH")
 _WAVEFORM_SAMPLES = struct.Struct("<28xHH")
 _IMAGE_TYPE = 2
@@ -133,7 +136,14 @@ class _Body:
 
 
 def _acquisition(body: _Body) -> None:
-    _samples(body, body.take(ACQUISITION_HEADER_BYTES))
+    header = body.take(ACQUISITION_HEADER_BYTES)
+    if body.number_at(_ACQUISITION_FLAGS, header) & COMPRESSED:
+        # Its header does not tell its length: what follows would be taken for anything.
+        raise StreamError(
+            "A readout is flagged as compressed, which neither this package nor Gadgetron's reader "
+            "understands: send the data without the options -P and -T of Gadgetron's client."
+        )
+    _samples(body, header)
 
 
 def _samples(body: _Body, header: int) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 import tracemalloc
 
+import ismrmrd
 import pytest
 
 from gadget.errors import StreamError
+from gadget.stream.wire.codec import encode_bytes
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.framing import FIRST_CHUNK_BYTES, read_message
-from gadget.stream.wire.messages import MAX_TEXT_BYTES, UINT64, MessageId
+from gadget.stream.wire.messages import MAX_TEXT_BYTES, UINT16, UINT64, MessageId
 
 
 def read(number: int, body: bytes):
@@ -74,6 +76,19 @@ def test_a_large_array_is_not_copied_for_what_follows_it():
     tracemalloc.stop()
     assert message.payload == body
     assert peak < 1.5 * len(body)
+
+
+@pytest.mark.parametrize("flag", [ismrmrd.ACQ_COMPRESSION1, ismrmrd.ACQ_COMPRESSION2])
+def test_a_compressed_readout_is_named(acquisition, flag):
+    readout = acquisition(0)
+    assert read(*_split(encode_bytes(readout))).id is MessageId.ACQUISITION
+    readout.setFlag(flag)
+    with pytest.raises(StreamError, match="flagged as compressed"):
+        read(*_split(encode_bytes(readout)))
+
+
+def _split(message: bytes) -> tuple[int, bytes]:
+    return UINT16.unpack_from(message)[0], message[UINT16.size :]
 
 
 def test_flags_are_zero_or_one():
