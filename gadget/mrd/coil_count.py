@@ -24,7 +24,9 @@ class CoilCount:
         """Count a readout; return whether the majority has changed to its number of coils."""
         self._readouts[coils] += 1
         more = self._readouts[coils] - self._readouts[self.number]
-        if more < 0 or (more == 0 and coils != self._declared) or coils == self.number:
+        # The declared number wins a tie, and any number against readouts without coils.
+        loses_tie = self.number != 0 and coils != self._declared
+        if more < 0 or (more == 0 and loses_tie) or coils == self.number:
             return False
         self.number = coils
         return True

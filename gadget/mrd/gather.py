@@ -226,7 +226,7 @@ class Gatherer:
         self._coils_of_readouts[key.encoding][coils] += 1
         usual = self._coils.setdefault(key, CoilCount(self._header.receiver_channels))
         before = usual.number
-        if usual.add(coils) and before and key in self._open:
+        if usual.add(coils) and key in self._open:
             self._reject_image(
                 self._open.pop(key),
                 f"A readout at the beginning has {before} coils, but most have {usual.number}. "

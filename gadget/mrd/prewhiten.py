@@ -51,7 +51,7 @@ class Prewhitener:
     def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
         """Add a readout; return those that are whitened, in their order.
 
-        One with another number of coils than the noise scan stays as it is.
+        One without coils, or with another number of them than the noise scan, stays as it is.
         """
         header = header_of(acquisition)
         if header.flags & flags.NOISE:
@@ -76,6 +76,9 @@ class Prewhitener:
             log.debug("A noise readout after the first data is not used.")
             return
         noise = acquisition.data[:, header.discard_pre : _end_of_valid(header)]
+        if not noise.size:
+            log.warning("A noise readout holds no sample; it is not used.")
+            return
         if not np.isfinite(noise).all():
             log.warning("A noise readout holds samples that are not finite; it is not used.")
             return
@@ -93,7 +96,7 @@ class Prewhitener:
         self, acquisition: ismrmrd.Acquisition, pending: list[ismrmrd.Acquisition]
     ) -> ismrmrd.Acquisition:
         header = header_of(acquisition)
-        if header.flags & flags.NOT_IMAGE:
+        if header.flags & flags.NOT_IMAGE or not header.active_channels:
             return acquisition
         self._prepare(header, pending)
         matrix = self._matrices[header.active_channels]

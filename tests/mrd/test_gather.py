@@ -223,6 +223,21 @@ def test_samples_that_are_too_many_are_those_to_discard(
     np.testing.assert_allclose(buffer.kspace.data, expected.kspace.data, atol=1e-5)
 
 
+@pytest.mark.parametrize("place", [0, 7, -1])
+def test_a_readout_without_coils_costs_nothing_else(make_scan, place):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    header = readouts[place].getHead()
+    header.active_channels = 0
+    empty = ismrmrd.Acquisition(header, np.zeros((0, header.number_of_samples), np.complex64))
+    readouts.insert(place, empty)
+    found = []
+    with pytest.raises(DataError, match="has 0 coils"):
+        found.extend(Gatherer(scan.header).gather(readouts))
+    (buffer,) = found
+    assert buffer.kspace.weight.all()
+
+
 @pytest.mark.parametrize("flagged", [False, True])
 def test_a_readout_without_samples_costs_its_own_image_alone(make_scan, flagged):
     scan = make_scan(limits={"average": (0, 0, 0)})

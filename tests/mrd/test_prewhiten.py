@@ -101,6 +101,22 @@ def test_a_first_readout_of_other_coils_does_not_cut_the_noise_estimate_short():
     _check_white(ready, tolerance=0.2)
 
 
+@pytest.mark.parametrize("place", [0, 1, 60])
+def test_a_readout_without_coils_passes_on_and_changes_nothing(place):
+    readouts = _data(100)
+    readouts.insert(place, _readout(np.zeros((0, 256)), 999))
+    ready = _whiten(readouts)
+    assert [one.scan_counter for one in ready] == [one.scan_counter for one in readouts]
+    _check_white([one for one in ready if one.active_channels], tolerance=0.3)
+
+
+@pytest.mark.parametrize("shape", [(0, 256), (COILS, 0)])
+def test_a_noise_readout_without_samples_is_no_noise_scan(shape, caplog):
+    empty = _readout(np.zeros(shape), 0, ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+    _check_white(_whiten([empty, *_data(100)]), tolerance=0.3)
+    assert "A noise readout holds no sample" in caplog.text
+
+
 def test_readouts_of_zeros_pass_on_with_a_warning(caplog):
     readouts = [_readout(np.zeros((COILS, 64)), i) for i in range(3)]
     assert [one.scan_counter for one in _whiten(readouts)] == [0, 1, 2]
