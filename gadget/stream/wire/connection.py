@@ -9,6 +9,7 @@ used.
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -95,6 +96,8 @@ class Connection:
         self._write_lock = threading.Lock()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
+        self._heard = -math.inf
+        """When data arrived last, on the clock of `time.monotonic` [s]."""
         sock.settimeout(None)
         _keep_alive(sock)
 
@@ -170,6 +173,7 @@ class Connection:
                 raise PeerDisconnected(f"The other end broke the connection ({error}).") from error
             if count == 0:
                 raise InputEnded("The other end is gone: it ended without closing the stream.")
+            self._heard = time.monotonic()
             return count
 
     def _wait(self, events: int, timeout: float | None) -> bool:
@@ -204,14 +208,15 @@ class Connection:
     ) -> None:
         """Write the parts of a message without others in between.
 
-        Waits for a slow reader as long as it takes, or at most `wait_s` [s] where that is given.
+        Waits for a slow reader as long as it takes or, where `wait_s` [s] is given, until it has
+        neither taken nor sent anything for so long: some clients read when they have sent all.
 
         Raises
         ------
         PeerDisconnected
             The other end is gone.
         StreamError
-            The other end takes nothing for `wait_s`.
+            The other end takes nothing, and sends nothing, for `wait_s`.
         """
         views = [memoryview(part).cast("B") for part in parts if len(part)]
         with self._write_lock:
@@ -220,7 +225,7 @@ class Connection:
                     with self._in_use() as sock:
                         sent = sock.sendmsg(views[:MAX_PARTS], [], socket.MSG_DONTWAIT)
                 except (BlockingIOError, InterruptedError):
-                    if not self._wait(select.POLLOUT, wait_s):
+                    if not self._wait(select.POLLOUT, wait_s) and not self._heard_within(wait_s):
                         raise StreamError("The other end does not take data any more.") from None
                     continue
                 except OSError as error:
@@ -228,6 +233,9 @@ class Connection:
                         f"The other end takes no more data ({error})."
                     ) from error
                 views = _remaining(views, sent)
+
+    def _heard_within(self, seconds: float | None) -> bool:
+        return seconds is not None and time.monotonic() - self._heard < seconds
 
     def write_setup(self, config: bytes, header: bytes) -> None:
         """Write CONFIG and HEADER."""

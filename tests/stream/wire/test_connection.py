@@ -121,6 +121,32 @@ def test_writing_to_a_vanished_peer_is_an_error(pair, acquisition):
             connection.write(encode(acquisition(coils=8, samples=4096)))
 
 
+def test_a_peer_that_reads_only_when_it_has_sent_all_is_waited_for(pair):
+    connection, theirs = pair
+    block = bytes(2**24)
+
+    def send_then_receive() -> None:
+        for _ in range(15):
+            time.sleep(0.1)
+            theirs.sendall(struct.pack("<HI", MessageId.TEXT, 0))
+        theirs.sendall(CLOSE)
+        received.append(receive(theirs))
+
+    def read() -> None:
+        while connection.read().id is not MessageId.CLOSE:
+            pass
+
+    received: list[bytes] = []
+    threads = [threading.Thread(target=target) for target in (send_then_receive, read)]
+    for thread in threads:
+        thread.start()
+    connection.write([block], wait_s=0.5)
+    connection.close()
+    for thread in threads:
+        thread.join()
+    assert received == [block]
+
+
 def test_telling_an_error_to_a_peer_that_does_not_read_ends(pair, monkeypatch):
     connection, _ = pair
     block = bytes(2**20)
