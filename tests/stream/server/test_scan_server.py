@@ -210,11 +210,13 @@ def test_a_client_that_vanishes_takes_its_nodes_with_it(serve, readouts, tmp_pat
 
 def test_several_clients_at_once_and_one_that_waits(serve, readouts):
     with serve("picture", clients=2) as connect:
-        one, other, last = clients = [connect() for _ in range(3)]
-        for client, readout in zip(clients, readouts, strict=False):
-            client.send(client.start, readout)
+        one, other, last = (connect() for _ in range(3))
+        # One after another: of clients that come at once, any may be the one that waits.
+        one.send(one.start, readouts[0])
         assert one.receive(images=1)[0] == [0]
+        other.send(other.start, readouts[1])
         assert other.receive(images=1)[0] == [1]
+        last.send(last.start, readouts[2])
         assert last.receive(until="this one waits for its turn")[0] == []
         assert select.select([last.socket], [], [], 0.2)[0] == []
         one.send(readouts[3], CLOSE)
