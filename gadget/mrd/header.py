@@ -215,8 +215,10 @@ def _encoding(node: ElementTree.Element, index: int) -> Encoding:
 def _is_stack(encoded: Space, limits: dict[str, Limit]) -> bool:
     """Whether z of the matrix is the number of slices of a 2D scan, as some converters write it."""
     partition, slices = limits.get("kspace_encoding_step_2"), limits.get("slice")
-    if encoded.matrix[2] == 1 or partition is None or slices is None:
+    if encoded.matrix[2] == 1 or slices is None:
         return False
+    if partition is None:
+        return slices.maximum - slices.minimum + 1 == encoded.matrix[2]
     return partition.minimum == partition.maximum and slices.maximum > slices.minimum
 
 

@@ -29,7 +29,10 @@ def line_position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tupl
     limits = encoding.limits
     idx = header.idx
     ky = _grid_index(limits.get("kspace_encoding_step_1"), idx.kspace_encode_step_1, ny)
-    kz = _grid_index(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, nz)
+    if nz == 1 and idx.kspace_encode_step_2 == idx.slice:
+        kz = 0  # some converters number the slices of a 2D scan in both counters
+    else:
+        kz = _grid_index(limits.get("kspace_encoding_step_2"), idx.kspace_encode_step_2, nz)
     if 0 <= ky < ny and 0 <= kz < nz:
         return kz, ky
     if _is_within_limits(
@@ -57,6 +60,8 @@ def _is_within_limits(limit: Limit | None, index: int, position: int, size: int)
         return True
     return (
         limit is not None
+        # What would be beyond a single line is another one, such as of another slice.
+        and size > 1
         and limit.maximum - limit.minimum >= size
         and limit.minimum <= index <= limit.maximum
     )

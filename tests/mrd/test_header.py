@@ -80,9 +80,10 @@ def test_an_encoding_that_is_not_cartesian_is_refused_where_it_is_used(make_scan
         header.encoding(0)
 
 
+@pytest.mark.parametrize("partitions", [{}, {"kspace_encoding_step_2": (0, 0, 0)}])
 @pytest.mark.parametrize("recon_z", [1, 6])
-def test_a_stack_of_slices_is_no_volume(make_scan, recon_z):
-    limits = {"kspace_encoding_step_2": (0, 0, 0), "slice": (0, 5, 0)}
+def test_a_stack_of_slices_is_no_volume(make_scan, recon_z, partitions):
+    limits = {**partitions, "slice": (0, 5, 0)}
     thick = 5.0 * recon_z
     (encoding,) = make_scan(
         encoded=(16, 8, 6),
@@ -93,6 +94,11 @@ def test_a_stack_of_slices_is_no_volume(make_scan, recon_z):
     ).header.encodings
     assert encoding.encoded == Space((16, 8, 1), (32.0, 16.0, 5.0))
     assert encoding.recon == Space((8, 8, 1), (16.0, 16.0, 5.0))
+
+
+def test_slabs_are_volumes(make_scan):
+    scan = make_scan(encoded=(16, 8, 6), recon=(8, 8, 6), limits={"slice": (0, 1, 0)})
+    assert scan.header.encodings[0].encoded.matrix == (16, 8, 6)
 
 
 @pytest.mark.parametrize("matrix", [(0, 8, 1), (16, -1, 1), (70000, 8, 1), (60000, 60000, 8)])

@@ -39,6 +39,17 @@ def test_the_partition_of_a_2d_scan_may_have_any_centre(make_scan):
     assert line_position(encoding, _header(3, 16)) == (0, 3)
 
 
+@pytest.mark.parametrize("limits", [{}, {"kspace_encoding_step_2": (0, 2, 1)}])
+def test_the_partition_of_a_2d_scan_may_number_the_slices(make_scan, limits):
+    encoding = make_scan(limits=limits).header.encodings[0]
+    header = _header(3, 2)
+    header.idx.slice = 2
+    assert line_position(encoding, header) == (0, 3)
+    header.idx.slice = 0
+    with pytest.raises(DataError, match="would lie at ky 3, kz 2, outside"):
+        line_position(encoding, header)
+
+
 @pytest.mark.parametrize(("ky", "kz"), [(8, 0), (100, 0), (0, 1)])
 def test_refuses_lines_outside_the_matrix(make_scan, ky, kz):
     encoding = make_scan(limits={"kspace_encoding_step_1": (0, 7, 4)}).header.encodings[0]
