@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.image_file import read_images
+from gadget.mrd.image_file import read_groups, read_images
 from gadget.mrd.image_key import ImageCounters
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
@@ -21,6 +22,9 @@ from gadget.mrd.scales import scale_from_meta
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.resample import to_recon_space
+from gadget.training.readers import NO_MAGNITUDE
+
+log = logging.getLogger(__name__)
 
 Images = dict[ImageCounters, NDArray[np.float32]]
 
@@ -56,7 +60,7 @@ def compare(images: Path, raw: Path) -> Comparison:
     Parameters
     ----------
     images
-        Result of a reconstruction.
+        Result of a reconstruction; of several in groups of one file, the last one counts.
     raw
         Raw data as `simulate` writes them.
 
@@ -68,7 +72,13 @@ def compare(images: Path, raw: Path) -> Comparison:
         A file is damaged, or an image is missing or of another size.
     """
     truth = _magnitudes(read_images(raw, TRUTH_GROUP))
-    found = _magnitudes(read_images(images))
+    groups = read_groups(images)
+    *others, last = groups
+    if others:
+        log.warning(
+            "'%s' holds images in '%s', too; those in '%s' are compared.", images, others[0], last
+        )
+    found = _magnitudes(groups[last])
     zero_filled_images = zero_filled(raw)
     indices = tuple(sorted(truth))
     reference = np.stack([truth[index] for index in indices])
@@ -96,11 +106,11 @@ def _rss_image(buffer: Buffer) -> NDArray[np.float32]:
 
 
 def _magnitudes(images: list[ismrmrd.Image]) -> Images:
-    """Return the first partition of every image, without maps of standard deviations."""
+    """Return the first partition of every magnitude or complex image, without maps."""
     return {
         ImageCounters.of(image.getHead()): _magnitude(image)
         for image in images
-        if not is_std_map(image.meta)
+        if not is_std_map(image.meta) and image.image_type not in NO_MAGNITUDE
     }
 
 
@@ -116,7 +126,10 @@ def _scaled_to_truth(
 ) -> NDArray[np.float32]:
     missing = [index for index in indices if index not in images]
     if missing:
-        raise DataError(f"'{path}' holds no image of slice {missing[0].slice}; there is a truth.")
+        raise DataError(
+            f"'{path}' holds no magnitude or complex image of slice {missing[0].slice}; there is a "
+            "truth."
+        )
     wrong = [images[index].shape for index in indices if images[index].shape != truth.shape[1:]]
     if wrong:
         raise DataError(

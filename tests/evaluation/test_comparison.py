@@ -67,8 +67,31 @@ def test_a_slice_that_is_missing(scan, tmp_path):
     raw, out = scan
     with ImageWriter(tmp_path / "less.h5") as writer:
         writer.append(read_images(out)[0])
-    with pytest.raises(DataError, match="holds no image of slice 0"):
+    with pytest.raises(DataError, match="holds no magnitude or complex image of slice 0"):
         compare(tmp_path / "less.h5", raw)
+
+
+def test_phase_images_are_not_compared(scan):
+    raw, out = scan
+    phases = read_images(out)
+    with ImageWriter(out) as writer:
+        for image in phases:
+            writer.append(image)
+        for image in phases:
+            image.image_type, image.image_series_index = ismrmrd.IMTYPE_PHASE, 3000
+            image.data[:] = 1
+            writer.append(image)
+    found = compare(out, raw)
+    np.testing.assert_allclose(found.reconstruction, found.truth, rtol=1e-5)
+
+
+def test_of_several_reconstructions_the_last_is_compared(scan, caplog):
+    raw, out = scan
+    with ImageWriter(out, "another") as writer:
+        writer.append(read_images(raw, "truth")[0])
+    found = compare(out, raw)
+    np.testing.assert_allclose(found.reconstruction, found.truth, rtol=1e-5)
+    assert "holds images in 'another', too; those in 'dataset' are compared" in caplog.text
 
 
 def test_the_picture_has_a_row_for_each_slice(scan, tmp_path):
