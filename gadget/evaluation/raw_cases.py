@@ -64,9 +64,9 @@ def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:
             continue
         found.add(number)
         planes = list(split_planes(buffer.kspace.data, buffer.kspace.weight))
-        several = len(planes) > 1
-        for index in central_slices(len(planes), slices) if several else [0]:
-            shown = index if several else number
+        for index in central_slices(len(planes), slices):
+            # Of several slabs, each goes on counting where the one before ends.
+            shown = number * len(planes) + index
             yield partial(_case, file.path, shown, buffer, planes[index])
 
 
@@ -87,7 +87,7 @@ def _case(path: Path, number: int, buffer: Buffer, plane: Plane) -> Case:
             "last one. Only complete scans show what should have come out."
         )
     images = ifftc(plane.data)
-    window = _window(buffer, measured.shape)
+    window = _window(buffer, plane)
     truth = np.sqrt((np.abs(images[:, window[0], window[1]]) ** 2).sum(0))
     check_not_empty(path.name, number, truth)
     return Case(
@@ -106,13 +106,17 @@ def _fully_sampled(measured: NDArray[np.bool_]) -> bool:
     return bool(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
 
 
-def _window(buffer: Buffer, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return the recon field of view on a grid (ky, kx): images are compared where they show."""
+def _window(buffer: Buffer, plane: Plane) -> tuple[slice, slice]:
+    """Return the recon field of view on a plane's grid: images are compared where they show."""
     recon, covered = buffer.encoding.recon.field_of_view_mm, buffer.field_of_view
+    shape = plane.weight.shape
 
     def along(axis: int, direction: int) -> slice:
-        size = min(shape[axis], round(shape[axis] * recon[direction] / covered[direction]))
+        share = recon[direction] / covered[direction] if covered[direction] else 1.0
+        size = min(shape[axis], round(shape[axis] * share))
         start = shape[axis] // 2 - size // 2
         return slice(start, start + size)
 
-    return along(0, 1), along(1, 0)
+    # Volumes of which not all partitions are alike were split along the readout.
+    rows, columns = (1, 0) if len(plane.index) == 1 else (2, 1)
+    return along(0, rows), along(1, columns)

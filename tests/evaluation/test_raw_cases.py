@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import h5py
 import ismrmrd
 import numpy as np
@@ -47,10 +49,10 @@ def test_undersampled_scans_have_no_truth(scan):
 
 @pytest.fixture
 def changed(scan, tmp_path):
-    """Writes a complete scan of three slices, with another header or other readouts."""
+    """Writes a complete scan of a few slices, with another header or other readouts."""
 
-    def write(header=lambda text: text, readout=lambda one: one):
-        source = ismrmrd.Dataset(str(scan(slices=3, acceleration=1)), "dataset", False)
+    def write(header=lambda text: text, readout=lambda one: one, slices=3):
+        source = ismrmrd.Dataset(str(scan(slices=slices, acceleration=1)), "dataset", False)
         path = tmp_path / "changed.h5"
         target = ismrmrd.Dataset(str(path), "dataset", True)
         target.write_xml_header(header(source.read_xml_header().decode()).encode())
@@ -92,6 +94,43 @@ def test_a_slice_without_signal_is_left_out(changed, caplog):
     assert f"Left out of '{path}': Slice 1 of 'changed.h5' is empty" in caplog.text
     with pytest.raises(DataError, match=r"Slice 1 of 'changed\.h5' is empty or holds values"):
         list(raw_cases(path, 1))
+
+
+def _volume(text, partitions, last):
+    """Turn the header of a 2D scan to that of a volume, counters of partitions from 0 to `last`."""
+    limit = f"<minimum>0</minimum><maximum>{last}</maximum><center>1</center>"
+    start, end = (f"<{slash}kspace_encoding_step_2>" for slash in ("", "/"))
+    text = re.sub(f"{start}.*?{end}", f"{start}{limit}{end}", text, count=1, flags=re.DOTALL)
+    return text.replace("<z>1</z>", f"<z>{partitions}</z>")
+
+
+def test_slabs_have_slices_of_their_own(changed):
+    """Two slabs of two partitions."""
+
+    def partition(one):
+        one.idx.kspace_encode_step_2, one.idx.slice = one.idx.slice % 2, one.idx.slice // 2
+        return one
+
+    path = changed(lambda text: _volume(text, 2, last=1), partition, slices=4)
+    assert [case.number for case in raw_cases(path, 2)] == [0, 1, 2, 3]
+
+
+def test_oversampling_is_cut_off_of_volumes_without_some_partitions(changed):
+    """Partial Fourier along kz: planes (kz, ky), of which 3/4 of y are shown."""
+
+    def header(text):
+        start = text.index("<reconSpace>")
+        recon = text[start:].replace("<y>40</y>", "<y>30</y>", 1)
+        recon = recon.replace("<y>220.0</y>", "<y>165.0</y>", 1)
+        return _volume(text[:start] + recon, 4, last=2)
+
+    def partition(one):
+        one.idx.kspace_encode_step_2, one.idx.slice = one.idx.slice, 0
+        return one
+
+    (case,) = raw_cases(changed(header, partition), 1)
+    assert case.measured.shape == (4, 40)
+    assert case.truth.shape == (4, 30)
 
 
 def test_borders_that_no_scan_measured_do_not_count_and_oversampling_is_cut_off(
