@@ -13,6 +13,7 @@ import numpy as np
 from gadget import __version__
 from gadget.errors import DataError
 from gadget.extras import optional_import
+from gadget.files import write_errors
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
@@ -49,6 +50,7 @@ class Slice:
 class DicomWriter(SeriesWriter):
     """Writes `<stem>_series_<series>/image_<number>.dcm` when it is closed.
 
+    Files of these names that were in the folder of the series before are removed.
     The series number in them is <series> + 1: other software takes 0 for none, and invents one.
     Complex pixels become magnitudes, several coils their root sum of squares. All files of a series
     share one scale from stored numbers to pixels, except uint16 images, which keep their own.
@@ -94,12 +96,20 @@ class DicomWriter(SeriesWriter):
             "series", shared["StudyInstanceUID"], str(series), _digest(images)
         )
         shared["SeriesNumber"] = series + 1
+        written: set[str] = set()
         for number, one in enumerate(_slices(images), start=1):
             attributes = shared | self._attributes(one, number)
             attributes["SOPInstanceUID"] = make_uid(shared["SeriesInstanceUID"], str(number))
             attributes |= pixel_attributes(one.image, one.z, scale)
-            with atomic_write(folder / f"image_{number:04d}.dcm") as part:
+            name = f"image_{number:04d}.dcm"
+            with atomic_write(folder / name) as part:
                 self._dataset(attributes).save_as(part, enforce_file_format=True)
+            written.add(name)
+        # The rest of an earlier, longer series, perhaps of another patient, must not pass for ours.
+        with write_errors(folder, DataError):
+            for old in folder.glob("image_*.dcm"):
+                if old.name not in written:
+                    old.unlink()
 
     def _attributes(self, one: Slice, number: int) -> Attributes:
         image = one.image

@@ -285,6 +285,14 @@ def test_repetitions_are_numbered_volume_by_volume(convert, make_image):
     assert [file.ImagePositionPatient[2] for file in files] == [0, 5, 0, 5]
 
 
+def test_a_shorter_series_leaves_nothing_of_a_longer_one(convert, make_image, tmp_path):
+    convert(*(make_image(numbered(3, 4), position=(0, 0, z)) for z in range(3)))
+    (tmp_path / "dicom" / "series_0" / "notes.txt").touch()
+    (file,) = convert(make_image(numbered(3, 4) + 5))
+    assert real(file).min() == pytest.approx(5, abs=0.01)
+    assert (tmp_path / "dicom" / "series_0" / "notes.txt").exists()
+
+
 def test_values_that_dicom_cannot_hold_are_left_out(convert, make_image):
     xml = HEADER.replace(b"1.2.3.4", b"no.uid").replace(b"1970-02-28", b"unknown")
     xml = xml.replace(b">f<", b">unknown<").replace(b"HFS", b"sideways")
