@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from gadget.cli.console import print_result
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DataError
 from gadget.text import pluralize
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def convert(
 
     Example: score-gadget convert out.h5 --raw raw.h5 --nifti volumes --dicom archive
     """
-    from gadget.cohort.exports import Export, Format, open_writers
+    from gadget.cohort.exports import Export, Format, open_writers, write_images
     from gadget.mrd.image_file import read_groups
 
     formats: dict[Format, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
@@ -54,11 +54,12 @@ def convert(
             "There is no header beside the images: patient and scanner are unknown. Give the raw "
             "data with --raw; those of a Siemens scanner lie the other way round without it."
         )
+    problems: list[DataError] = []
     for name, images in groups.items():
         with open_writers(exports, header, stems[name]) as writers:
-            for image in images:
-                for writer in writers:
-                    writer.write(image)
+            problems += write_images(images, writers)
+    if problems:
+        raise problems[0]
     count = pluralize(sum(map(len, groups.values())), "image")
     print_result(f"{count}: {', '.join(str(export.folder) for export in exports)}")
 

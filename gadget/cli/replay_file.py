@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gadget.cli.console import print_result
 from gadget.cli.replay_progress import show_progress
-from gadget.cohort.exports import open_writers
+from gadget.cohort.exports import open_writers, write_images
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.image_counter import ImageCounter
@@ -45,12 +45,8 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
 
         def take(image: ismrmrd.Image) -> None:
             writer.append(image)
-            for exporter in exporters:
-                # An error of a format must not lose the images themselves.
-                try:
-                    exporter.write(image)
-                except DataError as error:
-                    problems.append(error)
+            # An error of a format must not lose the images themselves.
+            problems.extend(write_images([image], exporters))
             progress.show_image(image)
 
         reconstruct(raw, recipe, counter, take, progress.show)

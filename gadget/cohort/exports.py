@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from gadget.errors import DataError
 from gadget.text import encodable
 
 if TYPE_CHECKING:
+    import ismrmrd
+
     from gadget.mrd.export.writers import FolderWriter
 
 
@@ -55,6 +58,20 @@ def open_writers(
         writers = [stack.enter_context(_open(export, header_xml, Path(stem))) for export in exports]
         _let_one_warn(writers)
         yield writers
+
+
+def write_images(
+    images: Iterable[ismrmrd.Image], writers: Sequence[FolderWriter]
+) -> list[DataError]:
+    """Give images to all writers; return the errors: each costs one image in one format alone."""
+    problems = []
+    for image in images:
+        for writer in writers:
+            try:
+                writer.write(image)
+            except DataError as error:
+                problems.append(error)
+    return problems
 
 
 def has_files(export: Export, stem: str) -> bool:

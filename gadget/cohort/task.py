@@ -14,7 +14,7 @@ import ismrmrd
 
 from gadget import __version__
 from gadget.cohort.events import Outcome, Status
-from gadget.cohort.exports import open_writers
+from gadget.cohort.exports import open_writers, write_images
 from gadget.cohort.output_files import move_into_place, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
@@ -160,9 +160,9 @@ def _export(images: Path, recipe: Recipe, header_xml: bytes, name: str) -> None:
     if not recipe.exports:
         return
     with open_writers(recipe.exports, header_xml, name) as writers:
-        for image in read_images(images, recipe.out_group):
-            for writer in writers:
-                writer.write(image)
+        problems = write_images(read_images(images, recipe.out_group), writers)
+    if problems:
+        raise problems[0]
 
 
 def _keep_other_groups(output: Path, images: Path) -> None:

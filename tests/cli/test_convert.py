@@ -129,6 +129,20 @@ def test_images_that_do_not_tell_how_they_lie_are_warned_of_once(run, raw):
     assert done.stderr.count("Series 0 does not tell how it lies") == 1
 
 
+def test_an_image_that_lies_impossibly_costs_no_other(run, raw, tmp_path):
+    with h5py.File(raw, "r+") as file:
+        heads = file["truth/image_0/header"]
+        head = heads[0]
+        head["phase_dir"] = head["read_dir"]
+        heads[0] = head
+        file.copy("truth", "other")
+    done = run("convert", raw, "--raw", raw, "--nifti", "n", "--png", "p")
+    assert done.returncode == 1
+    assert "must be perpendicular" in done.stderr
+    assert len(list((tmp_path / "p").iterdir())) == 4
+    assert len(list((tmp_path / "n").iterdir())) == 2
+
+
 def test_nothing_to_convert_to_and_nothing_to_convert(run, raw, tmp_path):
     done = run("convert", raw)
     assert done.returncode == 2
