@@ -54,8 +54,8 @@ def _of_readouts(survey: Survey) -> Iterator[str]:
         coils |= group.values["active_channels"]
     if noise and coils - noise:
         yield (
-            f"The noise scan has {_listed(noise)} coils and the data have {_listed(coils)}: they "
-            "cannot be whitened."
+            f"The noise scan has {_listed(noise)} coils: readouts of {_listed(coils - noise)} "
+            "coils cannot be whitened."
         )
     if survey.noise.readouts and 0 in survey.noise.dwell_us:
         yield "The noise scan does not tell its dwell time: its noise is taken as it is."
@@ -70,7 +70,7 @@ def _of_encoding(facts: EncodingFacts, survey: Survey) -> Iterator[str]:
         yield f"{where} is in the header, but no readout belongs to it."
         return
     if len(facts.coils) > 1:
-        yield f"{where} has readouts of {_listed(facts.coils)} coils; they must be alike."
+        yield f"{where} has readouts of {_listed(facts.coils)} coils; one image takes one number."
     if len(facts.samples) > 1:
         yield f"{where} has readouts of {_listed(facts.samples)} samples."
     for name in (*LINES, *COUNTERS):

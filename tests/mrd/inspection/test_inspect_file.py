@@ -167,7 +167,7 @@ def test_what_is_odd_about_readouts_is_said(make_scan, inspect):
         "There is 1 readout with samples that are not finite",
         "There is 1 readout with nothing but zeros",
         "No readout is flagged as the last",
-        "The noise scan has 4 coils and the data have 3",
+        "The noise scan has 4 coils: readouts of 3 coils cannot be whitened",
         "kspace_encode_step_1 6 to 7, beyond the encodingLimits of 0 to 5",
         "slice 3, beyond the encodingLimits of 0 to 0",
     ):
@@ -212,6 +212,9 @@ def test_coils_and_samples_that_differ_are_named(make_scan, inspect):
     oddities = inspect(odd).facts.oddities
     assert any("readouts of 2 and 3 coils" in one for one in oddities)
     assert any("readouts of 14 and 16 samples" in one for one in oddities)
+    noise = scan.readout(np.ones((3, 16)), NOISE)
+    oddities = inspect([noise, *odd], scan).facts.oddities
+    assert "The noise scan has 3 coils: readouts of 2 coils cannot be whitened." in oddities
 
 
 def test_the_pipelines_own_words_say_why_it_stops(make_scan, inspect):
