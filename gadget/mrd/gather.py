@@ -45,8 +45,8 @@ class Gatherer:
         Header of the scan.
     warn
         Called with every warning; by default it is logged.
-    warn_not_finite
-        Whether to warn of each readout with samples that are not finite.
+    warn_unusable
+        Whether to warn of readouts with samples that are not finite, or all zero.
     calibration
         Calibration lines from before, to which those that come are added.
     """
@@ -56,12 +56,12 @@ class Gatherer:
         header: Header,
         warn: Callable[[str], None] = log.warning,
         *,
-        warn_not_finite: bool = True,
+        warn_unusable: bool = True,
         calibration: CalibrationLines | None = None,
     ) -> None:
         self._header = header
         self._warn = warn
-        self._warns_not_finite = warn_not_finite
+        self._warns_unusable = warn_unusable
         self._open: dict[ImageKey, ImageAccumulator] = {}
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
@@ -72,7 +72,7 @@ class Gatherer:
         self._superseded: set[ImageKey] = set()
         self._interleaved: set[int] = set()
         """Encodings with interleaved repetitions: none is complete when another begins."""
-        self._warned_above_matrix = False
+        self._warned_above_matrix = self._warned_empty = False
         self._readouts = 0
         self._completed: set[ImageKey] = set()
 
@@ -206,6 +206,10 @@ class Gatherer:
             return None
         image = self._image(key, encoding, header)
         image.add(position, acquisition.data, header)
+        if _is_empty(acquisition.data):
+            self._warn_empty()
+        else:
+            image.grid.note_signal(position)
         self._rejected.lost_images.discard(key)
         return image
 
@@ -214,8 +218,13 @@ class Gatherer:
             self._warn("Lines above the spatial frequencies of the matrix are left out.")
         self._warned_above_matrix = True
 
+    def _warn_empty(self) -> None:
+        if self._warns_unusable and not self._warned_empty:
+            self._warn("Lines of nothing but zeros count as not measured.")
+        self._warned_empty = True
+
     def _warn_not_finite(self, header: ismrmrd.AcquisitionHeader) -> None:
-        if self._warns_not_finite:
+        if self._warns_unusable:
             self._warn(
                 f"Readout {header.scan_counter} holds samples that are not finite; its line counts "
                 "as not measured."
@@ -320,6 +329,12 @@ def _check_samples(header: ismrmrd.AcquisitionHeader) -> None:
             f"taken, of which {header.discard_pre} at the beginning and {header.discard_post} at "
             "the end are to be discarded."
         )
+
+
+def _is_empty(samples: NDArray[np.complex64]) -> bool:
+    """Whether a readout holds nothing but zeros; receivers send noise at least."""
+    # The first samples tell at once of nearly all that do not.
+    return samples.size > 0 and not samples[:, 0].any() and not samples.any()
 
 
 def _finite(samples: NDArray[np.complex64]) -> bool:

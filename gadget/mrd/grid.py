@@ -32,6 +32,7 @@ class LineGrid:
         self.coils = coils
         self.width = width
         self._slots: dict[tuple[int, int], int] = {}
+        self._not_empty: set[tuple[int, int]] = set()
         self._headers: list[bytes] = []
         self._samples: list[NDArray[np.complex64]] = []
         self._weights: list[NDArray[np.float32]] = []
@@ -104,6 +105,10 @@ class LineGrid:
                 line[:, there] += samples[:, here]
                 weight[there] += 1
 
+    def note_signal(self, position: tuple[int, int]) -> None:
+        """Note that a line (kz, ky) holds more than zeros."""
+        self._not_empty.add(position)
+
     def _slot(
         self, position: tuple[int, int], header: ismrmrd.AcquisitionHeader
     ) -> tuple[int, int, bool]:
@@ -129,7 +134,8 @@ class LineGrid:
     ) -> tuple[NDArray[np.complex64], NDArray[np.float32], NDArray[np.void]]:
         """Return data `[coil, kz, ky, kx]`, weights `[kz, ky, kx]` and headers `[kz, ky]`.
 
-        Averages are divided by their count and readout oversampling is removed. Unless the lines
+        Averages are divided by their count and readout oversampling is removed. Lines without
+        signal count as not measured, unless all image lines are. Unless the lines
         are to be kept, the grid gives its memory back on the way and is empty afterwards.
         """
         nz, ny, nx = self.dense_shape
@@ -149,11 +155,18 @@ class LineGrid:
             weights[tuple(np.transpose(here))] = np.fft.fftshift(weight, axes=-1)
         for (kz_line, ky_line), raw in zip(self._slots, self._headers, strict=True):
             headers[kz_line, ky_line] = np.frombuffer(raw, HEADER_DTYPE)[0]
+        self._drop_empty_lines(weights)
         _set_sample_counts(headers, weights)
         if not keep:
             self._slots.clear()
             self._headers.clear()
         return data, weights, headers
+
+    def _drop_empty_lines(self, weights: NDArray[np.float32]) -> None:
+        empty = self._slots.keys() - self._not_empty
+        noted = (self._headers[self._slots[position]] for position in self._not_empty)
+        if empty and not all(flags.calibration_only(_header(raw).flags) for raw in noted):
+            weights[tuple(np.transpose(list(empty)))] = 0
 
     def _blocks(self, keep: bool) -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
         """Yield blocks of samples and weights that the caller may overwrite."""

@@ -455,6 +455,25 @@ def test_damaged_samples_are_no_warning_of_numpy(make_scan, caplog):
     ]
 
 
+def test_lines_of_zeros_count_as_not_measured(make_scan, caplog):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image())
+    for one in (*readouts[:2], readouts[4]):
+        one.data[:] = 0
+    (buffer,) = _gather(scan.header, readouts)
+    assert np.flatnonzero(~buffer.kspace.mask.any((0, 2))).tolist() == [0, 1, 4]
+    assert buffer.reference.idx.kspace_encode_step_1 in (3, 5)
+    assert caplog.text.count("Lines of nothing but zeros count as not measured") == 1
+
+
+def test_an_image_of_nothing_but_zeros_is_one(make_scan):
+    scan = make_scan(calibration="embedded")
+    readouts = scan.readouts(0 * scan.image())
+    readouts[3] = _flag(scan.readouts(scan.image())[3], "IS_PARALLEL_CALIBRATION")
+    (buffer,) = _gather(scan.header, readouts)
+    assert buffer.kspace.mask.all()
+
+
 def test_an_image_of_nothing_but_nan_is_an_error_after_the_others(make_scan):
     scan = make_scan()
     bad = scan.readouts(scan.image(), slice=0)

@@ -58,9 +58,9 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
         for heads, _, samples in raw.readouts():
             with np.errstate(invalid="ignore"):  # damaged samples are counted below
                 sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
-            finite = np.isfinite(sums)
-            survey.add(heads, finite, sums == 0)
-            preview.add(heads, finite)
+            finite, empty = np.isfinite(sums), sums == 0
+            survey.add(heads, finite, empty)
+            preview.add(heads, finite, empty)
         preview.finish()
         facts = _file_facts(raw, header, survey, preview)
     return Inspection(facts, {number: one.first for number, one in preview.sampling.items()})

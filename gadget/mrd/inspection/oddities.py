@@ -43,7 +43,9 @@ def _of_readouts(survey: Survey) -> Iterator[str]:
             "such lines count as not measured."
         )
     if survey.empty:
-        yield f"{_readouts(survey.empty)} with nothing but zeros."
+        yield (
+            f"{_readouts(survey.empty)} with nothing but zeros; such lines count as not measured."
+        )
     if survey.encodings and not survey.ended:
         yield (
             "No readout is flagged as the last of its slice, repetition or measurement: images are "

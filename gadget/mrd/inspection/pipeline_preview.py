@@ -39,22 +39,26 @@ class PipelinePreview:
         self.series: list[SeriesFacts] = []
         self.kspace_bytes = 0
         self.warnings: list[str] = []
-        """Warnings of the gatherer, except of lines that are not finite: the survey counts them."""
-        self._gatherer = Gatherer(header, self._note, warn_not_finite=False)
+        """Warnings of the gatherer, except of unusable lines: the survey counts them."""
+        self._gatherer = Gatherer(header, self._note, warn_unusable=False)
         self._coils: dict[int, int] = {}
         self._spaces: dict[int, Space] = {}
 
-    def add(self, heads: NDArray[np.void], finite: NDArray[np.bool_]) -> None:
-        """Add readouts by their headers, and whether their samples are finite."""
+    def add(
+        self, heads: NDArray[np.void], finite: NDArray[np.bool_], empty: NDArray[np.bool_]
+    ) -> None:
+        """Add readouts by their headers, and whether their samples are finite and all zero."""
         if self.problem is not None:
             return
-        for head, usable in zip(heads, finite.tolist(), strict=True):
+        for head, usable, zero in zip(heads, finite.tolist(), empty.tolist(), strict=True):
             header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
             if not header.flags & flags.NOT_IMAGE:
                 self._coils.setdefault(header.encoding_space_ref, header.active_channels)
             # Without coils all is the same but for the memory.
             header.active_channels = header.trajectory_dimensions = 0
             data = None if usable else NOT_FINITE
+            if zero:
+                data = np.zeros((1, header.number_of_samples), np.complex64)
             self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
 
     def finish(self) -> None:

@@ -175,6 +175,16 @@ def test_what_is_odd_about_readouts_is_said(make_scan, inspect):
     assert len(oddities) == 6
 
 
+def test_lines_of_zeros_are_not_measured(make_scan, inspect):
+    readouts = make_scan().readouts(make_scan().image())
+    for one in readouts[1::2]:
+        one.data[:] = 0
+    found = inspect(readouts).facts
+    sampling = found.encodings[0].sampling
+    assert (sampling.lines, sampling.pattern, sampling.acceleration) == ((4, 4), "uniform", 2)
+    assert sum("zeros" in one for one in found.oddities) == 1
+
+
 def test_damaged_samples_are_no_warning_of_numpy(make_scan, inspect):
     scan = make_scan()
     readouts = scan.readouts(scan.image())
