@@ -57,13 +57,16 @@ def _load(path: Path) -> Mapping[str, Any]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise WeightsError(f"{path} is no regular file. {SUPPORTED}")
     try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise WeightsError(f"The checkpoint {path} cannot be read: {reason(error)}.") from error
+    try:
         with warnings.catch_warnings():
             # Of pickles that are no checkpoints torch warns before it refuses them.
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise WeightsError(f"The checkpoint {path} cannot be read: {reason(error)}.") from error
-    except Exception as error:  # torch's readers raise whatever they like
+    except Exception as error:  # torch's readers raise whatever they like, OSError if cut short
         raise WeightsError(f"{path} is damaged or holds more than weights. {SUPPORTED}") from error
     return checkpoint if isinstance(checkpoint, Mapping) else {}
 
