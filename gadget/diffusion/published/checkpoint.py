@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,20 @@ def _load(path: Path) -> Mapping[str, Any]:
         with warnings.catch_warnings():
             # Of pickles that are no checkpoints torch warns before it refuses them.
             warnings.simplefilter("ignore")
+            _check_sums(path)
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise whatever they like, OSError if cut short
         raise WeightsError(f"{path} is damaged or holds more than weights. {SUPPORTED}") from error
     return checkpoint if isinstance(checkpoint, Mapping) else {}
+
+
+def _check_sums(path: Path) -> None:
+    """Compare a checkpoint with its checksums, which torch does not; old ones have none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of its part {damaged} is wrong")
 
 
 def _describe_layout(checkpoint: Mapping[str, Any]) -> str:

@@ -365,7 +365,10 @@ def test_files_that_are_none(tmp_path, published):
     # The rest of a small one: torch seeks its end before its beginning.
     torch.save({"model": torch.zeros(2000)}, tmp_path / "small.pth")
     (tmp_path / "half.pth").write_bytes((tmp_path / "small.pth").read_bytes()[:8000])
-    for name in ("rubbish", "empty", "cut", "half"):
+    content = bytearray(whole.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.pth").write_bytes(content)
+    for name in ("rubbish", "empty", "cut", "half", "flipped"):
         with pytest.raises(WeightsError, match=rf"{name}\.pth is damaged or holds more"):
             read_published(tmp_path / f"{name}.pth")
     for path in (tmp_path / "missing.pth", tmp_path):
