@@ -47,7 +47,8 @@ class Geometry:
     origin: Vector
     """Centre of the voxel at index 0 of every axis [mm]."""
     located: bool = True
-    """Whether the image header has all that; if not, axes are the patient's and voxels are 1 mm."""
+    """Whether the image header has all that; if not, axes are the patient's, slices lie side by
+    side, and voxels are 1 mm."""
 
     @property
     def affine(self) -> NDArray[np.float64]:
@@ -105,17 +106,20 @@ def geometry_of(
     row = _direction(meta, "ImageRowDir", measured[0])
     column = _direction(meta, "ImageColumnDir", measured[1])
     position = np.array(header.position, np.float64)
-    known = bool((lengths > 0).all() and np.isfinite(position).all())
-    located = row is not None and column is not None and known
+    placed = row is not None and column is not None and bool(np.isfinite(position).all())
+    located = placed and bool((lengths > 0).all())
     if row is None or column is None:
         row, column, measured = np.array([1.0, 0, 0]), np.array([0, 1.0, 0]), [None] * 3
         sign = 1
     directions = _axes(sign * row, sign * column, measured[2], sign if nz > 1 else 1)
     spacing = np.where(lengths > 0, lengths / (nx, ny, nz), 1.0)
+    if not placed:
+        # Side by side, as slices of one volume: at one place, they would be repetitions.
+        position = header.slice * nz * spacing[2] * directions[2]
     encoding = [sign * one for one in measured if one is not None]
     centre = (_centre(nx, directions[0], encoding), _centre(ny, directions[1], encoding), nz // 2)
     offset = np.array(centre) * spacing
-    origin = np.where(np.isfinite(position), position, 0.0) - offset @ directions
+    origin = position - offset @ directions
     return Geometry((nx, ny, nz), spacing, directions, origin, located)
 
 

@@ -204,6 +204,20 @@ def test_images_without_geometry_say_so(convert, make_image, caplog):
     assert "made up" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "unknown", [{"read_dir": (0, 0, 0), "position": (1, 2, 3)}, {"position": (np.nan, 0, 0)}]
+)
+def test_slices_without_geometry_lie_side_by_side(convert, make_image, unknown):
+    images = [
+        make_image(numbered(1, 3, 4) + number, slice=number, repetition=repetition, **unknown)
+        for repetition in range(2)
+        for number in range(3)
+    ]
+    (file,) = convert(*images).values()
+    assert file.shape == (4, 3, 3, 2)
+    np.testing.assert_array_equal(file.get_fdata()[0, 0], [[0, 0], [1, 1], [2, 2]])
+
+
 def test_a_file_that_cannot_be_written(tmp_path, make_image, caplog):
     (tmp_path / "series_0.nii.gz").mkdir()
     writer = NiftiWriter(tmp_path)
