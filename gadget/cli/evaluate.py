@@ -132,7 +132,7 @@ def evaluate(
         files=find_inputs(inputs or []),
         slices=slices,
         receiver=Receiver(coils, noise, seed),
-        patterns=[parse_pattern(text) for text in pattern or PATTERNS],
+        patterns=[parse_pattern(text) for text in dict.fromkeys(pattern or PATTERNS)],
         methods=methods,
         checks=_checks(check or []),
         checked_methods=methods if method else factory.methods(CHECKED_METHODS),

@@ -51,6 +51,14 @@ def test_a_table_a_page_and_a_line_for_each_result(run, image, tmp_path):
     assert "Uncertainty" in page
 
 
+def test_a_pattern_counts_once(run, image, tmp_path):
+    twice = ("-p", "uniform1d:2") * 2
+    done = run("evaluate", image, "-o", "out", *twice, "-m", "zero-filled")
+    assert done.stdout.count("1D uniform, R = 2") == 1
+    assert done.stdout.count("±") == 1  # the heading; a slice alone has no spread
+    assert len((tmp_path / "out" / "cases.csv").read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_a_report_of_what_is_finished(start, image, tmp_path, number, status):
     process = start(
