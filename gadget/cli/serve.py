@@ -39,7 +39,7 @@ def serve(
 
     set_up_server_logging()
     pipeline = read_pipeline(find_pipeline(config))
-    listener = listen(Address(bind, port))
+    listener = listen(Address(bind.strip("[]"), port))
     address = Address(*listener.getsockname()[:2])
     warn_if_public(address)
     server = ScanServer(listener, pipeline, clients)

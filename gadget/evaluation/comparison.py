@@ -16,13 +16,13 @@ from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
 from gadget.mrd.image_file import read_groups, read_images
 from gadget.mrd.image_key import ImageCounters
+from gadget.mrd.images import NO_MAGNITUDE
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.scales import scale_from_meta
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.resample import to_recon_space
-from gadget.training.readers import NO_MAGNITUDE
 
 log = logging.getLogger(__name__)
 

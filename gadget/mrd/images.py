@@ -22,6 +22,9 @@ PIXEL_TYPES: dict[np.dtype[Any], int] = {
 """Pixels of the images that are made here, and what ISMRMRD calls them. Gadgetron 4.7 and all
 versions of ismrmrd read them; int16 and int32 break one or the other."""
 
+NO_MAGNITUDE = (ismrmrd.IMTYPE_PHASE, ismrmrd.IMTYPE_REAL, ismrmrd.IMTYPE_IMAG)
+"""Types of images that hold neither magnitude nor complex pixels."""
+
 COPIED_FIELDS = (
     "measurement_uid",
     "position",

@@ -20,8 +20,6 @@ from gadget.training.stack import Stack, to_slices
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
 """Datasets `[slice, y, x]` of fastMRI files, multi-coil and single-coil."""
-NO_MAGNITUDE = (2, 3, 4)
-"""ISMRMRD's image types: phase, real and imaginary part."""
 
 
 def read_nifti(path: Path) -> Iterator[Stack]:
@@ -125,6 +123,7 @@ def _series_stacks(series: list[h5py.Group], path: Path) -> Iterator[Stack]:
 
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, coils combined by root sum of squares."""
+    from gadget.mrd.images import NO_MAGNITUDE
     from gadget.mrd.meta import is_std_map, parse_meta
     from gadget.mrd.scales import scale_from_meta
 
