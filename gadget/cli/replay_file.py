@@ -12,7 +12,7 @@ from gadget.cohort.exports import open_writers, write_images
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.image_counter import ImageCounter
-from gadget.mrd.image_file import ImageWriter
+from gadget.mrd.image_writer import ImageWriter
 from gadget.mrd.raw.raw_file import RawFile
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from gadget.errors import DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffer import Buffer
-from gadget.mrd.image_file import read_groups, read_images
 from gadget.mrd.image_key import ImageCounters
+from gadget.mrd.image_reader import read_groups, read_images
 from gadget.mrd.images import NO_MAGNITUDE
 from gadget.mrd.meta import is_std_map
 from gadget.mrd.raw.raw_file import RawFile

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 import ismrmrd
-import numpy as np
-from numpy.typing import NDArray
 
 from gadget.errors import DataError, ReconError
 from gadget.mrd import flags
 from gadget.mrd.acquisition import header_of
 from gadget.mrd.buffer import Buffer, make_buffer
 from gadget.mrd.calibration_lines import CalibrationLines
-from gadget.mrd.coil_count import CoilCount
+from gadget.mrd.coil_check import CoilCheck
 from gadget.mrd.grid import LineGrid, add_readout
 from gadget.mrd.header import Encoding, Header
 from gadget.mrd.image_accumulator import ImageAccumulator
 from gadget.mrd.image_key import ImageKey
 from gadget.mrd.placement import line_position
-from gadget.mrd.recon_data import AcquisitionBucket
+from gadget.mrd.readout_samples import check_samples, is_empty, is_finite
 from gadget.mrd.rejected import RejectedReadouts
 
 log = logging.getLogger(__name__)
-
-ONE_NUMBER = "All readouts of an image must have the same coils."
 
 
 class Gatherer:
@@ -66,9 +61,7 @@ class Gatherer:
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
         self._rejected = RejectedReadouts(warn)
-        self._coils: dict[ImageKey, CoilCount] = {}
-        self._coils_of_readouts: defaultdict[int, Counter[int]] = defaultdict(Counter)
-        """How many readouts of an encoding have which number of coils."""
+        self._coils = CoilCheck(header.receiver_channels)
         self._superseded: set[ImageKey] = set()
         self._interleaved: set[int] = set()
         """Encodings with interleaved repetitions: none is complete when another begins."""
@@ -185,7 +178,7 @@ class Gatherer:
         encoding = self._header.encoding(key.encoding)
         header = header_of(acquisition)
         self._readouts += 1
-        _check_samples(header)
+        check_samples(header)
         separate_calibration = (
             flags.calibration_only(header.flags) and not encoding.merges_calibration
         )
@@ -195,7 +188,7 @@ class Gatherer:
         if position is None:
             self._warn_above_matrix()
             return self._open.get(key)
-        if not _finite(acquisition.data):
+        if not is_finite(acquisition.data):
             self._warn_not_finite(header)
             if not separate_calibration and key not in self._open:
                 self._rejected.lost_images.add(key)
@@ -206,7 +199,7 @@ class Gatherer:
             return None
         image = self._image(key, encoding, header)
         image.add(position, acquisition.data, header)
-        if _is_empty(acquisition.data):
+        if is_empty(acquisition.data):
             self._warn_empty()
         else:
             image.grid.note_signal(position)
@@ -231,31 +224,15 @@ class Gatherer:
             )
 
     def _check_coils(self, key: ImageKey, header: ismrmrd.AcquisitionHeader) -> None:
-        coils = header.active_channels
-        self._coils_of_readouts[key.encoding][coils] += 1
-        usual = self._coils.setdefault(key, CoilCount(self._header.receiver_channels))
-        before = usual.number
-        if usual.add(coils) and key in self._open:
-            self._reject_image(
-                self._open.pop(key),
-                f"A readout at the beginning has {before} coils, but most have {usual.number}. "
-                + ONE_NUMBER,
-            )
-        if coils != usual.number:
-            raise DataError(
-                f"Readout {header.scan_counter} has {coils} coils, but the ones before had "
-                f"{usual.number}. {ONE_NUMBER}"
-            )
+        outvoted = self._coils.add(key, header.active_channels)
+        if outvoted and key in self._open:
+            self._reject_image(self._open.pop(key), outvoted)
+        self._coils.check(key, header)
 
     def _reject_image(self, image: ImageAccumulator, why: str) -> None:
         """Reject all readouts of an image so far."""
         for _ in range(len(image.grid)):
             self._rejected.add(DataError(why))
-
-    def _is_stray(self, image: ImageAccumulator, key: ImageKey) -> bool:
-        """Whether an image is a single readout with other coils than most of its encoding have."""
-        coils = self._coils_of_readouts[key.encoding]
-        return len(image.grid) == 1 and 2 * coils[image.grid.coils] < coils.total()
 
     def _image(
         self, key: ImageKey, encoding: Encoding, header: ismrmrd.AcquisitionHeader
@@ -273,9 +250,9 @@ class Gatherer:
                     f"Readouts came after the image of {key.name} was complete, by its flags or by "
                     "a later repetition: another image is made of them."
                 )
-            self._coils.pop(key, None)
-            if self._is_stray(image, key):
-                coils = image.grid.coils
+            self._coils.forget(key)
+            coils = image.grid.coils
+            if len(image.grid) == 1 and self._coils.is_unusual(key, coils):
                 self._reject_image(
                     image,
                     f"The only readout of {key.name} has {coils} coils, other than most: it is no "
@@ -292,53 +269,3 @@ class Gatherer:
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []
         return ready
-
-
-def from_bucket(
-    bucket: AcquisitionBucket, header: Header, calibration: CalibrationLines | None = None
-) -> Iterator[Buffer]:
-    """Yield the buffers of a bucket, which is complete in itself but for calibration lines.
-
-    Parameters
-    ----------
-    bucket
-        The message.
-    header
-        Header of the scan.
-    calibration
-        Calibration lines of the buckets before, to which those of this one are added.
-
-    Raises
-    ------
-    DataError
-        As `Gatherer.drain`.
-    """
-    gatherer = Gatherer(header, calibration=calibration)
-    # A bucket lists calibration lines that are image lines too on both sides.
-    lines = [one for one in bucket.calibration if flags.calibration_only(one.flags)]
-    # The images come first: lines of one's own repetition are kept for each.
-    for acquisition in [*bucket.data, *lines]:
-        gatherer.accumulate(acquisition)
-    yield from gatherer.drain()
-
-
-def _check_samples(header: ismrmrd.AcquisitionHeader) -> None:
-    if header.discard_pre + header.discard_post >= header.number_of_samples:
-        raise DataError(
-            f"Readout {header.scan_counter} holds no sample: {header.number_of_samples} were "
-            f"taken, of which {header.discard_pre} at the beginning and {header.discard_post} at "
-            "the end are to be discarded."
-        )
-
-
-def _is_empty(samples: NDArray[np.complex64]) -> bool:
-    """Whether a readout holds nothing but zeros; receivers send noise at least."""
-    # The first samples tell at once of nearly all that do not.
-    return samples.size > 0 and not samples[:, 0].any() and not samples.any()
-
-
-def _finite(samples: NDArray[np.complex64]) -> bool:
-    # A sum is the fastest look at all of them; that of damaged samples may overflow.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.add.reduce(samples, axis=None)
-    return bool(np.isfinite(total)) or bool(np.isfinite(samples).all())

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.header import parse_xml, text
+from gadget.mrd.header_xml import parse_xml, text
 
 Vector = NDArray[np.float64]
 

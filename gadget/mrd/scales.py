@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.header import to_number
+from gadget.mrd.header_xml import to_number
 from gadget.mrd.meta import meta_values
 
 MAXIMUM = 65535

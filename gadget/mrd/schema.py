@@ -11,7 +11,7 @@ from functools import cache
 import ismrmrd.xsd
 
 from gadget.errors import DataError, first_line
-from gadget.mrd.header import local_name, parse_xml
+from gadget.mrd.header_xml import local_name, parse_xml
 from gadget.mrd.safe_xml import to_utf8
 
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"

@@ -43,8 +43,9 @@ def reconstruct(session: Session) -> None:
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
+    from gadget.mrd.bucket_conversion import from_bucket
     from gadget.mrd.calibration_lines import CalibrationLines
-    from gadget.mrd.gather import Gatherer, from_bucket
+    from gadget.mrd.gather import Gatherer
     from gadget.mrd.recon_data import AcquisitionBucket, ReconData
     from gadget.mrd.recon_data_conversion import from_recon_data
 

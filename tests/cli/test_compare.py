@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from gadget.mrd.image_file import ImageWriter, read_images
+from gadget.mrd.image_reader import read_images
+from gadget.mrd.image_writer import ImageWriter
 
 pytest.importorskip("skimage")
 

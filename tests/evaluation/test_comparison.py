@@ -9,7 +9,8 @@ pytest.importorskip("skimage")
 from gadget.errors import ConfigError, DataError
 from gadget.evaluation.comparison import compare
 from gadget.evaluation.comparison_figure import save_figure
-from gadget.mrd.image_file import ImageWriter, read_images
+from gadget.mrd.image_reader import read_images
+from gadget.mrd.image_writer import ImageWriter
 from gadget.mrd.meta import to_meta
 from gadget.mrd.pixels import PixelConverter
 from gadget.mrd.simulation.simulate import write_simulation

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError, StreamError
+from gadget.mrd.bucket_conversion import from_bucket
 from gadget.mrd.calibration_lines import CalibrationLines
-from gadget.mrd.gather import Gatherer, from_bucket
+from gadget.mrd.gather import Gatherer
 from gadget.mrd.recon_data import AcquisitionBucket
 from gadget.mri.operators.fourier import fftc, ifftc
 

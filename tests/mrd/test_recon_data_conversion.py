@@ -7,8 +7,9 @@ from wire_bytes import messages_in
 
 from gadget.errors import DataError
 from gadget.mrd import flags
+from gadget.mrd.bucket_conversion import from_bucket
 from gadget.mrd.calibration_lines import CalibrationLines
-from gadget.mrd.gather import Gatherer, from_bucket
+from gadget.mrd.gather import Gatherer
 from gadget.mrd.recon_data import (
     HEADER_DTYPE,
     AcquisitionBucket,

@@ -21,7 +21,7 @@ from gadget.mrd.export.dicom_values import (
     as_uid,
     clean,
 )
-from gadget.mrd.header import children, find, parse_xml, text, to_number
+from gadget.mrd.header_xml import children, find, parse_xml, text, to_number
 from gadget.mrd.meta import meta_values
 
 Attributes: TypeAlias = dict[str, Any]

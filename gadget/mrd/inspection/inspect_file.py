@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.header import Header, Space, children, parse_header, parse_xml, text, to_number
+from gadget.mrd.header import Header, Space, parse_header
+from gadget.mrd.header_xml import children, parse_xml, text, to_number
 from gadget.mrd.inspection.facts import (
     EncodingFacts,
     FileFacts,

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError, reason
 from gadget.mrd import flags
-from gadget.mrd.header import find, parse_header, parse_xml
+from gadget.mrd.header import parse_header
+from gadget.mrd.header_xml import find, parse_xml
 from gadget.mrd.raw.raw_source import Readouts, read_text
 from gadget.mrd.recon_data import HEADER_DTYPE
 from gadget.mrd.schema import NAMESPACE

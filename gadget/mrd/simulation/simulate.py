@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gadget.errors import ConfigError
 from gadget.files import atomic_write, write_errors
 from gadget.mrd import flags
-from gadget.mrd.image_file import ImageWriter
+from gadget.mrd.image_writer import ImageWriter
 from gadget.mrd.images import make_image
 from gadget.mrd.meta import PREFIX
 from gadget.mrd.simulation.simulated_scan import (

@@ -9,7 +9,7 @@ import pytest
 from gadget.evaluation.comparison import zero_filled
 from gadget.mrd.gather import Gatherer
 from gadget.mrd.header import parse_header
-from gadget.mrd.image_file import read_images
+from gadget.mrd.image_reader import read_images
 from gadget.mrd.prewhiten import Prewhitener
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.schema import sanitize_header

@@ -11,7 +11,8 @@ import pytest
 
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.header import Space
-from gadget.mrd.image_file import ImageWriter, read_images
+from gadget.mrd.image_reader import read_images
+from gadget.mrd.image_writer import ImageWriter
 from gadget.mrd.images import make_image
 
 
@@ -41,6 +42,7 @@ def test_images_come_back_as_they_were_written(tmp_path, dtype):
         assert not path.exists()
     assert read_images(path) == images
     assert read_images(path, "group") == images
+    assert read_images(path, "group/image_1") == images
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.h5"]
 
 
@@ -157,7 +159,7 @@ def test_a_full_disk_is_told_and_earlier_images_are_kept(tmp_path):
         import ismrmrd, numpy as np
         from gadget.errors import DataError
         from gadget.mrd.header import Space
-        from gadget.mrd.image_file import ImageWriter
+        from gadget.mrd.image_writer import ImageWriter
         from gadget.mrd.images import make_image
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))

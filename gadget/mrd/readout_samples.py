@@ -1,0 +1,33 @@
+"""Whether the samples of a readout are of use."""
+
+from __future__ import annotations
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.errors import DataError
+
+
+def check_samples(header: ismrmrd.AcquisitionHeader) -> None:
+    """Raise `DataError` if a readout discards all its samples."""
+    if header.discard_pre + header.discard_post >= header.number_of_samples:
+        raise DataError(
+            f"Readout {header.scan_counter} holds no sample: {header.number_of_samples} were "
+            f"taken, of which {header.discard_pre} at the beginning and {header.discard_post} at "
+            "the end are to be discarded."
+        )
+
+
+def is_empty(samples: NDArray[np.complex64]) -> bool:
+    """Whether a readout holds nothing but zeros; receivers send noise at least."""
+    # The first samples tell at once of nearly all that do not.
+    return samples.size > 0 and not samples[:, 0].any() and not samples.any()
+
+
+def is_finite(samples: NDArray[np.complex64]) -> bool:
+    """Whether all samples are numbers, and none of them infinite."""
+    # A sum is the fastest look at all of them; that of damaged samples may overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.add.reduce(samples, axis=None)
+    return bool(np.isfinite(total)) or bool(np.isfinite(samples).all())
