@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 from command import COMMAND
 
-from gadget.mrd import flags
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 

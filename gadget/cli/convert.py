@@ -40,7 +40,7 @@ def convert(
     Example: score-gadget convert out.h5 --raw raw.h5 --nifti volumes --dicom archive
     """
     from gadget.cohort.exports import Export, Format, open_writers, write_images
-    from gadget.mrd.image_reader import read_groups
+    from gadget.mrd.images.reader import read_groups
 
     formats: dict[Format, Path | None] = {"nifti": nifti, "dicom": dicom, "png": png}
     exports = [Export(name, folder) for name, folder in formats.items() if folder is not None]

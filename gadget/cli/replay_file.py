@@ -11,8 +11,8 @@ from gadget.cli.replay_progress import show_progress
 from gadget.cohort.exports import open_writers, write_images
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
-from gadget.mrd.image_counter import ImageCounter
-from gadget.mrd.image_writer import ImageWriter
+from gadget.mrd.images.counter import ImageCounter
+from gadget.mrd.images.writer import ImageWriter
 from gadget.mrd.raw.raw_file import RawFile
 
 if TYPE_CHECKING:

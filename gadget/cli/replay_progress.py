@@ -14,8 +14,8 @@ from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console
 from gadget.cohort.task import step_counts
-from gadget.mrd.image_counter import ImageCounter
-from gadget.mrd.meta import is_std_map
+from gadget.mrd.images.counter import ImageCounter
+from gadget.mrd.images.meta import is_std_map
 from gadget.stream.progress import Progress
 
 LINE_SECONDS = 10.0

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.evaluation.cases import Case, central_slices, check_not_empty, usable_cases
-from gadget.mrd import flags
-from gadget.mrd.buffer import Buffer
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
-from gadget.mrd.prewhiten import Prewhitener
+from gadget.mrd.buffers.buffer import Buffer
+from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.prewhiten import Prewhitener
+from gadget.mrd.xml_header.header import parse_header
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.planes import Plane, split_planes
 

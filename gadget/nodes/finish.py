@@ -9,8 +9,8 @@ from gadget.stream.wire.messages import MessageId
 @node("gadget.nodes.settings:FinishSettings", accepts=(MessageId.IMAGE,))
 def finish(session: Session) -> None:
     """Convert every complex image to the pixel type of the settings."""
-    from gadget.mrd.finish import finish_image
-    from gadget.mrd.pixels import PixelConverter
+    from gadget.mrd.images.finish import finish_image
+    from gadget.mrd.images.pixels import PixelConverter
 
     converter = PixelConverter(session.settings.output)
     for image in session:

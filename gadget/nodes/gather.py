@@ -9,8 +9,8 @@ from gadget.stream.wire.messages import MessageId
 @node("gadget.nodes.settings:GatherSettings", accepts=(MessageId.ACQUISITION,))
 def gather(session: Session) -> None:
     """Gather readouts until a buffer is complete, then send it on."""
-    from gadget.mrd.gather import Gatherer
-    from gadget.mrd.recon_data_conversion import to_recon_data
+    from gadget.mrd.buffers.gather import Gatherer
+    from gadget.mrd.buffers.recon_data_conversion import to_recon_data
 
     for buffer in Gatherer(session.header).gather(session):
         session.send(to_recon_data(buffer))

@@ -9,7 +9,7 @@ from gadget.stream.wire.messages import MessageId
 @node("gadget.nodes.settings:PrewhitenSettings", accepts=(MessageId.ACQUISITION,))
 def prewhiten(session: Session) -> None:
     """Whiten the readouts of images with the noise before them, or with that at their ends."""
-    from gadget.mrd.prewhiten import Prewhitener, limit_blas_threads
+    from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
     whitener = Prewhitener(session.header)

@@ -17,7 +17,7 @@ from gadget.stream.node import Session, node
 from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
-    from gadget.mrd.buffer import Buffer
+    from gadget.mrd.buffers.buffer import Buffer
     from gadget.stream.wire.codec import Item
 
 ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
@@ -26,9 +26,9 @@ ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
 @node("gadget.nodes.settings:ReconstructSettings", accepts=ACCEPTED)
 def reconstruct(session: Session) -> None:
     """Reconstruct every buffer with the method that the settings name."""
-    from gadget.mrd.finish import finish_image
-    from gadget.mrd.pixels import PixelConverter
-    from gadget.mrd.results import ImageMaker
+    from gadget.mrd.images.finish import finish_image
+    from gadget.mrd.images.pixels import PixelConverter
+    from gadget.mrd.images.results import ImageMaker
 
     maker = ImageMaker(session.header, session.settings.image_series)
     output = session.settings.output
@@ -43,11 +43,11 @@ def reconstruct(session: Session) -> None:
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
-    from gadget.mrd.bucket_conversion import from_bucket
-    from gadget.mrd.calibration_lines import CalibrationLines
-    from gadget.mrd.gather import Gatherer
-    from gadget.mrd.recon_data import AcquisitionBucket, ReconData
-    from gadget.mrd.recon_data_conversion import from_recon_data
+    from gadget.mrd.buffers.bucket_conversion import from_bucket
+    from gadget.mrd.buffers.calibration_lines import CalibrationLines
+    from gadget.mrd.buffers.gather import Gatherer
+    from gadget.mrd.buffers.recon_data import AcquisitionBucket, ReconData
+    from gadget.mrd.buffers.recon_data_conversion import from_recon_data
 
     gatherer = None
     calibration = CalibrationLines(session.log.warning)
@@ -86,7 +86,7 @@ def _whitened(session: Session) -> Iterator[Item]:
     """Yield the items of a session, its readouts whitened."""
     import ismrmrd
 
-    from gadget.mrd.prewhiten import Prewhitener, limit_blas_threads
+    from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
     whitener = Prewhitener(session.header)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from gadget.diffusion.settings import SamplerSettings
-from gadget.mrd.pixels import Output
+from gadget.mrd.images.pixels import Output
 from gadget.stream.settings import NodeSettings
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from gadget.errors import ConfigError
-from gadget.mrd.safe_xml import parse_safe_xml
+from gadget.mrd.xml_header.safe_xml import parse_safe_xml
 
 EMPTY = b'<?xml version="1.0"?>\n'
 """What Gadgetron sends to a node without `<configuration>`."""

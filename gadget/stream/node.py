@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from gadget.diffusion.reconstruct import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
-    from gadget.mrd.buffer import Buffer
-    from gadget.mrd.header import Header
+    from gadget.mrd.buffers.buffer import Buffer
+    from gadget.mrd.xml_header.header import Header
     from gadget.stream.wire.codec import Item
 
 DRAIN_SECONDS = 300.0
@@ -80,7 +80,7 @@ class Session:
     @functools.cached_property
     def header(self) -> Header:
         """The stream's XML header; raises `DataError` where it is invalid."""
-        from gadget.mrd.header import parse_header
+        from gadget.mrd.xml_header.header import parse_header
 
         return parse_header(self._setup[1])
 

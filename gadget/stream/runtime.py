@@ -20,7 +20,7 @@ from gadget.stream.progress import ProgressWriter, Value
 if TYPE_CHECKING:
     from gadget.diffusion.reconstruct import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
-    from gadget.mrd.buffer import Buffer
+    from gadget.mrd.buffers.buffer import Buffer
     from gadget.stream.node import Session
 
 GRACE_SECONDS = 3.0

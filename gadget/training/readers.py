@@ -123,9 +123,9 @@ def _series_stacks(series: list[h5py.Group], path: Path) -> Iterator[Stack]:
 
 def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, coils combined by root sum of squares."""
-    from gadget.mrd.images import NO_MAGNITUDE
-    from gadget.mrd.meta import is_std_map, parse_meta
-    from gadget.mrd.scales import scale_from_meta
+    from gadget.mrd.images.make_image import NO_MAGNITUDE
+    from gadget.mrd.images.meta import is_std_map, parse_meta
+    from gadget.mrd.images.scales import scale_from_meta
 
     data = series["data"]
     if data.ndim != 5:

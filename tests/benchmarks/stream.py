@@ -35,12 +35,12 @@ from gadget.diffusion.devices import select_device
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
-from gadget.mrd.prewhiten import Prewhitener
+from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
+from gadget.mrd.xml_header.header import parse_header
 from gadget.mri.kspace import KSpace
 from gadget.stream.client import run_on_server
 from gadget.stream.host.pipeline import Connect

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from gadget.mrd.image_reader import read_images
-from gadget.mrd.image_writer import ImageWriter
+from gadget.mrd.images.reader import read_images
+from gadget.mrd.images.writer import ImageWriter
 
 pytest.importorskip("skimage")
 

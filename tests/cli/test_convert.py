@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 pytest.importorskip("nibabel")
 pytest.importorskip("pydicom")

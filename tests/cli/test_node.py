@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from waiting import wait_until
 
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.host.pipeline import find_pipeline
 from gadget.stream.resident.status import query_status

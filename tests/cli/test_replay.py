@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from waiting import wait_until
 
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 FFT = "<property name='method' value='fft'/>"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 COHORT_TARGETS = Path(__file__).resolve().parents[1] / "cohort" / "targets"
 

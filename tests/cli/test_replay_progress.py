@@ -8,8 +8,8 @@ import ismrmrd
 import numpy as np
 
 from gadget.cli.replay_progress import show_progress
-from gadget.mrd.image_counter import ImageCounter
-from gadget.mrd.meta import STD_ROLE
+from gadget.mrd.images.counter import ImageCounter
+from gadget.mrd.images.meta import STD_ROLE
 
 
 def test_standard_deviations_are_not_counted_as_images(caplog):

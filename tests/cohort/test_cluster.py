@@ -20,7 +20,7 @@ from waiting import wait_until
 from gadget.cohort.cluster import run_on_cluster
 from gadget.cohort.events import Outcome, Started, Status
 from gadget.errors import ConfigError
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 distributed = pytest.importorskip(
     "distributed", reason="dask.distributed (pip install 'score-gadget[dask]') is not installed"

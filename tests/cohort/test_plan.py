@@ -19,7 +19,7 @@ from gadget.cohort.exports import Export
 from gadget.cohort.plan import make_plan
 from gadget.cohort.record import read_record, write_record
 from gadget.errors import ConfigError
-from gadget.mrd.image_writer import ImageWriter
+from gadget.mrd.images.writer import ImageWriter
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = (

@@ -9,7 +9,7 @@ import ismrmrd
 
 from gadget.cohort.events import Logged, Outcome, Started, Status
 from gadget.cohort.pool import run_locally
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 
 def outcomes(events) -> dict[str, Outcome]:

@@ -12,7 +12,7 @@ import pytest
 from gadget.cohort import task as tasks
 from gadget.cohort.exports import Export
 from gadget.errors import DataError
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ pytest.importorskip("skimage")
 from gadget.errors import ConfigError, DataError
 from gadget.evaluation.comparison import compare
 from gadget.evaluation.comparison_figure import save_figure
-from gadget.mrd.image_reader import read_images
-from gadget.mrd.image_writer import ImageWriter
-from gadget.mrd.meta import to_meta
-from gadget.mrd.pixels import PixelConverter
+from gadget.mrd.images.meta import to_meta
+from gadget.mrd.images.pixels import PixelConverter
+from gadget.mrd.images.reader import read_images
+from gadget.mrd.images.writer import ImageWriter
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
 

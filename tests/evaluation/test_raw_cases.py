@@ -9,7 +9,7 @@ import pytest
 
 from gadget.errors import DataError
 from gadget.evaluation.raw_cases import raw_cases
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan, xml_header
 from gadget.mri.operators.fourier import ifftc

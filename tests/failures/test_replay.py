@@ -8,7 +8,7 @@ import signal
 
 from waiting import wait_until
 
-from gadget.mrd.image_reader import read_images
+from gadget.mrd.images.reader import read_images
 
 
 def test_a_node_killed_in_the_middle_of_a_slice(start, raw, pipeline, tmp_path):

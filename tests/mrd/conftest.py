@@ -10,7 +10,7 @@ import pytest
 from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype
 from wire_bytes import messages_in
 
-from gadget.mrd.header import Header, parse_header
+from gadget.mrd.xml_header.header import Header, parse_header
 from gadget.mri.operators.fourier import fftc
 from gadget.stream.wire.codec import decode
 

@@ -25,8 +25,8 @@ from gadget.mrd.export.writers import (
     atomic_write,
     volume_numbers,
 )
-from gadget.mrd.geometry import Geometry
-from gadget.mrd.meta import meta_values
+from gadget.mrd.images.geometry import Geometry
+from gadget.mrd.images.meta import meta_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset

@@ -21,8 +21,8 @@ from gadget.mrd.export.dicom_values import (
     as_uid,
     clean,
 )
-from gadget.mrd.header_xml import children, find, parse_xml, text, to_number
-from gadget.mrd.meta import meta_values
+from gadget.mrd.images.meta import meta_values
+from gadget.mrd.xml_header.elements import children, find, parse_xml, text, to_number
 
 Attributes: TypeAlias = dict[str, Any]
 """Values by DICOM's keywords."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.mrd.export.dicom_attributes import Attributes
 from gadget.mrd.export.writers import ExportedImage, combine_coils
-from gadget.mrd.scales import MAXIMUM, Scale, number_from_meta, scale_from_meta
+from gadget.mrd.images.scales import MAXIMUM, Scale, number_from_meta, scale_from_meta
 
 
 def series_scale(images: Sequence[ExportedImage]) -> Scale:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import date, time
 
-from gadget.mrd.header_xml import to_number
+from gadget.mrd.xml_header.elements import to_number
 
 POSITIONS = ("HFP", "HFS", "HFDR", "HFDL", "FFP", "FFS", "FFDR", "FFDL")
 

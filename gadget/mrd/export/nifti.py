@@ -20,7 +20,7 @@ from gadget.mrd.export.writers import (
     atomic_write,
     volume_numbers,
 )
-from gadget.mrd.scales import Scale, scale_from_meta
+from gadget.mrd.images.scales import Scale, scale_from_meta
 
 log = logging.getLogger(__name__)
 

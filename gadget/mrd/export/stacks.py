@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gadget.mrd.geometry import Geometry
+from gadget.mrd.images.geometry import Geometry
 
 POSITION_TOLERANCE_MM = 0.01
 """Positions and spacings that differ by less count as equal."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gadget import files
 from gadget.errors import DataError
 from gadget.mrd.export.stacks import Stack
-from gadget.mrd.geometry import Geometry, axis_sign, geometry_of
+from gadget.mrd.images.geometry import Geometry, axis_sign, geometry_of
 
 log = logging.getLogger(__name__)
 

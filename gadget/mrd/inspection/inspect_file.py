@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.header import Header, Space, parse_header
-from gadget.mrd.header_xml import children, parse_xml, text, to_number
 from gadget.mrd.inspection.facts import (
     EncodingFacts,
     FileFacts,
@@ -23,7 +21,9 @@ from gadget.mrd.inspection.oddities import oddities
 from gadget.mrd.inspection.pipeline_preview import PipelinePreview
 from gadget.mrd.inspection.survey import COUNTERS, ReadoutStatistics, Survey
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.schema import sanitize_header
+from gadget.mrd.xml_header.elements import children, parse_xml, text, to_number
+from gadget.mrd.xml_header.header import Header, Space, parse_header
+from gadget.mrd.xml_header.schema import sanitize_header
 from gadget.text import encodable
 
 

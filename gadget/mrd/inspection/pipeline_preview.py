@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd import flags
-from gadget.mrd.buffer import Buffer
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import Header, Space
-from gadget.mrd.image_key import ImageKey
+from gadget.mrd.buffers.buffer import Buffer
+from gadget.mrd.buffers.gather import Gatherer
+from gadget.mrd.images.results import image_space
 from gadget.mrd.inspection.facts import SeriesFacts
 from gadget.mrd.inspection.sampling import Sampling
-from gadget.mrd.results import image_space
+from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.image_key import ImageKey
+from gadget.mrd.xml_header.header import Header, Space
 
 NOT_FINITE = np.full((1, 1), np.nan, np.complex64)
 """Stands for the samples of a readout that are not finite."""

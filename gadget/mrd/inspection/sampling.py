@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd.buffer import Buffer
-from gadget.mrd.image_key import ImageKey
+from gadget.mrd.buffers.buffer import Buffer
 from gadget.mrd.inspection.facts import SamplingFacts
+from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mri.sampling.centre import centre_extent
 
 Mask = NDArray[np.bool_]

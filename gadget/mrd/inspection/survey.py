@@ -8,8 +8,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.mrd import flags
-from gadget.mrd.placement import readout_center
+from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.placement import readout_center
 
 COUNTERS = ("slice", "repetition", "contrast", "phase", "set", "average", "segment")
 LINES = ("kspace_encode_step_1", "kspace_encode_step_2")

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
 from gadget.files import atomic_write, write_errors
-from gadget.mrd import flags
-from gadget.mrd.image_writer import ImageWriter
-from gadget.mrd.images import make_image
-from gadget.mrd.meta import PREFIX
+from gadget.mrd.images.make_image import make_image
+from gadget.mrd.images.meta import PREFIX
+from gadget.mrd.images.writer import ImageWriter
+from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulated_scan import (
     DWELL_US,
     FIELD_OF_VIEW_MM,

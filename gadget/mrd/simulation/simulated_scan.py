@@ -9,8 +9,8 @@ import numpy as np
 from ismrmrd import xsd
 from numpy.typing import NDArray
 
-from gadget.mrd.flags import bits
-from gadget.mrd.header import Space
+from gadget.mrd.readouts.flags import bits
+from gadget.mrd.xml_header.header import Space
 
 OVERSAMPLING = 2
 """Of the readout, and of the grid that the object is drawn on."""

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import ismrmrd
 
 from gadget.errors import ConfigError, ReconError, StreamError
-from gadget.mrd.schema import sanitize_header
+from gadget.mrd.xml_header.schema import sanitize_header
 from gadget.stream.host.pipeline import Execute, PipelineNode
 from gadget.stream.host.process import NodeProcess
 from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode

@@ -9,7 +9,7 @@ from functools import partial
 from gadget.diffusion.reconstruct import Reconstruction
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ReconError, StreamError
-from gadget.mrd.buffer import Buffer
+from gadget.mrd.buffers.buffer import Buffer
 from gadget.stream.node import Session
 from gadget.stream.progress import Value
 from gadget.stream.resident.batcher import Batcher

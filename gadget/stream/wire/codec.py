@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gadget.errors import StreamError
-from gadget.mrd.acquisition import header_of
-from gadget.mrd.recon_data import (
+from gadget.mrd.buffers.recon_data import (
     HEADER_DTYPE,
     AcquisitionBucket,
     ReconBit,
@@ -24,6 +23,7 @@ from gadget.mrd.recon_data import (
     ReconData,
     SamplingDescription,
 )
+from gadget.mrd.readouts.acquisition import header_of
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.image_codec import decode_image, encode_image
 from gadget.stream.wire.messages import (

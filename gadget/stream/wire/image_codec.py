@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import StreamError
-from gadget.mrd.meta import parse_meta
+from gadget.mrd.images.meta import parse_meta
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
 

@@ -14,7 +14,7 @@ def _images(session: Session):
     import ismrmrd
     import numpy as np
 
-    from gadget.mrd.gather import Gatherer
+    from gadget.mrd.buffers.gather import Gatherer
 
     gatherer = Gatherer(session.header)
     buffers = [one for acquisition in session for one in gatherer.add(acquisition)]

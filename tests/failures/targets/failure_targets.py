@@ -15,8 +15,8 @@ def _images(session: Session):
     """Make a large image of each slice."""
     import numpy as np
 
-    from gadget.mrd.gather import Gatherer
-    from gadget.mrd.images import make_image
+    from gadget.mrd.buffers.gather import Gatherer
+    from gadget.mrd.images.make_image import make_image
 
     gatherer = Gatherer(session.header)
     for acquisition in session:

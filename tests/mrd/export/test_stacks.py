@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gadget.mrd.export.stacks import stacks
-from gadget.mrd.geometry import geometry_of
+from gadget.mrd.images.geometry import geometry_of
 
 OBLIQUE = {
     "read_dir": (0.8, 0.6, 0.0),

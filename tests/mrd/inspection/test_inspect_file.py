@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd import flags
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
+from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.inspection.inspect_file import inspect_file
 from gadget.mrd.inspection.picture import draw, save_picture
 from gadget.mrd.inspection.sampling import describe, partial_fourier_factor
 from gadget.mrd.inspection.survey import MASKS
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
+from gadget.mrd.xml_header.header import parse_header
 
 LAST_IN_SLICE = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)

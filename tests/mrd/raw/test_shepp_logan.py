@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
-from gadget.mrd.prewhiten import Prewhitener
+from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts.prewhiten import Prewhitener
+from gadget.mrd.xml_header.header import parse_header
 from gadget.mri.operators.fourier import ifftc
 
 GENERATOR = "ismrmrd_generate_cartesian_shepp_logan"

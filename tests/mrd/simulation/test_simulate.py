@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from gadget.evaluation.comparison import zero_filled
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
-from gadget.mrd.image_reader import read_images
-from gadget.mrd.prewhiten import Prewhitener
+from gadget.mrd.buffers.gather import Gatherer
+from gadget.mrd.images.reader import read_images
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.schema import sanitize_header
+from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.simulation.simulate import NOISE_READOUTS, write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
+from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.schema import sanitize_header
 
 SCAN = SimulatedScan(matrix=48, coils=4, slices=3, acceleration=3, centre_fraction=0.1)
 

@@ -334,7 +334,7 @@ def test_a_scan_that_fails_leaves_no_work_behind(start, prior, slices, monkeypat
     def fail(*_):
         raise ValueError("the image is cursed")
 
-    monkeypatch.setattr("gadget.mrd.results.ImageMaker.images", fail)
+    monkeypatch.setattr("gadget.mrd.images.results.ImageMaker.images", fail)
     served = start()
     threads = threading.active_count()
     scan = served.scan(steps=5)

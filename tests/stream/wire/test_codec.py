@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wire_bytes import messages_in
 
 from gadget.errors import StreamError
-from gadget.mrd.recon_data import (
+from gadget.mrd.buffers.recon_data import (
     HEADER_DTYPE,
     AcquisitionBucket,
     ReconBit,

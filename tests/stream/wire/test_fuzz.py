@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 import gadget.stream.server.scan
 from gadget.errors import ReconError, StreamError
-from gadget.mrd.gather import Gatherer
-from gadget.mrd.header import parse_header
-from gadget.mrd.recon_data import AcquisitionBucket
-from gadget.mrd.recon_data_conversion import to_recon_data
+from gadget.mrd.buffers.gather import Gatherer
+from gadget.mrd.buffers.recon_data import AcquisitionBucket
+from gadget.mrd.buffers.recon_data_conversion import to_recon_data
+from gadget.mrd.xml_header.header import parse_header
 from gadget.nodes.finish import finish
 from gadget.nodes.gather import gather
 from gadget.nodes.prewhiten import prewhiten

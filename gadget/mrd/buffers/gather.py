@@ -1,0 +1,271 @@
+"""Acquisitions to k-space buffers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+import ismrmrd
+
+from gadget.errors import DataError, ReconError
+from gadget.mrd.buffers.buffer import Buffer, make_buffer
+from gadget.mrd.buffers.calibration_lines import CalibrationLines
+from gadget.mrd.buffers.grid import LineGrid, add_readout
+from gadget.mrd.buffers.image_accumulator import ImageAccumulator
+from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import header_of
+from gadget.mrd.readouts.coil_check import CoilCheck
+from gadget.mrd.readouts.image_key import ImageKey
+from gadget.mrd.readouts.placement import line_position
+from gadget.mrd.readouts.rejected import RejectedReadouts
+from gadget.mrd.readouts.samples import check_samples, is_empty, is_finite
+from gadget.mrd.xml_header.header import Encoding, Header
+
+log = logging.getLogger(__name__)
+
+
+class Gatherer:
+    """Collects readouts until the k-space of an image is complete.
+
+    A buffer is complete at its LAST_IN_SLICE, LAST_IN_REPETITION or LAST_IN_MEASUREMENT flag, when
+    a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
+    for every average, segment and partition: before the last average or segment that the header
+    declares neither flag nor repetition counts, and where the flag is not known to be that of the
+    last average or partition, it counts as soon as the first readout of another image follows.
+    Repetitions interleaved line by line are complete at the end of the stream.
+
+    Parameters
+    ----------
+    header
+        Header of the scan.
+    warn
+        Called with every warning; by default it is logged.
+    warn_unusable
+        Whether to warn of readouts with samples that are not finite, or all zero.
+    calibration
+        Calibration lines from before, to which those that come are added.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        warn: Callable[[str], None] = log.warning,
+        *,
+        warn_unusable: bool = True,
+        calibration: CalibrationLines | None = None,
+    ) -> None:
+        self._header = header
+        self._warn = warn
+        self._warns_unusable = warn_unusable
+        self._open: dict[ImageKey, ImageAccumulator] = {}
+        self._ready: list[Buffer] = []
+        self._calibration = calibration or CalibrationLines(warn)
+        self._rejected = RejectedReadouts(warn)
+        self._coils = CoilCheck(header.receiver_channels)
+        self._superseded: set[ImageKey] = set()
+        self._interleaved: set[int] = set()
+        """Encodings with interleaved repetitions: none is complete when another begins."""
+        self._warned_above_matrix = self._warned_empty = False
+        self._readouts = 0
+        self._completed: set[ImageKey] = set()
+
+    def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
+        """Yield the buffers of a scan, each as soon as it is complete.
+
+        Raises
+        ------
+        ReconError
+            As `finish`, or what `acquisitions` raises; after the buffers of all that arrived.
+        """
+        try:
+            for acquisition in acquisitions:
+                yield from self.add(acquisition)
+        except ReconError:
+            yield from self.flush()
+            raise
+        yield from self.finish()
+
+    def add(self, acquisition: ismrmrd.Acquisition) -> list[Buffer]:
+        """Add a readout and return the buffers that it completes.
+
+        A readout that lies outside the matrix, has another number of coils than those before, holds
+        no sample, or belongs to an encoding that cannot be reconstructed is left out: `finish`
+        raises an error, after the images of all the others.
+        """
+        header = header_of(acquisition)
+        bits = header.flags
+        if bits & flags.NOT_IMAGE:
+            return []
+        key = ImageKey.of(header)
+        if key not in self._open:
+            # Before the readout is added: it may be a calibration line that replaces theirs.
+            self._complete_superseded(key)
+        image = self._place_or_reject(acquisition, key)
+        if image is not None:
+            image.flagged = False
+            if bits & flags.LAST_IN_BUFFER and image.is_completed_by(header):
+                self._complete([key])
+        return self._take_ready()
+
+    def flush(self) -> Iterator[Buffer]:
+        """Yield the incomplete images, one buffer at a time."""
+        for key in list(self._open):
+            self._complete([key])
+            yield from self._take_ready()
+
+    def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
+        """Add a readout and ignore its LAST_IN_* flags; otherwise as `add`."""
+        if not acquisition.flags & flags.NOT_IMAGE:
+            self._place_or_reject(acquisition, ImageKey.of(header_of(acquisition)))
+
+    def drain(self) -> Iterator[Buffer]:
+        """Yield the incomplete images as `flush`, then report rejected readouts.
+
+        Raises
+        ------
+        DataError
+            Readouts were left out, or an image had none but unusable lines.
+        """
+        yield from self.flush()
+        self._rejected.check()
+
+    def finish(self) -> Iterator[Buffer]:
+        """End the scan as `drain`; at least one image line must have come.
+
+        Raises
+        ------
+        DataError
+            As `drain`, or not one image line came.
+        """
+        yield from self.drain()
+        if not self._completed:
+            raise DataError(
+                f"No image readout came ({self._readouts} calibration readouts did), so there is "
+                "nothing to reconstruct. Is this a noise or adjustment scan, or were images sent?"
+            )
+
+    def _complete_superseded(self, key: ImageKey) -> None:
+        """Complete images that the first readout of `key` shows to be complete."""
+        if key in self._superseded:
+            self._interleaved.add(key.encoding)
+        flagged = [other for other, image in self._open.items() if image.flagged]
+        before = [
+            other
+            for other, image in self._open.items()
+            if other[:-1] == key[:-1]
+            and other.repetition < key.repetition
+            and image.image_lines > 1
+            and not image.flagged
+            and not image.expects_more
+        ]
+        self._complete(flagged)
+        if key.encoding not in self._interleaved:
+            self._superseded.update(before)
+            self._complete(before)
+
+    def _place_or_reject(
+        self, acquisition: ismrmrd.Acquisition, key: ImageKey
+    ) -> ImageAccumulator | None:
+        """Add a readout, or reject it with the reason; return the image that it belongs to."""
+        try:
+            return self._place(acquisition, key)
+        except DataError as error:
+            self._rejected.add(error)
+            return None
+
+    def _place(self, acquisition: ismrmrd.Acquisition, key: ImageKey) -> ImageAccumulator | None:
+        """Add a readout to its grid; return the image, unless it is a separate calibration line."""
+        encoding = self._header.encoding(key.encoding)
+        header = header_of(acquisition)
+        self._readouts += 1
+        check_samples(header)
+        separate_calibration = (
+            flags.calibration_only(header.flags) and not encoding.merges_calibration
+        )
+        if not separate_calibration:
+            self._check_coils(key, header)
+        position = line_position(encoding, header)
+        if position is None:
+            self._warn_above_matrix()
+            return self._open.get(key)
+        if not is_finite(acquisition.data):
+            self._warn_not_finite(header)
+            if not separate_calibration and key not in self._open:
+                self._rejected.lost_images.add(key)
+            return self._open.get(key)
+        if separate_calibration:
+            grid = self._calibration.grid(key, encoding, header, self._open)
+            add_readout(grid, position, acquisition.data, header)
+            return None
+        image = self._image(key, encoding, header)
+        image.add(position, acquisition.data, header)
+        if is_empty(acquisition.data):
+            self._warn_empty()
+        else:
+            image.grid.note_signal(position)
+        self._rejected.lost_images.discard(key)
+        return image
+
+    def _warn_above_matrix(self) -> None:
+        if not self._warned_above_matrix:
+            self._warn("Lines above the spatial frequencies of the matrix are left out.")
+        self._warned_above_matrix = True
+
+    def _warn_empty(self) -> None:
+        if self._warns_unusable and not self._warned_empty:
+            self._warn("Lines of nothing but zeros count as not measured.")
+        self._warned_empty = True
+
+    def _warn_not_finite(self, header: ismrmrd.AcquisitionHeader) -> None:
+        if self._warns_unusable:
+            self._warn(
+                f"Readout {header.scan_counter} holds samples that are not finite; its line counts "
+                "as not measured."
+            )
+
+    def _check_coils(self, key: ImageKey, header: ismrmrd.AcquisitionHeader) -> None:
+        outvoted = self._coils.add(key, header.active_channels)
+        if outvoted and key in self._open:
+            self._reject_image(self._open.pop(key), outvoted)
+        self._coils.check(key, header)
+
+    def _reject_image(self, image: ImageAccumulator, why: str) -> None:
+        """Reject all readouts of an image so far."""
+        for _ in range(len(image.grid)):
+            self._rejected.add(DataError(why))
+
+    def _image(
+        self, key: ImageKey, encoding: Encoding, header: ismrmrd.AcquisitionHeader
+    ) -> ImageAccumulator:
+        image = self._open.get(key)
+        if image is None:
+            image = self._open[key] = ImageAccumulator(LineGrid.of_readout(encoding, header))
+        return image
+
+    def _complete(self, keys: Iterable[ImageKey]) -> None:
+        for key in keys:
+            image = self._open.pop(key)
+            if key in self._completed:
+                self._warn(
+                    f"Readouts came after the image of {key.name} was complete, by its flags or by "
+                    "a later repetition: another image is made of them."
+                )
+            self._coils.forget(key)
+            coils = image.grid.coils
+            if len(image.grid) == 1 and self._coils.is_unusual(key, coils):
+                self._reject_image(
+                    image,
+                    f"The only readout of {key.name} has {coils} coils, other than most: it is no "
+                    "image.",
+                )
+                continue
+            if not image.image_lines:
+                self._warn(f"No image line came with the calibration lines of {key.name}.")
+                continue
+            calibration = self._calibration.best_match(key, image.grid)
+            self._ready.append(make_buffer(image.grid, calibration))
+            self._completed.add(key)
+
+    def _take_ready(self) -> list[Buffer]:
+        ready, self._ready = self._ready, []
+        return ready

@@ -1,0 +1,78 @@
+"""Accumulation of the readouts of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import ismrmrd
+import numpy as np
+from numpy.typing import NDArray
+
+from gadget.mrd.buffers.grid import LineGrid, add_readout
+from gadget.mrd.readouts import flags
+
+
+@dataclass
+class ImageAccumulator:
+    """The k-space grid of an incomplete image, and the LAST_IN_* flags seen so far."""
+
+    grid: LineGrid
+    image_lines: int = 0
+    flagged: bool = False
+    """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
+    _averages: int = 0
+    """Highest average counter so far."""
+    _segments: int = 0
+    """Highest segment counter so far."""
+    _ended_partitions: set[int] = field(default_factory=set)
+    """Partitions whose last readout came."""
+
+    def add(
+        self,
+        position: tuple[int, int],
+        samples: NDArray[np.complex64],
+        header: ismrmrd.AcquisitionHeader,
+    ) -> None:
+        """Add a readout at (kz, ky)."""
+        add_readout(self.grid, position, samples, header)
+        # Only now: a line that does not fit the grid is none of the image.
+        self._averages = max(self._averages, header.idx.average)
+        self._segments = max(self._segments, header.idx.segment)
+        self.image_lines += not flags.calibration_only(header.flags)
+
+    @property
+    def expects_more(self) -> bool:
+        """Whether the header declares further averages or segments than have come."""
+        limits = self.grid.encoding.limits
+        return any(
+            (limit := limits.get(counter)) is not None and highest < limit.maximum
+            for counter, highest in (("average", self._averages), ("segment", self._segments))
+        )
+
+    def is_completed_by(self, header: ismrmrd.AcquisitionHeader) -> bool:
+        """Note the LAST_IN_* flag of a readout; return whether it completes the image at once."""
+        limits = self.grid.encoding.limits
+        average, segment = limits.get("average"), limits.get("segment")
+        if average is not None and average.maximum < self._averages:
+            average = None  # a header that declares less than comes does not know the last one
+        if header.flags & flags.LAST_IN_MEASUREMENT:
+            return True
+        if segment is not None and header.idx.segment < segment.maximum:
+            return False
+        if average is not None and header.idx.average < average.maximum:
+            return False
+        self._ended_partitions.add(header.idx.kspace_encode_step_2)
+        if average is not None and self._has_all_partitions(header.flags):
+            return True
+        self.flagged = True
+        return False
+
+    def _has_all_partitions(self, bits: int) -> bool:
+        nz = self.grid.encoding.encoded.matrix[2]
+        if nz == 1 or bits & flags.LAST_IN_PARTITIONS:
+            return True
+        limit = self.grid.encoding.limits.get("kspace_encoding_step_2")
+        # Embedded calibration lines may have been everywhere long before the end.
+        return len(self._ended_partitions) >= (
+            nz if limit is None else limit.maximum - limit.minimum + 1
+        )

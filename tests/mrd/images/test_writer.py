@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import h5py
+import ismrmrd
+import numpy as np
+import pytest
+
+from gadget.errors import ConfigError, DataError
+from gadget.mrd.images.make_image import make_image
+from gadget.mrd.images.reader import read_images
+from gadget.mrd.images.writer import ImageWriter
+from gadget.mrd.xml_header.header import Space
+
+
+def _image(seed: int = 0, series: int = 1, dtype=np.float32, shape=(1, 4, 6), **meta):
+    random = np.random.default_rng(seed)
+    pixels = 100 * random.normal(size=shape) + (1j if dtype == np.complex64 else 0)
+    reference = ismrmrd.AcquisitionHeader()
+    reference.idx.slice = seed
+    return make_image(
+        np.abs(pixels).astype(dtype) if dtype == np.uint16 else pixels.astype(dtype),
+        reference,
+        Space((6, 4, 1), (6, 4, 1)),
+        image_index=seed,
+        series_index=series,
+        image_type=1,
+        meta={"number": seed, **meta},
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.uint16])
+def test_images_come_back_as_they_were_written(tmp_path, dtype):
+    path = tmp_path / "out.h5"
+    images = [_image(i, dtype=dtype) for i in range(3)]
+    with ImageWriter(path, "group") as writer:
+        for image in images:
+            writer.append(image)
+        assert not path.exists()
+    assert read_images(path) == images
+    assert read_images(path, "group") == images
+    assert read_images(path, "group/image_1") == images
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_ismrmrd_reads_them_too(tmp_path):
+    path = tmp_path / "out.h5"
+    image = _image(2, series=7, dtype=np.complex64)
+    with ImageWriter(path, "group") as writer:
+        writer.append(image)
+    dataset = ismrmrd.Dataset(str(path), "group", False)
+    assert dataset.number_of_images("image_7") == 1
+    read = dataset.read_image("image_7", 0)
+    dataset.close()
+    np.testing.assert_array_equal(read.data, image.data)
+    assert read.meta["number"] == "2"
+    with h5py.File(path) as file:
+        assert file["group/image_7/data"].dtype.names == ("real", "imag")
+        assert file["group/image_7/data"].shape == (1, 1, 1, 4, 6)
+
+
+def test_the_header_is_kept_beside_the_images_for_ismrmrd_too(tmp_path):
+    path = tmp_path / "out.h5"
+    header = "<ismrmrdHeader>é</ismrmrdHeader>".encode()
+    with ImageWriter(path, "group", header) as writer:
+        writer.append(_image())
+    dataset = ismrmrd.Dataset(str(path), "group", False)
+    assert dataset.read_xml_header() == header
+    assert dataset.number_of_images("image_1") == 1
+    dataset.close()
+    assert read_images(path) == [_image()]
+    with ImageWriter(path, "group") as writer:
+        writer.append(_image())
+    with h5py.File(path) as file:
+        assert "xml" not in file["group"]
+    with ImageWriter(tmp_path / "none.h5", "group", header):
+        pass
+    assert not (tmp_path / "none.h5").exists()
+
+
+def test_images_of_ismrmrd_are_read(tmp_path):
+    path = tmp_path / "theirs.h5"
+    image = _image(3, series=0)
+    dataset = ismrmrd.Dataset(str(path), "dataset")
+    dataset.append_image("image_0", image)
+    dataset.close()
+    assert read_images(path) == [image]
+
+
+def test_a_series_keeps_one_size_and_no_image_is_lost(tmp_path, caplog):
+    path = tmp_path / "out.h5"
+    with ImageWriter(path) as writer:
+        for image in (_image(0), _image(1, shape=(1, 5, 6)), _image(2), _image(3, shape=(1, 5, 6))):
+            writer.append(image)
+        writer.append(_image(4, series=2, dtype=np.uint16))
+    images = read_images(path)
+    assert [int(image.meta["number"]) for image in images] == [0, 2, 1, 3, 4]
+    assert images[2].image_series_index == images[3].image_series_index == 2
+    assert images[4].image_series_index == 3
+    assert "another size" in caplog.text
+
+
+def test_images_before_an_error_are_kept(tmp_path):
+    path = tmp_path / "out.h5"
+    with pytest.raises(RuntimeError, match="elsewhere"), ImageWriter(path) as writer:
+        writer.append(_image())
+        raise RuntimeError("elsewhere")
+    assert len(read_images(path)) == 1
+
+
+def test_without_images_an_existing_file_stays(tmp_path):
+    path = tmp_path / "out.h5"
+    with ImageWriter(path) as writer:
+        writer.append(_image())
+    with ImageWriter(path):
+        pass
+    assert len(read_images(path)) == 1
+    with ImageWriter(tmp_path / "none.h5"):
+        pass
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_other_groups_stay_and_the_same_one_is_replaced(tmp_path):
+    path = tmp_path / "out.h5"
+    for group, seed in (("one", 1), ("two", 2), ("one", 3)):
+        with ImageWriter(path, group) as writer:
+            writer.append(_image(seed))
+    assert [int(image.meta["number"]) for image in read_images(path, "one")] == [3]
+    assert [int(image.meta["number"]) for image in read_images(path, "two")] == [2]
+
+
+def test_refuses_to_replace_a_file_of_another_kind(tmp_path):
+    path = tmp_path / "thesis.txt"
+    path.write_text("years of work")
+    with pytest.raises(ConfigError, match="is not an HDF5 file"):
+        ImageWriter(path)
+    assert path.read_text() == "years of work"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_refuses_to_replace_devices_and_folders(tmp_path):
+    for path in ("/dev/full", tmp_path):
+        with pytest.raises(ConfigError, match="no regular file"):
+            ImageWriter(path)
+
+
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be written: No such file or directory"):
+        ImageWriter(tmp_path / "missing" / "out.h5")
+
+
+def test_a_full_disk_is_told_and_earlier_images_are_kept(tmp_path):
+    """The limit on the size of files stands in for the disk."""
+    script = textwrap.dedent("""
+        import resource, sys
+        import ismrmrd, numpy as np
+        from gadget.errors import DataError
+        from gadget.mrd.xml_header.header import Space
+        from gadget.mrd.images.writer import ImageWriter
+        from gadget.mrd.images.make_image import make_image
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+        pixels = np.random.default_rng(0).normal(size=(1, 256, 256)).astype(np.float32)
+        space = Space((256, 256, 1), (1, 1, 1))
+        try:
+            with ImageWriter(sys.argv[1]) as writer:
+                for i in range(5):
+                    writer.append(make_image(pixels, ismrmrd.AcquisitionHeader(), space,
+                                             image_index=i, series_index=1, image_type=1))
+        except DataError as error:
+            print(error)
+            sys.exit(3)
+    """)
+    path = tmp_path / "out.h5"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 3, done.stderr
+    assert "could not be written" in done.stdout
+    assert "File too large" in done.stdout
+    assert not list(tmp_path.glob(".*"))
+    assert len(read_images(path)) == 2
+
+
+def test_reading_tells_what_is_missing(tmp_path):
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_images(tmp_path / "none.h5")
+    path = tmp_path / "empty.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("raw")["data"] = 1
+    with pytest.raises(DataError, match="no ISMRMRD images"):
+        read_images(path)
+    for name in ("x", "raw/data"):
+        with pytest.raises(ConfigError, match=f"no group '{name}'; it has 'raw'"):
+            read_images(path, name)
+
+
+def test_raw_data_are_never_replaced(tmp_path):
+    path = tmp_path / "raw.h5"
+    with h5py.File(path, "w") as file:
+        file["dataset/data"] = np.zeros(3)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="holds raw data in 'dataset'"):
+        ImageWriter(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["raw.h5"]
+
+
+def test_groups_beside_a_nested_one_stay(tmp_path):
+    path = tmp_path / "images.h5"
+    for seed, group in enumerate(("scan/a", "scan/b", "other", "scan/b")):
+        with ImageWriter(path, group) as writer:
+            writer.append(_image(seed))
+    for seed, group in ((0, "scan/a"), (3, "scan/b"), (2, "other")):
+        assert [int(image.meta["number"]) for image in read_images(path, group)] == [seed]
+
+
+@pytest.mark.parametrize("attributes", ["a note", "<other/>", '<!DOCTYPE a [<!ENTITY b "c">]><a/>'])
+def test_attributes_that_are_no_metadata_cost_no_image(tmp_path, caplog, attributes):
+    path = tmp_path / "out.h5"
+    with ImageWriter(path) as writer:
+        writer.append(_image())
+    with h5py.File(path, "r+") as file:
+        file["dataset/image_1/attributes"][0] = attributes
+    (image,) = read_images(path)
+    assert image.meta == {}
+    np.testing.assert_array_equal(image.data, _image().data)
+    assert "The attributes of an image" in caplog.text

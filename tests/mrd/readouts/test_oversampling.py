@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gadget.mrd.readouts.oversampling import remove_oversampling
+from gadget.mri.operators.fourier import fftc, ifftc
+
+
+@pytest.mark.parametrize(("width", "size"), [(16, 8), (15, 8), (16, 7), (15, 7), (9, 9)])
+def test_cropping_keeps_the_middle_of_the_field_of_view(width, size):
+    random = np.random.default_rng(0)
+    image = (random.normal(size=(2, 3, width)) + 1j).astype(np.complex64)
+    kspace = np.fft.ifftshift(fftc(image, (-1,)), -1).astype(np.complex64)
+    cropped, weight = remove_oversampling(kspace, np.ones((2, width), np.float32), size)
+    start = width // 2 - size // 2
+    got = ifftc(np.fft.fftshift(cropped, -1), (-1,))
+    np.testing.assert_allclose(got, image[..., start : start + size], atol=1e-6)
+    assert weight.shape == (2, size)
+    assert (weight == 1).all()
+
+
+def test_cropping_keeps_white_noise_white():
+    random = np.random.default_rng(1)
+    noise = random.normal(size=(400, 1, 32)) + 1j * random.normal(size=(400, 1, 32))
+    cropped, _ = remove_oversampling(noise.astype(np.complex64), np.ones((400, 32), np.float32), 16)
+    assert np.mean(np.abs(cropped) ** 2) == pytest.approx(2, rel=0.05)
+    neighbours = np.mean(cropped[..., 1:] * cropped[..., :-1].conj())
+    assert abs(neighbours) < 0.1
