@@ -9,8 +9,11 @@ import numpy as np
 
 from gadget.mrd.images.geometry import Geometry
 
-POSITION_TOLERANCE_MM = 0.01
-"""Positions and spacings that differ by less count as equal."""
+POSITION_TOLERANCE = 0.1
+"""Positions that differ by less count as equal, in voxels: some converters round them to tenths of
+a millimetre."""
+SPACING_TOLERANCE = 1e-3
+"""Relative difference of voxel sizes that count as equal."""
 DIRECTION_TOLERANCE = 1e-4
 
 
@@ -49,24 +52,25 @@ def _parallel(geometries: Sequence[Geometry]) -> list[list[int]]:
 
 def _aligned(one: Geometry, other: Geometry) -> bool:
     if one.shape != other.shape or not np.allclose(
-        one.spacing, other.spacing, atol=POSITION_TOLERANCE_MM
+        one.spacing, other.spacing, rtol=SPACING_TOLERANCE
     ):
         return False
     if not np.allclose(one.directions, other.directions, rtol=0, atol=DIRECTION_TOLERANCE):
         return False
-    within = (other.origin - one.origin) @ one.directions[:2].T
-    return bool((np.abs(within) < POSITION_TOLERANCE_MM).all())
+    within = (other.origin - one.origin) @ one.directions[:2].T / one.spacing[:2]
+    return bool((np.abs(within) < POSITION_TOLERANCE).all())
 
 
 def _equally_spaced(group: list[int], geometries: Sequence[Geometry]) -> Iterator[Stack]:
     reference = geometries[group[0]]
+    tolerance = POSITION_TOLERANCE * reference.spacing[2]
     along = {
         number: float((geometries[number].origin - reference.origin) @ reference.directions[2])
         for number in group
     }
     places: list[list[int]] = []
     for number in sorted(group, key=along.__getitem__):
-        if places and along[number] - along[places[-1][0]] < POSITION_TOLERANCE_MM:
+        if places and along[number] - along[places[-1][0]] < tolerance:
             places[-1].append(number)
         else:
             places.append([number])
@@ -74,17 +78,16 @@ def _equally_spaced(group: list[int], geometries: Sequence[Geometry]) -> Iterato
     single = reference.shape[2] > 1
     start = 0
     while start < len(places):
-        stop = start + 1 if single else _end_of_run(at, start)
+        stop = start + 1 if single else _end_of_run(at, start, tolerance)
         yield _stack(reference, at[start:stop], places[start:stop])
         start = stop
 
 
-def _end_of_run(at: Sequence[float], start: int) -> int:
+def _end_of_run(at: Sequence[float], start: int, tolerance: float) -> int:
     """Return the end of the equally spaced places from `start` on."""
     stop = start + 2
     while (
-        stop < len(at)
-        and abs((at[stop] - at[stop - 1]) - (at[start + 1] - at[start])) < POSITION_TOLERANCE_MM
+        stop < len(at) and abs((at[stop] - at[stop - 1]) - (at[start + 1] - at[start])) < tolerance
     ):
         stop += 1
     return min(stop, len(at))

@@ -47,6 +47,14 @@ def test_unequal_gaps_part_the_slices():
     assert [stack.geometry.spacing[2] for stack in groups] == pytest.approx([5, 5, 5], abs=1e-3)
 
 
+def test_positions_that_a_converter_has_rounded_stack():
+    normal = np.array(OBLIQUE["slice_dir"])
+    rounded = [geometry_of(header(position=np.round(5.5 * i * normal, 1))) for i in range(20)]
+    (stack,) = stacks(rounded)
+    assert stack.geometry.shape == (4, 6, 20)
+    assert stack.geometry.spacing[2] == pytest.approx(5.5, abs=0.01)
+
+
 def test_other_directions_sizes_and_sideways_shifts_do_not_stack():
     shifted = geometry_of(header(position=(0, 2.0, 5)))
     other = geometry_of(header(read_dir=(1, 0, 0), phase_dir=(0, 1, 0), slice_dir=(0, 0, 1)))
