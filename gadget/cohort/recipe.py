@@ -86,7 +86,7 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
     if not names:
         return {}
     if DEFAULT_MODEL in names:
-        names = names - {DEFAULT_MODEL} | set(AUTO_MODELS.values())
+        names = names - {DEFAULT_MODEL} | set(AUTO_MODELS)
     from gadget.diffusion.installed_models import find_model
     from gadget.diffusion.model_folder import read_config
 

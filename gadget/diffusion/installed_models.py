@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
+from gadget.diffusion.devices import supports_bfloat16
 from gadget.diffusion.model_folder import CONFIG
 from gadget.errors import WeightsError
 
@@ -55,4 +56,7 @@ def find_model(name: str) -> Path:
 
 def model_for(name: str, device: torch.device) -> str:
     """Return the name of a model: for `auto`, of the one that suits the device."""
-    return AUTO_MODELS[device.type] if name == DEFAULT_MODEL else name
+    if name != DEFAULT_MODEL:
+        return name
+    small, large = AUTO_MODELS
+    return large if device.type == "cuda" or supports_bfloat16(device) else small

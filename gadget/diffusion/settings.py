@@ -59,8 +59,8 @@ class SamplerSettings(BaseModel):
     )
     model: str = Field(
         DEFAULT_MODEL,
-        description="Name or folder of the prior; `auto`: `brain-base` on a GPU, `brain-small` on "
-        "a CPU.",
+        description="Name or folder of the prior; `auto`: `brain-base` on a GPU or a CPU that "
+        "computes in bfloat16 (AMX, AVX-512 BF16), `brain-small` on any other.",
     )
     device: str = Field(
         "auto", description="`auto` (CUDA where there is one, else CPU), `cpu`, `cuda`, `cuda:1`."

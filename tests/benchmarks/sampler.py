@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from timed_prior import TimedPrior, now
 
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.reconstruct import Reconstructor
@@ -61,7 +62,7 @@ def best(run: Callable[[], object], device: torch.device) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="brain-small")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
     device = select_device(arguments.device)

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.prior import NetworkPrior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.mrd.raw.raw_file import RawFile
@@ -97,7 +98,7 @@ def show(name: str, times: list[Times]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="brain-small")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--matrix", type=int, default=256)
     parser.add_argument("--coils", type=int, default=8)

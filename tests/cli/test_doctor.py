@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from gadget.cli import installation
-from gadget.diffusion.installed_models import find_model
+from gadget.diffusion import DEFAULT_MODEL
+from gadget.diffusion.devices import select_device
+from gadget.diffusion.installed_models import find_model, model_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,14 +54,15 @@ def test_a_working_installation(run):
 
 
 def test_damaged_weights_of_the_default_model(run, tmp_path, monkeypatch):
-    damaged = tmp_path / "brain-small"
-    shutil.copytree(find_model("brain-small"), damaged)
+    name = model_for(DEFAULT_MODEL, select_device("auto"))
+    damaged = tmp_path / name
+    shutil.copytree(find_model(name), damaged)
     weights = damaged / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     monkeypatch.setenv("SCORE_GADGET_MODELS", str(tmp_path))
     done = run("doctor")
     assert done.returncode == 1
-    assert f"brain-small is damaged, {damaged}" in done.stdout
+    assert f"{name} is damaged, {damaged}" in done.stdout
     assert "install the model again" in done.stderr
     assert "can be reconstructed" not in done.stdout
 

@@ -10,6 +10,9 @@ import pytest
 from waiting import wait_until
 
 from gadget.cli import evaluate
+from gadget.diffusion import DEFAULT_MODEL
+from gadget.diffusion.devices import select_device
+from gadget.diffusion.installed_models import model_for
 from gadget.errors import ConfigError
 from gadget.mri.phantoms.head import head_slice
 
@@ -47,7 +50,7 @@ def test_a_table_a_page_and_a_line_for_each_result(run, image, tmp_path):
     assert 10 * np.log10(truth.max() ** 2 / error) == pytest.approx(float(rows[5]["psnr"]), 1e-4)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "score-gadget evaluate" in page
-    assert "brain-small, sha256" in page
+    assert f"{model_for(DEFAULT_MODEL, select_device('auto'))}, sha256" in page
     assert "Uncertainty" in page
 
 

@@ -55,16 +55,18 @@ def test_a_path_is_never_taken_for_a_name(model, monkeypatch):
     assert find_model("brain-small") != folder
 
 
-@pytest.mark.parametrize("device", AUTO_MODELS)
-def test_the_default_models_come_with_the_package(device):
-    name = model_for(DEFAULT_MODEL, torch.device(device))
+@pytest.mark.parametrize("name", AUTO_MODELS)
+def test_the_default_models_come_with_the_package(name):
     folder = find_model(name)
     config = read_config(folder)
     assert config.sha256 == hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     assert config.name == name
 
 
-def test_the_default_model_suits_the_device(model, monkeypatch):
-    monkeypatch.setattr(installed_models, "AUTO_MODELS", {"cpu": str(model), "cuda": "none"})
-    assert load_prior(DEFAULT_MODEL, CPU).name == "tiny"
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_default_model_suits_the_device(fast, monkeypatch):
+    monkeypatch.setattr(installed_models, "supports_bfloat16", lambda device: fast)
+    assert model_for(DEFAULT_MODEL, CPU) == ("brain-base" if fast else "brain-small")
+    assert model_for(DEFAULT_MODEL, torch.device("cuda")) == "brain-base"
     assert model_for("other", CPU) == "other"
+    assert load_prior(DEFAULT_MODEL, CPU).name == model_for(DEFAULT_MODEL, CPU)
