@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.mrd.buffers.grid import LineGrid
-from gadget.mrd.buffers.recon_data import header_at
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import header_at
 from gadget.mrd.xml_header.header import Encoding
 from gadget.mri.kspace import KSpace
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.buffers.recon_data import HEADER_DTYPE
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.readouts.oversampling import remove_oversampling
 from gadget.mrd.readouts.placement import grid_width, readout_extent
 from gadget.mrd.readouts.recentre import recentred

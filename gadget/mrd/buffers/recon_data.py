@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass, field
-from typing import Any
 
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
-
-HEADER_DTYPE: np.dtype[Any] = np.dtype(ismrmrd.AcquisitionHeader)
-"""An acquisition header as one element of a structured array, the same 340 bytes."""
 
 
 class SamplingLimit(ctypes.Structure):
@@ -78,8 +74,3 @@ class AcquisitionBucket:
     data: list[ismrmrd.Acquisition] = field(default_factory=list)
     calibration: list[ismrmrd.Acquisition] = field(default_factory=list)
     waveforms: list[ismrmrd.Waveform] = field(default_factory=list)
-
-
-def header_at(headers: NDArray[np.void], index: tuple[int, ...]) -> ismrmrd.AcquisitionHeader:
-    """Return a copy of one element of a header array."""
-    return ismrmrd.AcquisitionHeader.from_buffer_copy(headers[index].tobytes())

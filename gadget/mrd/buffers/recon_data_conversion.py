@@ -14,14 +14,13 @@ from gadget.mrd.buffers.buffer import Buffer, central_header, grid_field_of_view
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.grid import LineGrid, forward_samples
 from gadget.mrd.buffers.recon_data import (
-    HEADER_DTYPE,
     ReconBit,
     ReconBuffer,
     ReconData,
     SamplingDescription,
-    header_at,
 )
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE, header_at
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.placement import grid_width, line_position, readout_center, readout_extent
 from gadget.mrd.xml_header.header import Header

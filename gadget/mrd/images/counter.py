@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 import ismrmrd
 
 from gadget.errors import DataError
-from gadget.mrd.buffers.recon_data import HEADER_DTYPE
 from gadget.mrd.images.meta import is_std_map
 from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.readouts.image_key import ImageCounters, ImageKey
 from gadget.text import pluralize
 

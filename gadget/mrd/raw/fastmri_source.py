@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError, reason
-from gadget.mrd.buffers.recon_data import HEADER_DTYPE
 from gadget.mrd.raw.raw_source import Readouts, read_text
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.xml_header.elements import find, parse_xml
 from gadget.mrd.xml_header.header import parse_header
 from gadget.mrd.xml_header.schema import NAMESPACE

@@ -12,8 +12,8 @@ from ismrmrd.hdf5 import waveform_header_dtype
 from numpy.typing import NDArray
 
 from gadget.errors import DataError, reason
-from gadget.mrd.buffers.recon_data import HEADER_DTYPE
 from gadget.mrd.raw.raw_source import Readouts, read_text
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 
 WAVEFORM_DTYPE: np.dtype[Any] = np.dtype(waveform_header_dtype)
 

@@ -1,10 +1,15 @@
-"""Headers and copies of acquisitions, made cheaply."""
+"""Headers of acquisitions, one or many in an array, and copies; made cheaply."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
+
+HEADER_DTYPE: np.dtype[Any] = np.dtype(ismrmrd.AcquisitionHeader)
+"""An acquisition header as one element of a structured array, the same 340 bytes."""
 
 
 def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
@@ -13,6 +18,11 @@ def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
     `getHead` copies it attribute by attribute, which takes as long as all other work on a readout.
     """
     return acquisition._head
+
+
+def header_at(headers: NDArray[np.void], index: tuple[int, ...]) -> ismrmrd.AcquisitionHeader:
+    """Return a copy of one element of a header array."""
+    return ismrmrd.AcquisitionHeader.from_buffer_copy(headers[index].tobytes())
 
 
 def with_samples(

@@ -16,14 +16,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from gadget.errors import StreamError
 from gadget.mrd.buffers.recon_data import (
-    HEADER_DTYPE,
     AcquisitionBucket,
     ReconBit,
     ReconBuffer,
     ReconData,
     SamplingDescription,
 )
-from gadget.mrd.readouts.acquisition import header_of
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE, header_of
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.image_codec import decode_image, encode_image
 from gadget.stream.wire.messages import (

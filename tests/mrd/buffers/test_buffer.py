@@ -6,8 +6,8 @@ import pytest
 
 from gadget.errors import DataError
 from gadget.mrd.buffers.buffer import central_header, grid_field_of_view
-from gadget.mrd.buffers.recon_data import HEADER_DTYPE
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 
 
 def _headers(lines: list[tuple[int, int]], calibration: tuple[int, int] | None = None):

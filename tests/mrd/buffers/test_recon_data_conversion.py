@@ -10,7 +10,6 @@ from gadget.mrd.buffers.bucket_conversion import from_bucket
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.buffers.recon_data import (
-    HEADER_DTYPE,
     AcquisitionBucket,
     ReconBit,
     ReconBuffer,
@@ -19,6 +18,7 @@ from gadget.mrd.buffers.recon_data import (
 )
 from gadget.mrd.buffers.recon_data_conversion import from_recon_data, to_recon_data
 from gadget.mrd.readouts import flags
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mri.operators.fourier import fftc
 from gadget.stream.wire.codec import decode, encode_bytes
 

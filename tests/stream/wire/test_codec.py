@@ -11,13 +11,13 @@ from wire_bytes import messages_in
 
 from gadget.errors import StreamError
 from gadget.mrd.buffers.recon_data import (
-    HEADER_DTYPE,
     AcquisitionBucket,
     ReconBit,
     ReconBuffer,
     ReconData,
     SamplingDescription,
 )
+from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.stream.wire.codec import decode, encode, encode_bytes
 from gadget.stream.wire.messages import UINT16, UINT64, Message, MessageId
 
