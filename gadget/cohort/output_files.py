@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gadget.errors import ConfigError, DataError
+from gadget.errors import ConfigError, DataError, reason
 from gadget.files import write_errors
 
 SUFFIX = ".partial"
@@ -74,7 +74,7 @@ def locked_folder(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise ConfigError(
-            f"The folder '{folder}' cannot be written to: {error.strerror}. Choose another one."
+            f"The folder '{folder}' cannot be written to: {reason(error)}. Choose another one."
         ) from error
     try:
         _lock(handle, folder)

@@ -10,7 +10,7 @@ from gadget.cohort.exports import Export
 from gadget.cohort.node_settings import override, own_settings
 from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import ConfigError, WeightsError
+from gadget.errors import ConfigError, WeightsError, reason
 from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
 
 
@@ -59,7 +59,7 @@ def prepare_pipeline(config: str, settings: Mapping[str, str], server: str | Non
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{name} cannot be read: {error.strerror}.") from error
+        raise ConfigError(f"{name} cannot be read: {reason(error)}.") from error
     if server is None:
         parse_pipeline(text, name)
     return override(text, settings, name)

@@ -66,7 +66,7 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         return ModelConfig.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise WeightsError(f"The model config {path} cannot be read: {error.strerror}.") from error
+        raise WeightsError(f"The model config {path} cannot be read: {reason(error)}.") from error
     except ValidationError as error:
         wrong = invalid_values(error, ModelConfig, "Key")
         raise WeightsError(f"{path} is not a usable model config. {wrong}") from error

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gadget.diffusion.networks.unet import UNetConfig
-from gadget.errors import ConfigError, invalid_values
+from gadget.errors import ConfigError, invalid_values, reason
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -109,9 +109,7 @@ def read_training_config(path: Path) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
-        raise ConfigError(
-            f"The training recipe {path} cannot be read: {error.strerror}."
-        ) from error
+        raise ConfigError(f"The training recipe {path} cannot be read: {reason(error)}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"The training recipe {path} is not valid TOML: {error}.") from error
     except ValidationError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, reason
 from gadget.training.images import Volume, find_files, load_volumes
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def _write(folder: Path, pack: Path, excluded: Collection[Path], source: str) ->
         partial.replace(_index_path(pack))
     except OSError as error:
         raise ConfigError(
-            f"The images cannot be packed to {pack}: {error.strerror}; choose an output folder "
+            f"The images cannot be packed to {pack}: {reason(error)}; choose an output folder "
             "with room for them (2 bytes a pixel)."
         ) from error
     finally:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gadget.errors import reason
 from gadget.files import atomic_write
 from gadget.training.trainer import Trainer, learning_rate
 from gadget.training.validation import Validation, noise_levels
@@ -67,7 +68,7 @@ class TrainingLog:
         try:
             yield
         except OSError as error:
-            log.warning("The training log in %s is not written: %s", self._folder, error.strerror)
+            log.warning("The training log in %s is not written: %s", self._folder, reason(error))
 
     def _write(self, loss: float) -> None:
         self._rows.append({name: "" for name in self._columns} | {"step": str(self._trainer.step)})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gadget import __version__
-from gadget.errors import DataError
+from gadget.errors import DataError, reason
 from gadget.extras import optional_import
 from gadget.files import write_errors
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
@@ -89,7 +89,7 @@ class DicomWriter(SeriesWriter):
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise DataError(f"'{folder}' cannot be made: {error.strerror}.") from error
+            raise DataError(f"'{folder}' cannot be made: {reason(error)}.") from error
         scale = series_scale(images)
         shared = self._scan.shared(self._content)
         shared["SeriesInstanceUID"] = make_uid(

@@ -166,7 +166,7 @@ def open_hdf5(path: Path) -> h5py.File:
             pass
         return h5py.File(path, "r")
     except PermissionError as error:
-        raise ConfigError(f"'{path}' may not be read: {error.strerror}.") from error
+        raise ConfigError(f"'{path}' may not be read: {reason(error)}.") from error
     except BlockingIOError as error:
         raise DataError(
             f"'{path}' is locked by another program that writes it. Try again when that has ended."

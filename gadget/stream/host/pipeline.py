@@ -9,7 +9,7 @@ from typing import TypeAlias
 from xml.etree.ElementTree import Element
 
 import gadget
-from gadget.errors import ConfigError, hint
+from gadget.errors import ConfigError, hint, reason
 from gadget.stream.configuration import EMPTY, parse_xml, serialize
 from gadget.stream.wire.address import Address
 
@@ -99,7 +99,7 @@ def read_pipeline(path: Path) -> list[PipelineNode]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"The pipeline {path} cannot be read: {error.strerror}.") from error
+        raise ConfigError(f"The pipeline {path} cannot be read: {reason(error)}.") from error
     return parse_pipeline(text, f"The pipeline {path}")
 
 
