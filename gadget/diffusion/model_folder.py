@@ -18,7 +18,7 @@ from gadget.diffusion.networks.adm import Adm, AdmConfig
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
 from gadget.errors import ConfigError, WeightsError, invalid_values, reason
-from gadget.files import atomic_write
+from gadget.files import atomic_write, write_errors
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -91,7 +91,7 @@ def save_model(
     # Not with `save_file`, whose files nobody but their owner may read.
     content = save({k: v.to(precision).contiguous().cpu() for k, v in weights.items()})
     checked = config.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
-    try:
+    with write_errors(folder, ConfigError):
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / WEIGHTS) as weights_file:
             weights_file.write_bytes(content)
@@ -101,8 +101,6 @@ def save_model(
         # Last: with it, the folder is a model.
         with atomic_write(folder / CONFIG) as config_file:
             config_file.write_text(json.dumps(checked.model_dump(), indent=2) + "\n")
-    except OSError as error:
-        raise ConfigError(f"'{folder}' cannot be written: {reason(error)}.") from error
 
 
 def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
