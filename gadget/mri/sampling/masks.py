@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
+from gadget.extras import optional_import
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -82,12 +83,8 @@ def poisson_points(
     ConfigError
         sigpy is missing, or the acceleration cannot be reached within 5%.
     """
-    try:
+    with optional_import("Poisson-disk patterns need", "evaluate"):
         from sigpy.mri import poisson
-    except ImportError as error:
-        raise ConfigError(
-            "Poisson-disk patterns need sigpy: pip install 'score-gadget[evaluate]'."
-        ) from error
     calibration = tuple(round(n * centre_fraction) for n in shape)
     seed = int(rng.integers(2**31))
 
