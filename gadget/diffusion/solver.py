@@ -129,20 +129,21 @@ class Solver:
         )
         self.timer.measure(key, run, steps, report)
         for plane, sample in zip(group, results, strict=True):
-            problem = plane.problem
-            expected = max(float(problem.initial_image.abs().max()), problem.noise_std)
-            if float(sample.images.abs().max()) > MAX_GAIN * expected:
-                raise ReconError(
-                    f"the sampler went astray: values above {MAX_GAIN:g} times SENSE's"
-                )
-            plane.store(sample.images, STD_CORRECTION[settings.method])
-            plane.volume.details |= {
-                "steps": steps,
-                "evaluations": sample.evaluations,
-                "samples": settings.samples,
-                "model": self.prior.name,
-                "model_sha256": self.prior.sha256,
-            }
+            self._store(plane, sample, steps)
+
+    def _store(self, plane: PlaneProblem, sample: SamplerResult, steps: int) -> None:
+        problem, settings = plane.problem, self.settings
+        expected = max(float(problem.initial_image.abs().max()), problem.noise_std)
+        if float(sample.images.abs().max()) > MAX_GAIN * expected:
+            raise ReconError(f"the sampler went astray: values above {MAX_GAIN:g} times SENSE's")
+        plane.store(sample.images, STD_CORRECTION[settings.method])
+        plane.volume.details |= {
+            "steps": steps,
+            "evaluations": sample.evaluations,
+            "samples": settings.samples,
+            "model": self.prior.name,
+            "model_sha256": self.prior.sha256,
+        }
 
     def _samples(
         self, problems: list[Problem], steps: int, report: Progress
