@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from gadget.diffusion.progress import no_progress
 from gadget.diffusion.samplers import fast
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
@@ -18,11 +19,7 @@ from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
 
 
-def _silent(done: int, steps: int) -> None:
-    pass
-
-
-def _fast(case, *, seed=0, steps=20, samples=1, problem=None, report=_silent):
+def _fast(case, *, seed=0, steps=20, samples=1, problem=None, report=no_progress):
     (sample,) = sample_fast(
         case.prior,
         [problem or case.problem],
@@ -34,7 +31,7 @@ def _fast(case, *, seed=0, steps=20, samples=1, problem=None, report=_silent):
     return sample
 
 
-def _paper(case, *, seed=0, problem=None, report=_silent, **changed):
+def _paper(case, *, seed=0, problem=None, report=no_progress, **changed):
     settings = {
         "steps": 100,
         "corrector_steps": 1,

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gadget.diffusion.progress import no_progress
 from gadget.errors import DataError
 from gadget.mri.kspace import KSpace
 from gadget.stream.resident.batcher import Batcher
@@ -38,18 +39,14 @@ def _kspace(number: float, size: int = 4) -> KSpace:
     return KSpace(data, np.ones((1, size, size), np.float32))
 
 
-def _silent(done: int, steps: int) -> None:
-    pass
-
-
 def test_as_many_as_wait_and_fit():
     recorder = Recorder()
     batcher = Batcher(recorder)
     batcher.add(1, _kspace(1))
-    assert batcher.result(1, _silent).image == 1
+    assert batcher.result(1, no_progress).image == 1
     for number in range(2, 9):
         batcher.add(number, _kspace(number))
-    assert [batcher.result(n, _silent).image for n in range(2, 9)] == list(range(2, 9))
+    assert [batcher.result(n, no_progress).image for n in range(2, 9)] == list(range(2, 9))
     assert recorder.batches == [1, 3, 3, 1]
 
 
@@ -58,7 +55,7 @@ def test_only_buffers_of_one_size_go_together():
     batcher = Batcher(recorder)
     for number, size in enumerate([4, 4, 6, 4]):
         batcher.add(number, _kspace(number, size))
-    assert [batcher.result(n, _silent).image for n in range(4)] == [0, 1, 2, 3]
+    assert [batcher.result(n, no_progress).image for n in range(4)] == [0, 1, 2, 3]
     assert recorder.batches == [2, 1, 1]
 
 
@@ -67,9 +64,9 @@ def test_what_failed_together_is_tried_alone_when_its_turn_comes(caplog):
     batcher = Batcher(recorder)
     for number, value in enumerate([0, np.nan, 2]):
         batcher.add(number, _kspace(value))
-    assert batcher.result(0, _silent).image == 0
+    assert batcher.result(0, no_progress).image == 0
     with pytest.raises(DataError, match="not a number"):
-        batcher.result(1, _silent)
-    assert batcher.result(2, _silent).image == 2
+        batcher.result(1, no_progress)
+    assert batcher.result(2, no_progress).image == 2
     assert recorder.batches == [3, 1, 1, 1]
     assert "3 images at once failed: too much" in caplog.text
