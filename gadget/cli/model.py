@@ -110,33 +110,11 @@ def import_model(
     """
     import torch
 
-    from gadget.diffusion.installed_models import available_models
-    from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, save_model
+    from gadget.diffusion.model_folder import ModelConfig, save_model
     from gadget.diffusion.published.card import model_card, taken_for_granted
     from gadget.diffusion.published.checkpoint import read_published
 
-    if name in ("", ".", "..") or "/" in name or not name.isprintable():
-        raise ConfigError(
-            f"{name!r} is no name of a model: expected one such as fastmri-knee, without a slash "
-            "and without control characters. --output chooses the folder that it is put into."
-        )
-    if len(os.fsencode(name)) > MAX_NAME_BYTES:
-        raise ConfigError(
-            f"The name of the model has {len(os.fsencode(name))} bytes; expected at most "
-            f"{MAX_NAME_BYTES}."
-        )
-    folder = (output or Path()) / name
-    for other in available_models():
-        if other.name == name and other.resolve() != folder.resolve():
-            raise ConfigError(
-                f"There is an installed model '{name}' in {other}, which that name would mean; "
-                "choose another --name."
-            )
-    if any((folder / file).exists() for file in (CONFIG, WEIGHTS)):
-        raise ConfigError(
-            f"There is a model in '{folder}' already, and it is not replaced; choose another "
-            "--name or --output, or remove that folder first."
-        )
+    folder = _new_folder(output or Path(), name)
     published = read_published(checkpoint)
     config = ModelConfig(
         name=name,
@@ -152,6 +130,36 @@ def import_model(
     network = published.network
     print_result(f"{name}, {network.blocks} blocks of {network.widths} channels: {folder}")
     print_result(f"taken for granted, as weights do not tell: {taken_for_granted(published)}")
+
+
+def _new_folder(place: Path, name: str) -> Path:
+    """Return the folder of a new model; raise `ConfigError` if the name is none, or is taken."""
+    from gadget.diffusion.installed_models import available_models
+    from gadget.diffusion.model_folder import CONFIG, WEIGHTS
+
+    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+        raise ConfigError(
+            f"{name!r} is no name of a model: expected one such as fastmri-knee, without a slash "
+            "and without control characters. --output chooses the folder that it is put into."
+        )
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise ConfigError(
+            f"The name of the model has {len(os.fsencode(name))} bytes; expected at most "
+            f"{MAX_NAME_BYTES}."
+        )
+    folder = place / name
+    for other in available_models():
+        if other.name == name and other.resolve() != folder.resolve():
+            raise ConfigError(
+                f"There is an installed model '{name}' in {other}, which that name would mean; "
+                "choose another --name."
+            )
+    if any((folder / file).exists() for file in (CONFIG, WEIGHTS)):
+        raise ConfigError(
+            f"There is a model in '{folder}' already, and it is not replaced; choose another "
+            "--name or --output, or remove that folder first."
+        )
+    return folder
 
 
 def _description(config: ModelConfig, folder: Path, parameters: int) -> dict[str, str]:

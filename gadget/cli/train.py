@@ -71,6 +71,25 @@ def train(
     from gadget.training.validation import Validation
 
     config = read_training_config(recipe)
+    _check_folders(data, validation, output, output / config.name)
+    own = local_device(select_device(device))
+    with process_group(own) as ranks:
+        if not ranks.is_main:
+            logging.getLogger("gadget").setLevel(logging.ERROR)
+        trainer = Trainer(config, own, ranks)
+        volumes, held_out = _images(data, validation, output, ranks)
+        held = Validation(config, held_out) if held_out else None
+        with _progress(config.steps, ranks) as report, _signals() as received:
+            run(trainer, volumes, output, report, validation=held, stop=lambda: bool(received))
+        if ranks.is_main and trainer.step == config.steps:
+            _save(trainer, output)
+    if trainer.step < config.steps:
+        log.warning("stopped and saved at step %d; the same command goes on", trainer.step)
+        raise typer.Exit(128 + received[0] if received else 1)
+
+
+def _check_folders(data: Path, validation: Path | None, output: Path, model: Path) -> None:
+    """Raise `ConfigError` if images, outputs and the model would be in each other's way."""
     if validation is not None and data.resolve().is_relative_to(validation.resolve()):
         raise ConfigError(
             f"The images to train on ('{data}') are those to validate on ('{validation}'); "
@@ -87,26 +106,11 @@ def train(
                 f"The output folder ('{output}') is that of the images ('{folder}'), and what is "
                 "in it is not read; choose another output folder."
             )
-    model = output / config.name
     if model.exists() and not model.is_dir():
         raise ConfigError(
             f"The model becomes the folder '{model}', and there is a file of that name; move it, "
             "or choose another output folder or another `name` in the recipe."
         )
-    own = local_device(select_device(device))
-    with process_group(own) as ranks:
-        if not ranks.is_main:
-            logging.getLogger("gadget").setLevel(logging.ERROR)
-        trainer = Trainer(config, own, ranks)
-        volumes, held_out = _images(data, validation, output, ranks)
-        held = Validation(config, held_out) if held_out else None
-        with _progress(config.steps, ranks) as report, _signals() as received:
-            run(trainer, volumes, output, report, validation=held, stop=lambda: bool(received))
-        if ranks.is_main and trainer.step == config.steps:
-            _save(trainer, output)
-    if trainer.step < config.steps:
-        log.warning("stopped and saved at step %d; the same command goes on", trainer.step)
-        raise typer.Exit(128 + received[0] if received else 1)
 
 
 def _images(
