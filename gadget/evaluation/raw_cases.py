@@ -42,15 +42,8 @@ def buffers(
 ) -> Iterator[Buffer]:
     """Yield the whitened buffers of a file, of the readouts that are wanted."""
     header = parse_header(file.header_xml)
-    whitener = Prewhitener(header)
-
-    def whitened() -> Iterator[ismrmrd.Acquisition]:
-        for readout in file.acquisitions():
-            if readout.flags & flags.NOISE or wanted(readout):
-                yield from whitener.add(readout)
-        yield from whitener.finish()
-
-    return Gatherer(header).gather(whitened())
+    readouts = (one for one in file.acquisitions() if one.flags & flags.NOISE or wanted(one))
+    return Gatherer(header).gather(Prewhitener(header).whiten(readouts))
 
 
 def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:

@@ -12,9 +12,5 @@ def prewhiten(session: Session) -> None:
     from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
-    whitener = Prewhitener(session.header)
-    for acquisition in session:
-        for white in whitener.add(acquisition):
-            session.send(white)
-    for white in whitener.finish():
+    for white in Prewhitener(session.header).whiten(session):
         session.send(white)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 
 import ismrmrd
 import numpy as np
@@ -47,6 +48,12 @@ class Prewhitener:
         self._dwell = 0.0
         self._matrices: dict[int, NDArray[np.complex64] | None] = {}
         self._pending: list[ismrmrd.Acquisition] = []
+
+    def whiten(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
+        """Yield the readouts of a scan whitened, in their order; see `add`."""
+        for acquisition in acquisitions:
+            yield from self.add(acquisition)
+        yield from self.finish()
 
     def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:
         """Add a readout; return those that are whitened, in their order.

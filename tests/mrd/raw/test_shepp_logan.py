@@ -38,8 +38,7 @@ def _buffers(path, whiten: bool = False):
         header = parse_header(raw.header_xml)
         readouts = list(raw.acquisitions())
     if whiten:
-        whitener = Prewhitener(header)
-        readouts = [one for a in readouts for one in whitener.add(a)] + whitener.finish()
+        readouts = list(Prewhitener(header).whiten(readouts))
     gatherer = Gatherer(header)
     return [one for a in readouts for one in gatherer.add(a)] + list(gatherer.finish())
 

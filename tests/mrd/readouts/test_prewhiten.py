@@ -45,8 +45,7 @@ def _data(count: int, dwell: float = 5.0, scale: float = 1.0):
 
 
 def _whiten(readouts, header: Header | None = None):
-    whitener = Prewhitener(header or Header(()))
-    return [one for a in readouts for one in whitener.add(a)] + whitener.finish()
+    return list(Prewhitener(header or Header(())).whiten(readouts))
 
 
 def _check_white(readouts, variance: float = 1.0, tolerance: float = 0.08):

@@ -72,8 +72,7 @@ def test_slices_are_oblique_and_lie_along_their_normal(simulated):
 def test_whitened_noise_has_variance_one(simulated):
     """Noise scan and data differ in bandwidth, as on a scanner: the dwell times must tell."""
     with RawFile(simulated(noise=3.0, slices=1)) as raw:
-        whitener = Prewhitener(parse_header(raw.header_xml))
-        white = [one for a in raw.acquisitions() for one in whitener.add(a)] + whitener.finish()
+        white = list(Prewhitener(parse_header(raw.header_xml)).whiten(raw.acquisitions()))
     # Beyond the head there is noise alone, and at that level it drowns the head anyhow.
     edges = np.concatenate([a.data[:, :16] for a in white], axis=1)
     covariance = edges @ edges.conj().T / edges.shape[1]
