@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Hashable
 from typing import TypeAlias
 
-from gadget.diffusion.progress import Progress, no_progress
+from gadget.diffusion.progress import ProgressCallback, no_progress
 from gadget.errors import DeadlineError
 
 log = logging.getLogger(__name__)
 
 Clock: TypeAlias = Callable[[], float]
-RunSteps: TypeAlias = Callable[[int, Progress], object]
+RunSteps: TypeAlias = Callable[[int, ProgressCallback], object]
 """Runs a number of sampler steps and reports the progress."""
 
 MIN_STEPS = 6
@@ -47,7 +47,7 @@ class StepTimer:
         return Deadline(self, self.clock())
 
     def measure(
-        self, key: Hashable, run: RunSteps, steps: int, report: Progress = no_progress
+        self, key: Hashable, run: RunSteps, steps: int, report: ProgressCallback = no_progress
     ) -> None:
         """Time `run(steps, report)`; steps of the same `key` take the same time.
 

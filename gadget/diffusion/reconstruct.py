@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.diffusion.deadline import Clock, Deadline, StepTimer
-from gadget.diffusion.progress import Progress, no_progress
+from gadget.diffusion.progress import ProgressCallback, no_progress
 from gadget.diffusion.settings import SAMPLERS, SamplerSettings
 from gadget.errors import (
     OF_THE_WHOLE_SCAN,
@@ -123,7 +123,9 @@ class Reconstructor:
 
         return planes_in_batch(self.settings, self.device, kspace.weight.shape)
 
-    def reconstruct(self, kspace: KSpace, progress: Progress = no_progress) -> Reconstruction:
+    def reconstruct(
+        self, kspace: KSpace, progress: ProgressCallback = no_progress
+    ) -> Reconstruction:
         """Reconstruct one buffer.
 
         A sampler that fails or would be late costs quality, never the image: CG-SENSE takes its
@@ -162,7 +164,7 @@ class Reconstructor:
         raise ReconError(f"No method could reconstruct the buffer ({'; '.join(reasons)}).")
 
     def reconstruct_batch(
-        self, kspaces: Sequence[KSpace], progress: Progress = no_progress
+        self, kspaces: Sequence[KSpace], progress: ProgressCallback = no_progress
     ) -> list[Reconstruction]:
         """Reconstruct several buffers in one batch.
 
@@ -241,7 +243,7 @@ class _Batch:
     """Buffers that are reconstructed together, by one method or, where that fails, by the next."""
 
     kspaces: list[KSpace]
-    progress: Progress
+    progress: ProgressCallback
     deadline: Deadline
     volumes: dict[torch.device, list[Volume]] = field(default_factory=dict)
     """The buffers prepared for a device, shared by all methods."""

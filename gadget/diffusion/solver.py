@@ -9,7 +9,7 @@ import torch
 
 from gadget.diffusion.deadline import Deadline, StepTimer
 from gadget.diffusion.prior import Prior
-from gadget.diffusion.progress import Progress
+from gadget.diffusion.progress import ProgressCallback
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import Problem, SamplerResult
@@ -60,7 +60,7 @@ class Solver:
         self.timer = timer
         self.deadline = deadline
 
-    def run(self, volumes: list[Volume], progress: Progress) -> None:
+    def run(self, volumes: list[Volume], progress: ProgressCallback) -> None:
         """Sample every plane of volumes, which are on the prior's device."""
         for volume in volumes:
             volume.reset(self.settings.samples)
@@ -98,7 +98,7 @@ class Solver:
         finished: int,
         count: int,
         reserved_s: float,
-        progress: Progress,
+        progress: ProgressCallback,
     ) -> None:
         """Sample planes, in as many steps as there is time for."""
         settings = self.settings
@@ -110,7 +110,7 @@ class Solver:
 
         results: list[SamplerResult] = []
 
-        def run(steps: int, report: Progress) -> None:
+        def run(steps: int, report: ProgressCallback) -> None:
             results[:] = self._samples(problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
@@ -146,7 +146,7 @@ class Solver:
         }
 
     def _samples(
-        self, problems: list[Problem], steps: int, report: Progress
+        self, problems: list[Problem], steps: int, report: ProgressCallback
     ) -> list[SamplerResult]:
         settings, prior = self.settings, self.prior
         if settings.method == "fast":

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from gadget.diffusion.prior import Prior
-from gadget.diffusion.progress import Progress
+from gadget.diffusion.progress import ProgressCallback
 from gadget.diffusion.samplers.highlights import split_highlights
 from gadget.diffusion.samplers.orientations import denoise_in_orientation
 from gadget.diffusion.samplers.problem import Problem, SamplerResult, complex_noise
@@ -67,7 +67,7 @@ def sample_fast(
     steps: int,
     samples: int,
     seed: int,
-    report: Progress,
+    report: ProgressCallback,
 ) -> list[SamplerResult]:
     """Draw images near the posterior mean, with `steps` evaluations of the prior each.
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gadget.diffusion.prior import Prior
-from gadget.diffusion.progress import Progress
+from gadget.diffusion.progress import ProgressCallback
 from gadget.diffusion.samplers.problem import Problem, SamplerResult, complex_noise
 from gadget.diffusion.schedule import geometric_schedule
 from gadget.mri.coils.coil_model import CoilModel
@@ -31,7 +31,7 @@ def sample_paper(
     snr: float,
     samples: int,
     seed: int,
-    report: Progress,
+    report: ProgressCallback,
 ) -> SamplerResult:
     """Draw images with the predictor-corrector scheme, all coils in one batch.
 

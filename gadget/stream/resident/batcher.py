@@ -11,7 +11,7 @@ from gadget.errors import StreamError
 from gadget.mri.kspace import KSpace
 
 if TYPE_CHECKING:
-    from gadget.diffusion.progress import Progress
+    from gadget.diffusion.progress import ProgressCallback
     from gadget.diffusion.reconstruct import Reconstruction, Reconstructor
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Batcher:
         """Queue a buffer."""
         self._waiting.append(_Waiting(number, kspace))
 
-    def result(self, number: int, progress: Progress) -> Reconstruction:
+    def result(self, number: int, progress: ProgressCallback) -> Reconstruction:
         """Return the reconstruction of a buffer; asked for in the order of `add`.
 
         Raises
@@ -57,7 +57,9 @@ class Batcher:
             return self._reconstructor.reconstruct(result, progress)
         return result
 
-    def _reconstruct_waiting(self, progress: Progress) -> Mapping[int, Reconstruction | KSpace]:
+    def _reconstruct_waiting(
+        self, progress: ProgressCallback
+    ) -> Mapping[int, Reconstruction | KSpace]:
         """Reconstruct a batch; return the buffers unchanged if that fails."""
         numbers, kspaces = zip(*self._batch(), strict=True)
         results: Sequence[Reconstruction | KSpace] = kspaces
