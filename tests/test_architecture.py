@@ -22,6 +22,16 @@ FLOOR = {
     "cohort": 4,
     "cli": 5,
 }
+MRD_FLOOR = {
+    "xml_header": 0,
+    "readouts": 1,
+    "buffers": 2,
+    "raw": 2,
+    "images": 3,
+    "export": 4,
+    "inspection": 5,
+    "simulation": 4,
+}
 ENTRANCES = {"nodes", "cli"}
 """Rooms that a pipeline or a person comes in by, and no other room."""
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -30,6 +40,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 def room(module: str) -> str | None:
     parts = module.split(".")
     return parts[1] if parts[0] == "gadget" and len(parts) > 1 and parts[1] in FLOOR else None
+
+
+def folder_of_mrd(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["gadget", "mrd"] and parts[2:3] != ["hdf5"] else None
 
 
 def name_of(path: Path) -> str:
@@ -63,6 +78,16 @@ def test_arrows_go_down_only(path):
         if there is not None and there != here:
             assert FLOOR[there] <= FLOOR[here], f"{name_of(path)} must not import {module}"
             assert there not in ENTRANCES, f"{name_of(path)} must not import {module}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "mrd").rglob("*/*.py")), ids=name_of)
+def test_arrows_go_down_in_mrd_too(path):
+    here = folder_of_mrd(name_of(path))
+    for module in imports(path):
+        if module.startswith("gadget.mrd.") and (there := folder_of_mrd(module)) != here:
+            assert there is None or MRD_FLOOR[there] < MRD_FLOOR[here], (
+                f"{name_of(path)} must not import {module}"
+            )
 
 
 @pytest.mark.parametrize(

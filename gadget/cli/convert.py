@@ -101,8 +101,7 @@ def _header(path: Path, group: str | None) -> bytes | None:
     ConfigError
         Groups of images have different ones.
     """
-    from gadget.mrd.raw.ismrmrd_source import image_groups
-    from gadget.mrd.raw.raw_file import open_hdf5
+    from gadget.mrd.hdf5 import image_groups, open_hdf5
     from gadget.mrd.raw.raw_source import read_text
 
     with open_hdf5(path) as file:

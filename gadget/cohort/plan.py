@@ -16,7 +16,8 @@ from gadget.cohort.record import Record, fingerprint_of, read_record, source_of
 from gadget.cohort.task import Task
 from gadget.errors import ConfigError, DataError
 from gadget.files import raise_unreadable, walk
-from gadget.mrd.raw.raw_file import RAW_SUFFIXES, open_hdf5
+from gadget.mrd.hdf5 import open_hdf5
+from gadget.mrd.raw.raw_file import RAW_SUFFIXES
 
 
 @dataclass(frozen=True)

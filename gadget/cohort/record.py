@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gadget import __version__
 from gadget.cohort.recipe import Recipe, model_checksums
 from gadget.errors import ConfigError, DataError
-from gadget.mrd.raw.raw_file import open_hdf5
+from gadget.mrd.hdf5 import open_hdf5
 from gadget.text import encodable
 
 ATTRIBUTE = "score_gadget"

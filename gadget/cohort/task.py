@@ -19,10 +19,11 @@ from gadget.cohort.output_files import move_into_place, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
 from gadget.errors import ConfigError, DataError, ReconError, first_line, reason
+from gadget.mrd.hdf5 import open_hdf5
 from gadget.mrd.images.counter import ImageCounter
 from gadget.mrd.images.reader import read_images
 from gadget.mrd.images.writer import ImageWriter
-from gadget.mrd.raw.raw_file import RawFile, open_hdf5
+from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.client import run_on_server
 from gadget.stream.host.pipeline import parse_pipeline
 from gadget.stream.host.run import run_pipeline

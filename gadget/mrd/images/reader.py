@@ -10,9 +10,8 @@ import numpy as np
 from ismrmrd.hdf5 import image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
+from gadget.mrd.hdf5 import is_image_series, open_hdf5
 from gadget.mrd.images.meta import parse_meta
-from gadget.mrd.raw.ismrmrd_source import is_image_series
-from gadget.mrd.raw.raw_file import open_hdf5
 
 
 def read_images(path: Path | str, group: str | None = None) -> list[ismrmrd.Image]:

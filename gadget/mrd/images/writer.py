@@ -16,7 +16,7 @@ from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
 from gadget.files import temporary_path
-from gadget.mrd.raw.raw_file import open_hdf5
+from gadget.mrd.hdf5 import open_hdf5
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ismrmrd.hdf5 import waveform_header_dtype
 from numpy.typing import NDArray
 
 from gadget.errors import DataError, reason
+from gadget.mrd.hdf5 import readouts_of
 from gadget.mrd.raw.raw_source import Readouts, read_text
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 
@@ -47,8 +48,8 @@ class IsmrmrdSource:
                 f"'{path}' has no header: '{group}/xml' is missing or empty, so nothing is known "
                 "about the measurement. Convert the raw data again."
             )
-        self._acquisitions = _dataset(file[group], "data")
-        self._waveforms = _dataset(file[group], "waveforms")
+        self._acquisitions = readouts_of(file[group], "data")
+        self._waveforms = readouts_of(file[group], "waveforms")
         self.number_of_acquisitions = 0 if self._acquisitions is None else len(self._acquisitions)
         self.number_of_waveforms = 0 if self._waveforms is None else len(self._waveforms)
 
@@ -101,22 +102,6 @@ class IsmrmrdSource:
                 )
 
 
-def raw_groups(file: h5py.File) -> list[str]:
-    """Return the names of all groups that hold raw data.
-
-    A header without readouts is what is left of raw data, unless it is that of images.
-    """
-    return _groups(
-        file,
-        lambda group: _is_raw(group.get("data")) or ("xml" in group and not _holds_images(group)),
-    )
-
-
-def image_groups(file: h5py.File) -> list[str]:
-    """Return the names of all groups that hold series of images."""
-    return _groups(file, _holds_images)
-
-
 def repacked(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArray[np.void]:
     """Copy headers to a repacked dtype field by field; padding and order depend on the compiler.
 
@@ -136,32 +121,3 @@ def repacked(heads: NDArray[np.void], dtype: np.dtype[Any], path: Path) -> NDArr
         inner = result.dtype[name]
         result[name] = repacked(heads[name], inner, path) if inner.names else heads[name]
     return result
-
-
-def is_image_series(item: h5py.HLObject | None) -> bool:
-    """Whether an item is a group with a series of images."""
-    return isinstance(item, h5py.Group) and {"header", "data", "attributes"} <= set(item)
-
-
-def _groups(file: h5py.File, accepts: Callable[[h5py.Group], bool]) -> list[str]:
-    found: list[str] = []
-
-    def visit(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and accepts(item):
-            found.append(name)
-
-    file.visititems(visit)
-    return found
-
-
-def _holds_images(group: h5py.Group) -> bool:
-    return any(map(is_image_series, group.values()))
-
-
-def _is_raw(item: h5py.HLObject | None) -> bool:
-    return isinstance(item, h5py.Dataset) and "head" in (item.dtype.names or ())
-
-
-def _dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    found = group.get(name)
-    return found if _is_raw(found) else None

@@ -12,9 +12,10 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError, reason
+from gadget.errors import ConfigError, DataError
+from gadget.mrd.hdf5 import image_groups, open_hdf5, raw_groups
 from gadget.mrd.raw.fastmri_source import KSPACE, FastMriSource, is_fastmri
-from gadget.mrd.raw.ismrmrd_source import IsmrmrdSource, image_groups, raw_groups
+from gadget.mrd.raw.ismrmrd_source import IsmrmrdSource
 from gadget.mrd.raw.raw_source import RawSource, Readouts
 
 ACQUISITION_ID = struct.pack("<H", 1008)
@@ -146,35 +147,6 @@ class RawFile:
                     stamp,
                     b"".join((ACQUISITION_ID, head.tobytes(), _floats(traj), _floats(data))),
                 )
-
-
-def open_hdf5(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Raises
-    ------
-    ConfigError
-        There is no such file, or it may not be read.
-    DataError
-        It is not an HDF5 file, or is being written.
-    """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ConfigError(f"'{path}' {what}; an ISMRMRD file in HDF5 format is needed.")
-    try:
-        with path.open("rb"):
-            pass
-        return h5py.File(path, "r")
-    except PermissionError as error:
-        raise ConfigError(f"'{path}' may not be read: {reason(error)}.") from error
-    except BlockingIOError as error:
-        raise DataError(
-            f"'{path}' is locked by another program that writes it. Try again when that has ended."
-        ) from error
-    except OSError as error:
-        raise DataError(
-            f"'{path}' is not a readable HDF5 file ({reason(error)}). ISMRMRD raw data are needed."
-        ) from error
 
 
 def _source(file: h5py.File, path: Path, wanted: str | None) -> RawSource:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from gadget.errors import ReconError
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_of, with_samples
 from gadget.mrd.xml_header.header import Header
@@ -50,9 +51,19 @@ class Prewhitener:
         self._pending: list[ismrmrd.Acquisition] = []
 
     def whiten(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
-        """Yield the readouts of a scan whitened, in their order; see `add`."""
-        for acquisition in acquisitions:
-            yield from self.add(acquisition)
+        """Yield the readouts of a scan whitened, in their order; see `add`.
+
+        Raises
+        ------
+        ReconError
+            What `acquisitions` raises; after the readouts of all that arrived.
+        """
+        try:
+            for acquisition in acquisitions:
+                yield from self.add(acquisition)
+        except ReconError:
+            yield from self.finish()
+            raise
         yield from self.finish()
 
     def add(self, acquisition: ismrmrd.Acquisition) -> list[ismrmrd.Acquisition]:

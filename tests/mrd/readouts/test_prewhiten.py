@@ -4,6 +4,7 @@ import ismrmrd
 import numpy as np
 import pytest
 
+from gadget.errors import StreamError
 from gadget.mrd.readouts.prewhiten import NOISE_ESTIMATION_READOUTS, Prewhitener
 from gadget.mrd.xml_header.header import Header, parse_header
 
@@ -129,6 +130,17 @@ def test_few_readouts_are_held_back():
         held += 1 - len(whitener.add(one))
         longest = max(longest, held)
     assert longest <= NOISE_ESTIMATION_READOUTS
+
+
+def test_what_is_held_back_comes_before_an_error_of_the_input():
+    def broken():
+        yield from _data(3)
+        raise StreamError("the other end is gone")
+
+    whitened = Prewhitener(Header(())).whiten(broken())
+    assert [next(whitened).scan_counter for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(StreamError, match="gone"):
+        next(whitened)
 
 
 def test_a_flag_releases_what_is_held_back():
