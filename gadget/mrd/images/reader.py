@@ -43,7 +43,9 @@ def read_groups(path: Path | str, group: str | None = None) -> dict[str, list[is
             raise ConfigError(f"'{path}' has no group '{group}'; it has {names or 'none'}.")
         series = _image_series(file[group] if group is not None else file)
         if not series:
-            raise DataError(f"'{path}' holds no ISMRMRD images.")
+            raise DataError(
+                f"'{path}' holds no ISMRMRD images; give a file that a reconstruction has written."
+            )
         found: dict[str, list[ismrmrd.Image]] = {}
         for one in series:
             name = str(one.parent.name).strip("/")
@@ -72,7 +74,8 @@ def _read_series(group: h5py.Group, path: Path) -> list[ismrmrd.Image]:
         return [_read_image(group, number) for number in range(len(group["header"]))]
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         raise DataError(
-            f"The images in '{path}' at '{group.name}' are damaged: {reason(error)}."
+            f"The images in '{path}' at '{group.name}' are damaged: {reason(error)}. "
+            "Reconstruct them again."
         ) from error
 
 
