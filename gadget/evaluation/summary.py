@@ -146,6 +146,9 @@ def _successes(group: Sequence[Record]) -> int:
 
 
 def _label_with_count(label: str, group: Sequence[Record]) -> str:
-    """Add the number of slices to a label where a method failed on some."""
+    """Add the numbers of slices to a label where a method failed, or another took its place."""
     good = _successes(group)
-    return label if good == len(group) else f"{label} ({good} of {len(group)} slices)"
+    replaced = sum(bool(record.note) for record in group if record.psnr is not None)
+    counts = [f"{good} of {len(group)} slices"] if good < len(group) else []
+    counts += [f"{replaced} by fallback"] if replaced else []
+    return f"{label} ({', '.join(counts)})" if counts else label

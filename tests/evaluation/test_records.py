@@ -90,6 +90,15 @@ def test_failures_are_counted(methods):
     assert section.rows[0].label == "good one (1 of 2 slices)"
 
 
+def test_slices_of_a_simpler_method_are_counted(methods):
+    note = "fell back to sense: fast: went astray"
+    records = [record(methods[0], psnr=30.0, note=note), record(methods[0], number=1, psnr=31.0)]
+    (section,) = summarise(records, PATTERNS, methods[:1]).sections
+    assert section.rows[0].label == "good one (1 by fallback)"
+    (section,) = summarise([*records, record(methods[0])], PATTERNS, methods[:1]).sections
+    assert section.rows[0].label == "good one (2 of 3 slices, 1 by fallback)"
+
+
 def test_the_table_is_printed_as_it_is(methods):
     records = [record(methods[0], psnr=30.0), record(methods[0], pattern=PATTERNS[1], psnr=40.0)]
     console = Console(width=120, file=StringIO())
