@@ -156,8 +156,9 @@ class Reconstructor:
                     "%s failed, a simpler method takes over: %s",
                     method,
                     error,
-                    exc_info=not isinstance(error, DeadlineError),
+                    exc_info=not isinstance(error, ReconError),
                 )
+                log.debug("The traceback of that:", exc_info=True)
                 reasons.append(f"{method}: {first_line(error)}")
                 continue
             return replace(result, fallback="; ".join(reasons) or None)
