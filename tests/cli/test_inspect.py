@@ -106,3 +106,9 @@ def test_a_noise_scan_has_no_picture(run, raw):
     assert "No image readout came" in done.stdout
     assert "ky to the right" not in done.stdout
     assert run("inspect", raw, "--png", "mask.png").returncode == 1
+
+
+def test_a_picture_that_cannot_be_written_is_a_wrong_argument(run, raw):
+    done = run("inspect", raw, "--png", "nowhere/mask.png")
+    assert done.returncode == 2
+    assert "'nowhere/mask.png' cannot be written: No such file or directory." in done.stderr

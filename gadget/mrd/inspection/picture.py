@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.errors import ConfigError
 from gadget.extras import optional_import
-from gadget.mrd.export.writers import atomic_write
+from gadget.files import atomic_write, write_errors
 
 SHADES = " ░▒▓█"
 """Characters for a growing fraction of measured points."""
@@ -36,13 +37,11 @@ def save_picture(mask: NDArray[np.bool_], path: Path) -> None:
     Raises
     ------
     ConfigError
-        matplotlib is missing.
-    DataError
-        The file cannot be written.
+        matplotlib is missing, or the file cannot be written.
     """
     with optional_import("PNG files need", "png"):
         from matplotlib import image
-    with atomic_write(path) as part:
+    with write_errors(path, ConfigError), atomic_write(path) as part:
         image.imsave(part, pattern_plane(mask), cmap="gray", format="png")
 
 
