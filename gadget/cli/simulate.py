@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gadget.cli.console import print_result
+from gadget.text import pluralize
 
 
 def simulate(
@@ -40,5 +41,6 @@ def simulate(
     scan = SimulatedScan(matrix, coils, slices, acceleration, centre_fraction, noise, seed)
     write_simulation(output, scan)
     print_result(
-        f"{slices} slices, {coils} coils, {matrix} x {matrix}, R = {acceleration:g}: {output}"
+        f"{pluralize(slices, 'slice')}, {pluralize(coils, 'coil')}, {matrix} x {matrix}, "
+        f"R = {acceleration:g}: {output}"
     )

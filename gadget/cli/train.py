@@ -17,6 +17,7 @@ from rich.progress import Progress as ProgressBars
 from gadget.cli.console import console, print_result
 from gadget.errors import ConfigError
 from gadget.files import make_folder
+from gadget.text import pluralize
 
 if TYPE_CHECKING:
     from gadget.training.images import Volume
@@ -125,11 +126,12 @@ def _images(
         ranks.barrier()
     excluded = [output] if validation is None else [output, validation]
     volumes = packed_volumes(data, output / "training.f16", excluded)
-    log.info("%d volumes, %d slices to train on", len(volumes), sum(map(len, volumes)))
+    slices = pluralize(sum(map(len, volumes)), "slice")
+    log.info("%s, %s to train on", pluralize(len(volumes), "volume"), slices)
     held_out: list[Volume] = []
     if validation is not None:
         held_out = packed_volumes(validation, output / "validation.f16", [output])
-        log.info("%d volumes to validate on", len(held_out))
+        log.info("%s to validate on", pluralize(len(held_out), "volume"))
     if ranks.is_main:
         warn_of_copies(held_out, volumes)
         ranks.barrier()

@@ -27,7 +27,9 @@ def test_the_file_is_valid_ismrmrd_and_follows_from_the_seed(run, tmp_path):
 
 def test_other_seeds_are_other_scans(run, tmp_path):
     for seed in (1, 2):
-        run("simulate", f"{seed}.h5", "--matrix", 32, "--coils", 2, "--slices", 1, "--seed", seed)
+        options = ("--matrix", 32, "--coils", 2, "--slices", 1, "--seed", seed)
+        done = run("simulate", f"{seed}.h5", *options)
+        assert done.stdout == f"1 slice, 2 coils, 32 x 32, R = 4: {seed}.h5\n"
     with h5py.File(tmp_path / "1.h5") as one, h5py.File(tmp_path / "2.h5") as two:
         assert not np.array_equal(one["truth/image_0/data"], two["truth/image_0/data"])
 

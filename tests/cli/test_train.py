@@ -56,7 +56,7 @@ def test_a_training_ends_in_a_model_and_can_be_prolonged(run, recipe, data, tmp_
     assert done.stdout == "tiny, 3 steps: run/tiny\n"
     assert "rubbish.nii is left out: " in done.stderr
     assert "1 of 2 files in" in done.stderr
-    assert "1 volumes, 2 slices to train on" in done.stderr
+    assert "1 volume, 2 slices to train on" in done.stderr
     assert "2 volumes to validate on" in done.stderr
     assert "Of the 2 volumes to validate on, 1 are trained on, too" in done.stderr
     assert "step 3 of 3, loss" in done.stderr
