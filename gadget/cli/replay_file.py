@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gadget.cli.console import print_result
 from gadget.cli.replay_progress import show_progress
 from gadget.cohort.exports import open_writers, write_images
+from gadget.cohort.recipe import check_models
 from gadget.cohort.task import reconstruct
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.images.counter import ImageCounter
@@ -27,12 +28,13 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     Raises
     ------
     ConfigError
-        The file does not exist, or the output cannot be written.
+        The file or the model does not exist, or the output cannot be written.
     ReconError
         The reconstruction failed, images are missing, or a format cannot hold one of them.
     """
     if output.exists() and file.exists() and output.samefile(file):
         raise ConfigError(f"'{output}' is the raw data itself; choose another file for the images.")
+    check_models(recipe)
     started = time.monotonic()
     counter = ImageCounter()
     problems: list[DataError] = []

@@ -76,13 +76,7 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
     ConfigError
         There is no such model.
     """
-    if recipe.server is not None:
-        return {}
-    names = {
-        settings.model
-        for settings in own_settings(recipe.pipeline)
-        if isinstance(settings, SamplerSettings) and settings.needs_prior
-    }
+    names = _model_names(recipe)
     if not names:
         return {}
     if DEFAULT_MODEL in names:
@@ -94,3 +88,27 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
         return {name: read_config(find_model(name)).sha256 for name in sorted(names)}
     except WeightsError as error:
         raise ConfigError(str(error)) from error
+
+
+def check_models(recipe: Recipe) -> None:
+    """Check that the models that the pipeline names are there.
+
+    `auto` is not looked for: that would cost every scan the second that torch takes to load.
+
+    Raises
+    ------
+    ConfigError
+        There is no such model.
+    """
+    if _model_names(recipe) - {DEFAULT_MODEL}:
+        model_checksums(recipe)
+
+
+def _model_names(recipe: Recipe) -> set[str]:
+    if recipe.server is not None:
+        return set()
+    return {
+        settings.model
+        for settings in own_settings(recipe.pipeline)
+        if isinstance(settings, SamplerSettings) and settings.needs_prior
+    }

@@ -191,7 +191,7 @@ def test_a_wrong_setting_is_named_before_anything_runs(run, raw, pipeline, node,
 def test_an_unknown_model(run, raw, pipeline):
     model = "<property name='model' value='heart'/>"
     done = run("replay", raw, "-o", "out.h5", "-c", pipeline(("reconstruct", model)))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "There is no model 'heart'" in done.stderr
 
 
