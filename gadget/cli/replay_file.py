@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gadget.cli.console import print_result
+from gadget.cli.console import print_error, print_result
 from gadget.cli.replay_progress import show_progress
 from gadget.cohort.exports import open_writers, write_images
 from gadget.cohort.recipe import check_models
@@ -38,20 +38,25 @@ def replay_file(file: Path, output: Path, recipe: Recipe) -> None:
     started = time.monotonic()
     counter = ImageCounter()
     problems: list[DataError] = []
-    with (
-        RawFile(file, recipe.in_group) as raw,
-        open_writers(recipe.exports, raw.header_xml) as exporters,
-        ImageWriter(output, recipe.out_group, raw.header_xml) as writer,
-        show_progress(counter, raw.number_of_acquisitions) as progress,
-    ):
+    try:
+        with (
+            RawFile(file, recipe.in_group) as raw,
+            open_writers(recipe.exports, raw.header_xml) as exporters,
+            ImageWriter(output, recipe.out_group, raw.header_xml) as writer,
+            show_progress(counter, raw.number_of_acquisitions) as progress,
+        ):
 
-        def take(image: ismrmrd.Image) -> None:
-            writer.append(image)
-            # An error of a format must not lose the images themselves.
-            problems.extend(write_images([image], exporters))
-            progress.show_image(image)
+            def take(image: ismrmrd.Image) -> None:
+                writer.append(image)
+                # An error of a format must not lose the images themselves.
+                problems.extend(write_images([image], exporters))
+                progress.show_image(image)
 
-        reconstruct(raw, recipe, counter, take, progress.show)
+            reconstruct(raw, recipe, counter, take, progress.show)
+    except (KeyboardInterrupt, SystemExit):
+        kept = f". Kept in '{output}': {counter.summary}" if counter.images else " before an image"
+        print_error(f"Stopped{kept}.")
+        raise
     if problems:
         raise problems[0]
     seconds = time.monotonic() - started
