@@ -115,6 +115,11 @@ def import_model(
     from gadget.diffusion.published.checkpoint import read_published
 
     folder = _new_folder(output or Path(), name)
+    if not checkpoint.exists():
+        raise ConfigError(
+            f"The checkpoint '{checkpoint}' does not exist; expected a file of published weights, "
+            "such as checkpoint_95.pth."
+        )
     published = read_published(checkpoint)
     config = ModelConfig(
         name=name,

@@ -108,6 +108,12 @@ def test_an_import_replaces_no_model(run, test_data, spoilt):
     assert {path.name: path.read_bytes() for path in spoilt.iterdir()} == before
 
 
+def test_a_checkpoint_that_is_not_there_is_a_wrong_argument(run):
+    done = run("model", "import", "nowhere.pth", "--name", "knee")
+    assert done.returncode == 2
+    assert "The checkpoint 'nowhere.pth' does not exist" in done.stderr
+
+
 def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
     torch.save({"state_dict": {"input_blocks.0.0.weight": torch.zeros(1)}}, tmp_path / "adm.pt")
     done = run("model", "import", "adm.pt", "--name", "adm")
