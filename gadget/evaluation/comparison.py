@@ -10,7 +10,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import DataError
+from gadget.errors import ConfigError, DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffers.buffer import Buffer
@@ -18,7 +18,7 @@ from gadget.mrd.images.make_image import NO_MAGNITUDE
 from gadget.mrd.images.meta import is_std_map
 from gadget.mrd.images.reader import read_groups, read_images
 from gadget.mrd.images.scales import scale_from_meta
-from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.raw.raw_file import RawFile, open_hdf5
 from gadget.mrd.readouts.image_key import ImageCounters
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc
@@ -71,7 +71,7 @@ def compare(images: Path, raw: Path) -> Comparison:
     DataError
         A file is damaged, or an image is missing or of another size.
     """
-    truth = _magnitudes(read_images(raw, TRUTH_GROUP))
+    truth = _magnitudes(_read_truth(raw))
     groups = read_groups(images)
     *others, last = groups
     if others:
@@ -119,6 +119,16 @@ def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
     # Of uint16 images, each may have its own.
     scale = scale_from_meta(pixels, image.meta)
     return np.abs(pixels if scale is None else scale.rescaled(pixels)).astype(np.float32)
+
+
+def _read_truth(raw: Path) -> list[ismrmrd.Image]:
+    with open_hdf5(raw) as file:
+        if TRUTH_GROUP not in file:
+            raise ConfigError(
+                f"'{raw}' has no truth to compare with: it has no group '{TRUTH_GROUP}'. Give the "
+                "images first, then the raw data, from `score-gadget simulate`."
+            )
+    return read_images(raw, TRUTH_GROUP)
 
 
 def _scaled_to_truth(

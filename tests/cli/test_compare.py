@@ -38,7 +38,7 @@ def test_a_table_and_a_picture(run, raw, images, tmp_path):
 def test_raw_data_without_truth(run, images, shepp_logan):
     done = run("compare", images, shepp_logan("-m", "32", "-c", "2"))
     assert done.returncode == 2
-    assert "has no group 'truth'" in done.stderr
+    assert "has no group 'truth'. Give the images first, then the raw data" in done.stderr
 
 
 def test_images_of_another_scan(run, raw, images, tmp_path):
