@@ -14,11 +14,12 @@ from gadget.errors import ConfigError, DataError
 from gadget.evaluation.metrics import matched_scale, psnr, ssim
 from gadget.evaluation.raw_cases import buffers
 from gadget.mrd.buffers.buffer import Buffer
+from gadget.mrd.hdf5 import open_hdf5
 from gadget.mrd.images.make_image import NO_MAGNITUDE
 from gadget.mrd.images.meta import is_std_map
 from gadget.mrd.images.reader import read_groups, read_images
 from gadget.mrd.images.scales import scale_from_meta
-from gadget.mrd.raw.raw_file import RawFile, open_hdf5
+from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts.image_key import ImageCounters
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
 from gadget.mri.operators.fourier import ifftc

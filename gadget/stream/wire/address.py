@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import os
 import socket
 import time
@@ -15,6 +16,8 @@ from gadget.errors import ConfigError, StreamError
 RETRY_SECONDS = 0.25
 ATTEMPT_SECONDS = 5.0
 BACKLOG = 128
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def connect(address: Address, timeout_s: float) -> socket.socket:
         Nobody does within the time [s].
     """
     deadline = time.monotonic() + timeout_s
+    told = False
     while True:
         try:
             return socket.create_connection((address.host, address.port), ATTEMPT_SECONDS)
@@ -103,6 +107,9 @@ def connect(address: Address, timeout_s: float) -> socket.socket:
                 raise StreamError(
                     f"Nobody answers at {address} ({error.strerror or error})."
                 ) from error
+            if not told:
+                log.info("Nobody answers at %s yet: trying for up to %.0f s.", address, timeout_s)
+            told = True
             time.sleep(RETRY_SECONDS)
 
 

@@ -94,7 +94,8 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-def test_a_server_that_starts_late_is_reached():
+def test_a_server_that_starts_late_is_reached(caplog):
+    caplog.set_level("INFO")
     address = Address("127.0.0.1", free_port())
     servers = []
     timer = threading.Timer(0.3, lambda: servers.append(listen(address)))
@@ -102,6 +103,7 @@ def test_a_server_that_starts_late_is_reached():
     connect(address, 10).close()
     timer.join()
     servers[0].close()
+    assert caplog.messages == [f"Nobody answers at {address} yet: trying for up to 10 s."]
 
 
 def test_a_server_that_never_starts_is_waited_for_as_long_as_told():
