@@ -126,6 +126,12 @@ class Connection:
         for expected in (MessageId.CONFIG, MessageId.HEADER):
             message = first or self.read()
             first = None
+            if message.id is MessageId.FILENAME:
+                raise StreamError(
+                    "The name of a pipeline came, but this is a node of one: send it to a "
+                    "Gadgetron or to `score-gadget serve`, and name the node in the pipeline, as "
+                    "score_hybrid_remote.xml does."
+                )
             if message.id is not expected:
                 raise StreamError(
                     f"{expected.name} ({expected.value}) must come before the data, but "

@@ -97,6 +97,13 @@ def test_setup_comes_first(pair, acquisition):
         connection.read_setup()
 
 
+def test_a_client_of_a_server_is_told_that_it_came_to_a_node(pair):
+    connection, peer = pair
+    peer.sendall(struct.pack("<H", 1) + b"default.xml".ljust(1024, b"\0"))
+    with pytest.raises(StreamError, match="this is a node of one: send it to a Gadgetron or"):
+        connection.read_setup()
+
+
 def test_setup_round_trip(pair):
     connection, theirs = pair
     other = Connection(theirs)
