@@ -82,6 +82,13 @@ class Reconstructor:
     ) -> None:
         self.settings = settings
         self._timer = StepTimer(settings.deadline_s, clock)
+        if settings.samples > 1 and not settings.needs_prior:
+            log.warning(
+                "The setting 'samples' is for %s: %s gives one image, without a standard "
+                "deviation.",
+                " and ".join(SAMPLERS),
+                settings.method,
+            )
         if prior is not None:
             self.prior = prior
 

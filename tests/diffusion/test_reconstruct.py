@@ -195,6 +195,17 @@ def _timed(clock: Clock, deadline_s: float, seconds: float, **settings) -> Recon
     return Reconstructor(settings, SmoothPrior(clock=clock, seconds=seconds), clock)
 
 
+@pytest.mark.parametrize("method", ["sense", "fft"])
+def test_a_method_without_samples_says_so(method, caplog):
+    Reconstructor(SamplerSettings(method=method))
+    assert not caplog.messages
+    Reconstructor(SamplerSettings(method=method, samples=4))
+    assert caplog.messages == [
+        f"The setting 'samples' is for fast and paper: {method} gives one image, without a "
+        "standard deviation."
+    ]
+
+
 def test_a_deadline_costs_steps(measure):
     clock = Clock()
     reconstructor = _timed(clock, 10, seconds=0.5)
