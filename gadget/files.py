@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from gadget.errors import ConfigError, ReconError, reason
+from gadget.errors import ConfigError, DataError, ReconError, reason
 
 
 def temporary_path(path: Path) -> Path:
@@ -34,6 +35,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_sums(path: Path) -> None:
+    """Compare the parts of a zip archive, such as torch writes, with their checksums.
+
+    Raises
+    ------
+    DataError
+        A part is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise DataError(f"the checksum of its part {damaged} is wrong")
 
 
 def walk(

@@ -81,8 +81,8 @@ def models() -> Iterator[Finding]:
     import torch
 
     from gadget.diffusion.devices import select_device
-    from gadget.diffusion.installed_models import available_models, find_model, model_for
-    from gadget.diffusion.model_loading import load_prior
+    from gadget.diffusion.installed_models import available_models, find_model
+    from gadget.diffusion.model_loading import load_prior, model_for
 
     default = model_for(DEFAULT_MODEL, select_device("auto"))
     for folder in available_models():

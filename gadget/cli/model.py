@@ -139,8 +139,8 @@ def import_model(
 
 def _new_folder(place: Path, name: str) -> Path:
     """Return the folder of a new model; raise `ConfigError` if the name is none, or is taken."""
-    from gadget.diffusion.installed_models import available_models
-    from gadget.diffusion.model_folder import CONFIG, WEIGHTS
+    from gadget.diffusion.installed_models import CONFIG, available_models
+    from gadget.diffusion.model_folder import WEIGHTS
 
     if name in ("", ".", "..") or "/" in name or not name.isprintable():
         raise ConfigError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from gadget.cohort.exports import Export
 from gadget.cohort.node_settings import override, own_settings
 from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
+from gadget.diffusion.installed_models import find_model
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ConfigError, WeightsError, reason
 from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
@@ -81,7 +82,6 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
         return {}
     if DEFAULT_MODEL in names:
         names = names - {DEFAULT_MODEL} | set(AUTO_MODELS)
-    from gadget.diffusion.installed_models import find_model
     from gadget.diffusion.model_folder import read_config
 
     try:
@@ -91,17 +91,18 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
 
 
 def check_models(recipe: Recipe) -> None:
-    """Check that the models that the pipeline names are there.
-
-    `auto` is not looked for: that would cost every scan the second that torch takes to load.
+    """Check that the models that the pipeline names are there, without loading torch.
 
     Raises
     ------
     ConfigError
         There is no such model.
     """
-    if _model_names(recipe) - {DEFAULT_MODEL}:
-        model_checksums(recipe)
+    try:
+        for name in sorted(_model_names(recipe) - {DEFAULT_MODEL}):
+            find_model(name)
+    except WeightsError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _model_names(recipe: Recipe) -> set[str]:

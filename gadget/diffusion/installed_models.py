@@ -1,4 +1,7 @@
-"""Installed models: where they are looked for, and by which names."""
+"""Installed models: where they are looked for, and by which names.
+
+Only the standard library is imported here: a name is checked before torch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-
-from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
-from gadget.diffusion.devices import supports_bfloat16
-from gadget.diffusion.model_folder import CONFIG
 from gadget.errors import WeightsError
+
+CONFIG = "config.json"
+"""The file that makes a folder a model."""
 
 
 def search_path() -> list[Path]:
@@ -52,11 +53,3 @@ def find_model(name: str) -> Path:
         f"There is no model '{name}' (found: {known}). Give one of these names, the path of a "
         "folder with config.json and model.safetensors, or set SCORE_GADGET_MODELS."
     )
-
-
-def model_for(name: str, device: torch.device) -> str:
-    """Return the name of a model: for `auto`, of the one that suits the device."""
-    if name != DEFAULT_MODEL:
-        return name
-    small, large = AUTO_MODELS
-    return large if device.type == "cuda" or supports_bfloat16(device) else small

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from gadget.diffusion.denoisers import NoiseDenoiser, PreconditionedDenoiser, ScoreDenoiser
+from gadget.diffusion.installed_models import CONFIG
 from gadget.diffusion.networks.adm import Adm, AdmConfig
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
@@ -21,7 +22,6 @@ from gadget.errors import ConfigError, WeightsError, invalid_values, reason
 from gadget.files import atomic_write, write_errors
 
 WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 CARD = "README.md"
 
 

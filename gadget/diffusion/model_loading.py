@@ -1,14 +1,23 @@
-"""Loading of a model as a prior."""
+"""The model that suits a device, and its loading as a prior."""
 
 from __future__ import annotations
 
 import torch
 
+from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
 from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
-from gadget.diffusion.installed_models import find_model, model_for
+from gadget.diffusion.installed_models import find_model
 from gadget.diffusion.model_folder import denoiser_of, read_config, read_weights
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.diffusion.prior import NetworkPrior, Prior
+
+
+def model_for(name: str, device: torch.device) -> str:
+    """Return the name of a model: for `auto`, of the one that suits the device."""
+    if name != DEFAULT_MODEL:
+        return name
+    small, large = AUTO_MODELS
+    return large if device.type == "cuda" or supports_bfloat16(device) else small
 
 
 def load_prior(name: str, device: torch.device) -> Prior:

@@ -163,9 +163,8 @@ class Reconstructor:
                     "%s failed, a simpler method takes over: %s",
                     method,
                     error,
-                    exc_info=not isinstance(error, ReconError),
+                    exc_info=not isinstance(error, ReconError) or log.isEnabledFor(logging.DEBUG),
                 )
-                log.debug("The traceback of that:", exc_info=True)
                 reasons.append(f"{method}: {first_line(error)}")
                 continue
             return replace(result, fallback="; ".join(reasons) or None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 
 from gadget.errors import ConfigError, DataError, first_line, reason
+from gadget.files import check_sums
 
 log = logging.getLogger(__name__)
 
@@ -86,11 +86,7 @@ class Checkpoints:
 
 
 def _read(path: Path, device: torch.device) -> State:
-    # Torch does not compare the numbers with their checksums.
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise DataError(f"the checksum of its part {damaged} is wrong")
+    check_sums(path)  # torch does not
     state: State = torch.load(path, map_location=device, weights_only=True)
     if not {"config", "step"} <= state.keys():
         raise DataError("it is no checkpoint of a training")

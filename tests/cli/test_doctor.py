@@ -9,7 +9,8 @@ import pytest
 from gadget.cli import installation
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.installed_models import find_model, model_for
+from gadget.diffusion.installed_models import find_model
+from gadget.diffusion.model_loading import model_for
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from waiting import wait_until
 from gadget.cli import evaluate
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.installed_models import model_for
+from gadget.diffusion.model_loading import model_for
 from gadget.errors import ConfigError
 from gadget.mri.phantoms.head import head_slice
 

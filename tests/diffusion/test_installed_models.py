@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL, installed_models
-from gadget.diffusion.installed_models import available_models, find_model, model_for
-from gadget.diffusion.model_folder import CONFIG, WEIGHTS, read_config
-from gadget.diffusion.model_loading import load_prior
+from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL, installed_models, model_loading
+from gadget.diffusion.installed_models import CONFIG, available_models, find_model
+from gadget.diffusion.model_folder import WEIGHTS, read_config
+from gadget.diffusion.model_loading import load_prior, model_for
 from gadget.errors import WeightsError
 
 CPU = torch.device("cpu")
@@ -65,7 +65,7 @@ def test_the_default_models_come_with_the_package(name):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_default_model_suits_the_device(fast, monkeypatch):
-    monkeypatch.setattr(installed_models, "supports_bfloat16", lambda device: fast)
+    monkeypatch.setattr(model_loading, "supports_bfloat16", lambda device: fast)
     assert model_for(DEFAULT_MODEL, CPU) == ("brain-base" if fast else "brain-small")
     assert model_for(DEFAULT_MODEL, torch.device("cuda")) == "brain-base"
     assert model_for("other", CPU) == "other"

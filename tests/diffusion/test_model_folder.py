@@ -12,8 +12,8 @@ from gadget.diffusion import (
     model_loading,
 )
 from gadget.diffusion.denoisers import PreconditionedDenoiser
-from gadget.diffusion.installed_models import find_model
-from gadget.diffusion.model_folder import CONFIG, WEIGHTS, ModelConfig, read_config, save_model
+from gadget.diffusion.installed_models import CONFIG, find_model
+from gadget.diffusion.model_folder import WEIGHTS, ModelConfig, read_config, save_model
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNet
 from gadget.errors import ConfigError, DeviceError, WeightsError

@@ -14,6 +14,7 @@ import torch
 from gadget.diffusion.published import dds, score_mri
 from gadget.diffusion.published.network import PublishedNetwork
 from gadget.errors import WeightsError, reason
+from gadget.files import check_sums
 
 SUPPORTED = f"Supported are {score_mri.LAYOUT}, and {dds.LAYOUT}."
 UNSUPPORTED = {
@@ -66,20 +67,12 @@ def _load(path: Path) -> Mapping[str, Any]:
         with warnings.catch_warnings():
             # Of pickles that are no checkpoints torch warns before it refuses them.
             warnings.simplefilter("ignore")
-            _check_sums(path)
+            if zipfile.is_zipfile(path):  # older ones have no checksums
+                check_sums(path)
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's readers raise whatever they like, OSError if cut short
         raise WeightsError(f"{path} is damaged or holds more than weights. {SUPPORTED}") from error
     return checkpoint if isinstance(checkpoint, Mapping) else {}
-
-
-def _check_sums(path: Path) -> None:
-    """Compare a checkpoint with its checksums, which torch does not; old ones have none."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"the checksum of its part {damaged} is wrong")
 
 
 def _describe_layout(checkpoint: Mapping[str, Any]) -> str:

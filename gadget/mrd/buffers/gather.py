@@ -18,7 +18,7 @@ from gadget.mrd.readouts.coil_check import CoilCheck
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.placement import line_position
 from gadget.mrd.readouts.rejected import RejectedReadouts
-from gadget.mrd.readouts.samples import check_samples, is_empty, is_finite
+from gadget.mrd.readouts.samples import check_samples, is_finite
 from gadget.mrd.xml_header.header import Encoding, Header
 
 log = logging.getLogger(__name__)
@@ -199,10 +199,6 @@ class Gatherer:
             return None
         image = self._image(key, encoding, header)
         image.add(position, acquisition.data, header)
-        if is_empty(acquisition.data):
-            self._warn_empty()
-        else:
-            image.grid.note_signal(position)
         self._rejected.lost_images.discard(key)
         return image
 
@@ -262,6 +258,8 @@ class Gatherer:
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
+            if image.grid.has_empty_lines:
+                self._warn_empty()
             calibration = self._calibration.best_match(key, image.grid)
             self._ready.append(make_buffer(image.grid, calibration))
             self._completed.add(key)

@@ -15,6 +15,7 @@ from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.readouts.oversampling import remove_oversampling
 from gadget.mrd.readouts.placement import grid_width, readout_extent
 from gadget.mrd.readouts.recentre import recentred
+from gadget.mrd.readouts.samples import is_empty
 from gadget.mrd.xml_header.header import Encoding
 
 LINES_PER_BLOCK = 16
@@ -92,6 +93,8 @@ class LineGrid:
             )
         lost = max(0, -start)
         samples = samples[:, lost : samples.shape[1] - max(0, stop - self.width)]
+        if not is_empty(samples):
+            self._not_empty.add(position)
         block, row, new = self._slot(position, header)
         line, weight = self._samples[block][row], self._weights[block][row]
         if new and samples.shape[1] < self.width:
@@ -105,9 +108,10 @@ class LineGrid:
                 line[:, there] += samples[:, here]
                 weight[there] += 1
 
-    def note_signal(self, position: tuple[int, int]) -> None:
-        """Note that a line (kz, ky) holds more than zeros."""
-        self._not_empty.add(position)
+    @property
+    def has_empty_lines(self) -> bool:
+        """Whether there are lines of nothing but zeros."""
+        return len(self._not_empty) < len(self._slots)
 
     def _slot(
         self, position: tuple[int, int], header: ismrmrd.AcquisitionHeader
@@ -159,6 +163,7 @@ class LineGrid:
         _set_sample_counts(headers, weights)
         if not keep:
             self._slots.clear()
+            self._not_empty.clear()
             self._headers.clear()
         return data, weights, headers
 

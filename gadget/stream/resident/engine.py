@@ -11,8 +11,8 @@ import torch
 
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
-from gadget.diffusion.installed_models import available_models, model_for
-from gadget.diffusion.model_loading import load_prior
+from gadget.diffusion.installed_models import available_models
+from gadget.diffusion.model_loading import load_prior, model_for
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
-import os
 import socket
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gadget.errors import ConfigError, StreamError
+from gadget.errors import ConfigError, StreamError, reason
 
 RETRY_SECONDS = 0.25
 ATTEMPT_SECONDS = 5.0
@@ -79,11 +78,9 @@ def listen(address: Address) -> socket.socket:
                 f"{address} is in use: another server listens there. Stop it, or choose another "
                 "port."
             ) from error
-        # To its own words Python adds host and port as a tuple.
-        reason = os.strerror(error.errno or errno.EADDRNOTAVAIL)
         raise ConfigError(
-            f"{address} cannot be listened on ({reason}): choose an address of this machine and a "
-            "port that you may use, for example 127.0.0.1:18000."
+            f"{address} cannot be listened on ({reason(error)}): choose an address of this machine "
+            "and a port that you may use, for example 127.0.0.1:18000."
         ) from error
 
 

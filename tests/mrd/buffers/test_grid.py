@@ -47,3 +47,12 @@ def test_holds_more_lines_than_a_block_and_forgets_them(make_scan):
     np.testing.assert_allclose(again[0, 0, :, 4].real, np.arange(40), rtol=0.5)
     assert headers["idx"]["kspace_encode_step_1"].ravel().tolist() == list(range(40))
     assert len(grid) == 0
+
+
+def test_lines_of_zeros_count_as_not_measured_wherever_they_come_from(make_scan):
+    grid = LineGrid(make_scan(encoded=(8, 4, 1)).header.encodings[0], 1, 8)
+    for ky, value in enumerate((1, 0, 1)):
+        grid.add((0, ky), np.full((1, 8), value, np.complex64), -4, _header(ky))
+    assert grid.has_empty_lines
+    assert np.flatnonzero(grid.to_dense()[1].any((0, 2))).tolist() == [0, 2]
+    assert not grid.has_empty_lines
