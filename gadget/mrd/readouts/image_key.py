@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from typing import NamedTuple
 
 import ismrmrd
@@ -23,7 +24,10 @@ class ImageCounters(NamedTuple):
     @classmethod
     def of(cls, source: ismrmrd.EncodingCounters | ismrmrd.ImageHeader | ImageKey) -> ImageCounters:
         """Return the counters of a readout, of an image, or in a key."""
-        return cls(*(int(getattr(source, name)) for name in cls._fields))
+        return cls(*_COUNTERS(source))
+
+
+_COUNTERS = attrgetter(*ImageCounters._fields)
 
 
 class ImageKey(NamedTuple):

@@ -111,10 +111,9 @@ class Connection:
         StreamError
             The message is unknown, a length is not allowed, or nothing arrives.
         """
-        number = bytearray(UINT16.size)
-        view = memoryview(number)
-        self._read_some(view[:1], self.idle_s)
-        self.read_into(view[1:])
+        number = bytearray()
+        self._append_some(number, 1, self.idle_s)
+        self.append_to(number, 1)
         return read_message(UINT16.unpack(number)[0], self)
 
     def read_setup(self, first: Message | None = None) -> tuple[bytes, bytes]:
@@ -140,11 +139,11 @@ class Connection:
             texts.append(raw_text_of(message))
         return texts[0], texts[1]
 
-    def read_into(self, view: memoryview) -> None:
-        """Fill the view with the next bytes of a message."""
-        done = 0
-        while done < len(view):
-            done += self._read_some(view[done:], self.stall_s)
+    def append_to(self, data: bytearray, count: int) -> None:
+        """Append the next `count` bytes of a message."""
+        end = len(data) + count
+        while len(data) < end:
+            self._append_some(data, end - len(data), self.stall_s)
 
     def discard(self, silence_s: float, total_s: float) -> None:
         """Discard incoming data until the other end is silent or gone, or the time is over."""
@@ -153,15 +152,13 @@ class Connection:
             while time.monotonic() < deadline:
                 self._receive(self._buffer, silence_s)
 
-    def _read_some(self, view: memoryview, timeout: float) -> int:
+    def _append_some(self, data: bytearray, count: int, timeout: float) -> None:
+        """Append what has arrived, up to `count` bytes."""
         if self._start == self._end:
-            if len(view) >= len(self._buffer):
-                return self._receive(view, timeout)
             self._start, self._end = 0, self._receive(self._buffer, timeout)
-        count = min(len(view), self._end - self._start)
-        view[:count] = self._buffer[self._start : self._start + count]
-        self._start += count
-        return count
+        stop = min(self._start + count, self._end)
+        data += self._buffer[self._start : stop]
+        self._start = stop
 
     def _receive(self, view: memoryview, timeout: float) -> int:
         while True:

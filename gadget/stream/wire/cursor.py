@@ -40,9 +40,9 @@ class Cursor:
         self._position = end
         return part
 
-    def read_into(self, view: memoryview) -> None:
-        """Fill the view with the next bytes."""
-        view[:] = self.take(len(view))
+    def append_to(self, data: bytearray, count: int) -> None:
+        """Append the next `count` bytes to others."""
+        data += self.take(count)
 
     def number(self, form: struct.Struct) -> int:
         """Return the next integer."""

@@ -31,11 +31,6 @@ from gadget.stream.wire.messages import (
     MessageId,
 )
 
-FIRST_CHUNK_BYTES = 2**20
-"""Memory allocated for a body before any of it has arrived."""
-GROWTH = 8
-"""Largest growth of this memory, in units of what has arrived: a peer that announces a lot and
-sends nothing must not exhaust memory, and smaller steps are copied too often."""
 FILENAME_BYTES = 1024
 COMPLEX_BYTES = 8
 FLOAT_BYTES = 4
@@ -53,46 +48,30 @@ _IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
 class Source(Protocol):
     """Where bytes come from."""
 
-    def read_into(self, view: memoryview) -> None:
-        """Fill the view or raise `StreamError`."""
+    def append_to(self, data: bytearray, count: int) -> None:
+        """Append the next `count` bytes, piece by piece as they arrive, or raise `StreamError`."""
 
 
 class _Body:
     """A body being read: memory grows with what has arrived, not with announced lengths."""
 
     def __init__(self, source: Source, name: str, limit: int) -> None:
+        self.data = bytearray()
         self._source = source
         self._name = name
         self._limit = limit
-        self._size = 0
-        self._data = bytearray()
 
     def take(self, count: int) -> int:
         """Read `count` bytes more and return their offset."""
-        start = self._size
+        start = len(self.data)
         end = start + count
         if end > self._limit:
             raise StreamError(
                 f"A message {self._name} claims {end} bytes, more than the {self._limit} that are "
                 "allowed: the data are damaged or are not what the other end says they are."
             )
-        while self._size < end:
-            if len(self._data) < end:
-                self._grow(end)
-            stop = min(end, len(self._data))
-            with memoryview(self._data) as buffer, buffer[self._size : stop] as part:
-                self._source.read_into(part)
-            self._size = stop
+        self._source.append_to(self.data, count)
         return start
-
-    def _grow(self, end: int) -> None:
-        arrived = self._size
-        # Never more than some times what has arrived. Growing copies: with an eighth to spare, what
-        # follows the one large array of most messages fits in as well.
-        expected = min(end, max(GROWTH * arrived, FIRST_CHUNK_BYTES))
-        grown = bytearray(expected + expected // 8)
-        grown[:arrived] = memoryview(self._data)[:arrived]
-        self._data = grown
 
     def number(self, form: struct.Struct) -> int:
         """Read one integer."""
@@ -100,16 +79,16 @@ class _Body:
 
     def number_at(self, form: struct.Struct, offset: int) -> int:
         """Return one integer of what was read before."""
-        return int(form.unpack_from(self._data, offset)[0])
+        return int(form.unpack_from(self.data, offset)[0])
 
     def unpack_at(self, form: struct.Struct, offset: int) -> tuple[int, ...]:
         """Return several integers of what was read before."""
-        return form.unpack_from(self._data, offset)
+        return form.unpack_from(self.data, offset)
 
     def flag(self) -> bool:
         """Read one boolean."""
         start = self.take(1)
-        value = self._data[start]
+        value = self.data[start]
         if value > 1:
             raise StreamError(
                 f"A message {self._name} has {value} where 0 or 1 was expected: the data are "
@@ -128,11 +107,6 @@ class _Body:
         start = self.take(count * UINT64.size)
         shape = self.unpack_at(struct.Struct(f"<{count}Q"), start)
         self.take(item_bytes * math.prod(shape) if count else 0)
-
-    def finish(self) -> bytearray:
-        """Return all that was read."""
-        del self._data[self._size :]
-        return self._data
 
 
 def _acquisition(body: _Body) -> None:
@@ -283,4 +257,4 @@ def read_message(number: int, source: Source) -> Message:
     walk, limit = _READERS[message_id]
     body = _Body(source, f"{message_id.name} ({number})", limit)
     walk(body)
-    return Message(message_id, body.finish())
+    return Message(message_id, body.data)

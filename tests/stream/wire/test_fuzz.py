@@ -155,8 +155,7 @@ def examples(count: int):
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch):
-    """Tiny chunks of memory, no log, and no waiting for those who are late."""
-    monkeypatch.setattr("gadget.stream.wire.framing.FIRST_CHUNK_BYTES", 2**12)
+    """No log, and no waiting for those who are late."""
     monkeypatch.setattr("gadget.stream.inbox.SILENCE_SECONDS", 0.01)
     monkeypatch.setattr("gadget.stream.wire.connection.SHUTDOWN_SECONDS", 0.01)
     monkeypatch.setattr("gadget.stream.server.scan.LINGER_SECONDS", 0.01)
