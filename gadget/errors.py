@@ -3,12 +3,11 @@
 Every message is a sentence: what was expected, what came, and what to do about it.
 
 ReconError
-├── ConfigError    a setting, a pipeline file, a command's argument
+├── ConfigError    a setting, a pipeline file, a command's argument; no such model or device
 ├── DataError      measured data or an XML header that cannot be reconstructed
 ├── StreamError    the other end of a socket broke the protocol, vanished or reported an error
-├── WeightsError   a model folder that is missing, damaged or of an unknown kind
-├── DeviceError    a device that is absent
-│   └── DeviceMemoryError    or out of memory
+├── WeightsError   a model folder that is damaged or of an unknown kind
+├── DeviceMemoryError  a device is out of memory
 └── DeadlineError  an image would be late
 """
 
@@ -28,7 +27,7 @@ class ReconError(Exception):
 
 
 class ConfigError(ReconError):
-    """A setting, a pipeline file or an argument is wrong."""
+    """A setting, a pipeline file or an argument is wrong, or names what is not there."""
 
 
 class DataError(ReconError):
@@ -40,14 +39,10 @@ class StreamError(ReconError):
 
 
 class WeightsError(ReconError):
-    """A model folder is missing, damaged or of an unknown kind."""
+    """A model folder is damaged or of an unknown kind."""
 
 
-class DeviceError(ReconError):
-    """A compute device is absent or out of memory."""
-
-
-class DeviceMemoryError(DeviceError):
+class DeviceMemoryError(ReconError):
     """A compute device is out of memory."""
 
 
@@ -55,7 +50,7 @@ class DeadlineError(ReconError):
     """An image would come later than the settings allow."""
 
 
-OF_THE_WHOLE_SCAN = (DeviceError, WeightsError, StreamError)
+OF_THE_WHOLE_SCAN = (ConfigError, WeightsError, StreamError)
 """Errors that no other method mends, and that every buffer of a scan would have."""
 
 

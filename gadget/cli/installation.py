@@ -100,7 +100,7 @@ def models() -> Iterator[Finding]:
             yield Finding("model", f"{folder.name} is whole, {folder}")
     try:
         find_model(default)
-    except WeightsError as error:
+    except ConfigError as error:
         yield Finding("model", f"{default} is missing", str(error))
 
 

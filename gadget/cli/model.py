@@ -73,12 +73,12 @@ def verify(
 
     chosen = names or [folder.name for folder in available_models()]
     if not chosen:
-        raise WeightsError("There is no model to verify; set SCORE_GADGET_MODELS to its folder.")
+        raise ConfigError("There is no model to verify; set SCORE_GADGET_MODELS to its folder.")
     failed = False
     for name in chosen:
         try:
             prior = load_prior(name, torch.device("cpu"))
-        except WeightsError as error:
+        except (ConfigError, WeightsError) as error:
             print_error(str(error))
             failed = True
         else:

@@ -75,7 +75,7 @@ def model_checksums(recipe: Recipe) -> dict[str, str]:
     Raises
     ------
     ConfigError
-        There is no such model.
+        There is no such model, or it is damaged.
     """
     names = _model_names(recipe)
     if not names:
@@ -98,11 +98,8 @@ def check_models(recipe: Recipe) -> None:
     ConfigError
         There is no such model.
     """
-    try:
-        for name in sorted(_model_names(recipe) - {DEFAULT_MODEL}):
-            find_model(name)
-    except WeightsError as error:
-        raise ConfigError(str(error)) from error
+    for name in sorted(_model_names(recipe) - {DEFAULT_MODEL}):
+        find_model(name)
 
 
 def _model_names(recipe: Recipe) -> set[str]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from gadget.errors import DeviceError, DeviceMemoryError
+from gadget.errors import ConfigError, DeviceMemoryError
 
 
 def select_device(name: str) -> torch.device:
@@ -16,7 +16,7 @@ def select_device(name: str) -> torch.device:
 
     Raises
     ------
-    DeviceError
+    ConfigError
         There is no such device here.
     """
     if name == "auto":
@@ -27,9 +27,9 @@ def select_device(name: str) -> torch.device:
         device = None
     # Others that torch has names for lack complex numbers, or are no devices to compute on.
     if device is None or device.type not in ("cpu", "cuda"):
-        raise DeviceError(f"'{name}' is no device; expected auto, cpu, cuda or cuda:0, cuda:1, ...")
+        raise ConfigError(f"'{name}' is no device; expected auto, cpu, cuda or cuda:0, cuda:1, ...")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(
+        raise ConfigError(
             f"The device '{name}' is not here (CUDA devices found: {torch.cuda.device_count()}); "
             "set device to auto or cpu."
         )

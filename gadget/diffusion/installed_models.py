@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gadget.errors import WeightsError
+from gadget.errors import ConfigError
 
 CONFIG = "config.json"
 """The file that makes a folder a model."""
@@ -39,7 +39,7 @@ def find_model(name: str) -> Path:
 
     Raises
     ------
-    WeightsError
+    ConfigError
         There is none; the message lists those that there are.
     """
     # Names first: a folder that happens to lie here must not stand in for an installed model.
@@ -49,7 +49,7 @@ def find_model(name: str) -> Path:
             if (folder / CONFIG).is_file():
                 return folder
     known = ", ".join(sorted(p.name for p in available_models())) or "none"
-    raise WeightsError(
+    raise ConfigError(
         f"There is no model '{name}' (found: {known}). Give one of these names, the path of a "
         "folder with config.json and model.safetensors, or set SCORE_GADGET_MODELS."
     )

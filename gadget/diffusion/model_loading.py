@@ -30,8 +30,10 @@ def load_prior(name: str, device: torch.device) -> Prior:
 
     Raises
     ------
+    ConfigError
+        There is no such model.
     WeightsError
-        The model is missing, its weights are damaged, or they do not fit its network.
+        Its weights are damaged, or do not fit its network.
     DeviceMemoryError
         The device's memory is too full.
     """

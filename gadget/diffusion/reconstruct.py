@@ -111,8 +111,8 @@ class Reconstructor:
 
         Raises
         ------
-        DeviceError, WeightsError
-            The settings name a device or a model that is not there.
+        ConfigError, WeightsError
+            The settings name a device or a model that is not there, or a damaged one.
         """
         if self.settings.method != "fft":
             # Where that fails, it is an error and no reason for a simpler method.
@@ -143,8 +143,8 @@ class Reconstructor:
         ------
         DataError
             All measured samples are NaN or infinite.
-        DeviceError, WeightsError
-            The settings name a device or a model that is not there.
+        ConfigError, WeightsError
+            The settings name a device or a model that is not there, or a damaged one.
         """
         deadline = self._timer.start()
         self.prepare()
@@ -155,8 +155,7 @@ class Reconstructor:
             try:
                 (result,) = self._run_method(method, batch)
             except Exception as error:
-                full = isinstance(error, DeviceMemoryError)
-                if isinstance(error, OF_THE_WHOLE_SCAN) and not full:
+                if isinstance(error, OF_THE_WHOLE_SCAN):
                     raise
                 log.log(
                     logging.WARNING if isinstance(error, DeadlineError) else logging.ERROR,

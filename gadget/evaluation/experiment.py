@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import ConfigError, DataError, DeviceError, WeightsError
+from gadget.errors import ConfigError, DataError, DeviceMemoryError, WeightsError
 from gadget.evaluation.cases import Case, Magnitude
 from gadget.evaluation.methods.method import Estimate, Method
 from gadget.evaluation.metrics import Scores, scores
@@ -39,7 +39,7 @@ class Result:
     """Scores of the predicted standard deviation."""
 
 
-CANNOT_RUN = (ConfigError, DeviceError, WeightsError)
+CANNOT_RUN = (ConfigError, DeviceMemoryError, WeightsError)
 """Errors that a method would have at every slice."""
 
 
@@ -63,7 +63,7 @@ def run(
 
     Raises
     ------
-    ConfigError, DeviceError, WeightsError
+    ConfigError, DeviceMemoryError, WeightsError
         A method cannot run here at all.
     """
     for pattern in patterns:
@@ -82,7 +82,7 @@ def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
 
     Raises
     ------
-    ConfigError, DeviceError, WeightsError
+    ConfigError, DeviceMemoryError, WeightsError
         The method cannot run here at all.
     """
     try:

@@ -68,7 +68,7 @@ def train(
         The checkpoint was made by another recipe, or none can be written.
     DataError
         The loss is no number, time and again, or the checkpoints are damaged.
-    DeviceError
+    DeviceMemoryError
         The device's memory is too small.
     """
     checkpoints = Checkpoints(folder)

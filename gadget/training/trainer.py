@@ -42,7 +42,7 @@ class Trainer:
     ------
     ConfigError
         The batch cannot be shared by the processes, or the model to begin from is another network.
-    DeviceError
+    DeviceMemoryError
         The device's memory is too small for the network.
     """
 
@@ -202,9 +202,9 @@ def initial_weights(config: TrainingConfig, name: str) -> dict[str, Tensor]:
     Raises
     ------
     WeightsError
-        There is no such model, or its weights are damaged.
+        Its weights are damaged.
     ConfigError
-        Its network is not the recipe's.
+        There is no such model, or its network is not the recipe's.
     """
     folder = find_model(name)
     model = read_config(folder)

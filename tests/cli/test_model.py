@@ -53,7 +53,7 @@ def test_a_model_is_described_for_a_person(run, models):
 
 def test_an_unknown_model(run, models):
     done = run("model", "show", "huge")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "There is no model 'huge'" in done.stderr
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gadget.diffusion.devices import exact_float32, select_device, supports_bfloat16
-from gadget.errors import DeviceError
+from gadget.errors import ConfigError
 
 
 def test_devices_have_names():
@@ -16,7 +16,7 @@ def test_devices_have_names():
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cuda:x", "mps", "meta"])
 def test_a_device_that_is_not_here_is_an_error(name):
-    with pytest.raises(DeviceError, match=name):
+    with pytest.raises(ConfigError, match=name):
         select_device(name)
 
 

@@ -11,14 +11,14 @@ from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL, installed_models, model
 from gadget.diffusion.installed_models import CONFIG, available_models, find_model
 from gadget.diffusion.model_folder import WEIGHTS, read_config
 from gadget.diffusion.model_loading import load_prior, model_for
-from gadget.errors import WeightsError
+from gadget.errors import ConfigError
 
 CPU = torch.device("cpu")
 
 
 def test_models_are_found_by_name_and_by_path(model, monkeypatch):
     assert find_model(str(model)) == model
-    with pytest.raises(WeightsError):
+    with pytest.raises(ConfigError):
         find_model("tiny")
     monkeypatch.setenv("SCORE_GADGET_MODELS", f"/nowhere:{model.parent}")
     assert find_model("tiny") == model
@@ -40,10 +40,10 @@ def test_the_first_folder_of_the_search_path_wins(model, tmp_path, monkeypatch):
 
 def test_an_unknown_name_tells_the_known_ones(model, monkeypatch):
     monkeypatch.setattr(installed_models, "search_path", lambda: [model.parent])
-    with pytest.raises(WeightsError, match=r"no model 'tinny' \(found: tiny\)\. Give one of these"):
+    with pytest.raises(ConfigError, match=r"no model 'tinny' \(found: tiny\)\. Give one of these"):
         load_prior("tinny", CPU)
     monkeypatch.setattr(installed_models, "search_path", lambda: [])
-    with pytest.raises(WeightsError, match=r"\(found: none\)"):
+    with pytest.raises(ConfigError, match=r"\(found: none\)"):
         load_prior("tinny", CPU)
 
 

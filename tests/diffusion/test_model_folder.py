@@ -16,7 +16,7 @@ from gadget.diffusion.installed_models import CONFIG, find_model
 from gadget.diffusion.model_folder import WEIGHTS, ModelConfig, read_config, save_model
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNet
-from gadget.errors import ConfigError, DeviceError, WeightsError
+from gadget.errors import ConfigError, DeviceMemoryError, WeightsError
 
 CPU = torch.device("cpu")
 
@@ -67,7 +67,7 @@ def test_a_second_save_replaces_the_first(model, tiny_network):
 
 
 def test_a_name_too_long_for_a_folder_is_an_unknown_one():
-    with pytest.raises(WeightsError, match=r"There is no model 'xxx"):
+    with pytest.raises(ConfigError, match=r"There is no model 'xxx"):
         find_model("x" * 300)
 
 
@@ -184,7 +184,7 @@ def test_a_device_without_room_for_the_model_is_an_error(model, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(torch.nn.Module, "to", full)
-    with pytest.raises(DeviceError, match="The memory of cpu is too full for the model tiny"):
+    with pytest.raises(DeviceMemoryError, match="The memory of cpu is too full for the model tiny"):
         load_prior(str(model), CPU)
 
 
@@ -193,7 +193,7 @@ def test_a_computer_without_room_for_the_model_is_an_error(model, monkeypatch):
         torch.empty(2**60, device="cpu")
 
     monkeypatch.setattr(model_loading, "denoiser_of", full)
-    with pytest.raises(DeviceError, match="The memory of cpu is too full for the model tiny"):
+    with pytest.raises(DeviceMemoryError, match="The memory of cpu is too full for the model tiny"):
         load_prior(str(model), CPU)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import DataError, DeviceError, ReconError, StreamError, WeightsError
+from gadget.errors import ConfigError, DataError, ReconError, StreamError
 from gadget.mri.coils.calibration import calibrate
 from gadget.mri.kspace import KSpace
 from gadget.mri.operators.fourier import fftc, ifftc
@@ -478,7 +478,7 @@ def test_data_that_overflow_give_an_image_all_the_same(measure, method):
 @pytest.mark.parametrize("method", ["fast", "paper"])
 def test_a_model_that_is_not_there_is_an_error_and_not_a_fallback(measure, method):
     settings = SamplerSettings(method=method, device="cpu", model="no-such-model")
-    with pytest.raises(WeightsError, match="no model 'no-such-model'"):
+    with pytest.raises(ConfigError, match="no model 'no-such-model'"):
         Reconstructor(settings).reconstruct(measure((24, 24)).kspace)
 
 
@@ -492,7 +492,7 @@ def test_methods_without_a_prior_need_no_model(measure, method):
 @pytest.mark.parametrize("name", ["cuda:63", "abacus"])
 def test_a_device_that_is_not_there_is_an_error_and_not_a_fallback(measure, name):
     settings = SamplerSettings(method="fast", device=name)
-    with pytest.raises(DeviceError, match=name):
+    with pytest.raises(ConfigError, match=name):
         Reconstructor(settings, SmoothPrior()).reconstruct(measure((24, 24)).kspace)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gadget.errors import ConfigError, DataError, DeviceError
+from gadget.errors import ConfigError, DataError, DeviceMemoryError
 from gadget.training import loop
 from gadget.training.examples import Examples, batches
 from gadget.training.loop import train
@@ -286,7 +286,9 @@ def test_a_device_that_is_too_small_is_told(tmp_path, make_trainer, volumes, mon
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(trainer, "update", full)
-    with pytest.raises(DeviceError, match=r"2 patches of 16 x 16 are too much .* lower `batch`"):
+    with pytest.raises(
+        DeviceMemoryError, match=r"2 patches of 16 x 16 are too much .* lower `batch`"
+    ):
         train(trainer, volumes, tmp_path, _silent)
 
 
@@ -294,7 +296,9 @@ def test_patches_that_are_too_much_for_the_memory_are_told(
     tmp_path, make_trainer, volumes, little_memory
 ):
     trainer = make_trainer(patch=2**15)
-    with pytest.raises(DeviceError, match=r"2 patches of 32768 x 32768 are too much for .* cpu"):
+    with pytest.raises(
+        DeviceMemoryError, match=r"2 patches of 32768 x 32768 are too much for .* cpu"
+    ):
         train(trainer, volumes, tmp_path, _silent)
 
 

@@ -9,7 +9,7 @@ import torch
 from gadget.diffusion.model_folder import read_config, read_weights, save_model
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNetConfig
-from gadget.errors import ConfigError, DeviceError, WeightsError
+from gadget.errors import ConfigError, DeviceMemoryError, WeightsError
 from gadget.training.examples import Examples, batches
 from gadget.training.ranks import Ranks
 from gadget.training.trainer import Trainer, learning_rate, weighted_loss
@@ -137,7 +137,7 @@ def test_a_training_may_begin_from_a_model(make_trainer, models):
 def test_a_model_to_begin_from_must_have_the_recipes_network(make_trainer, models):
     with pytest.raises(ConfigError, match="cannot begin from 'tiny': expected a model of the rec"):
         make_trainer(initial="tiny", sigma_data=0.5)
-    with pytest.raises(WeightsError, match="There is no model 'huge'"):
+    with pytest.raises(ConfigError, match="There is no model 'huge'"):
         make_trainer(initial="huge")
 
 
@@ -205,5 +205,7 @@ def test_a_training_goes_on_on_another_device(make_config, volumes, devices):
 
 def test_a_network_that_is_too_wide_for_the_memory_is_told(make_trainer, little_memory):
     network = UNetConfig(widths=(30_000,), blocks=1, patch=2, embedding=8)
-    with pytest.raises(DeviceError, match=r"memory of cpu is too small .* \(widths \[30000\], 1"):
+    with pytest.raises(
+        DeviceMemoryError, match=r"memory of cpu is too small .* \(widths \[30000\], 1"
+    ):
         make_trainer(network=network)

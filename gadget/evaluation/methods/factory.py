@@ -71,9 +71,9 @@ class MethodFactory:
         Raises
         ------
         ConfigError
-            There is no such method, or what it needs is not installed.
-        WeightsError, DeviceError
-            There is no such model or device.
+            There is no such method, model or device, or what a method needs is not installed.
+        WeightsError
+            A model is damaged.
         """
         found: list[Method] = []
         for text in names:

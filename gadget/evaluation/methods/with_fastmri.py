@@ -34,7 +34,7 @@ class UNet:
 
     Raises
     ------
-    ConfigError, WeightsError, DeviceError
+    ConfigError, WeightsError
         `fastmri` is not installed, the weights do not fit, or there is no such device.
     """
 
@@ -64,7 +64,7 @@ class VarNet:
 
     Raises
     ------
-    ConfigError, WeightsError, DeviceError
+    ConfigError, WeightsError
         `fastmri` is not installed, the weights do not fit, or there is no such device.
     """
 

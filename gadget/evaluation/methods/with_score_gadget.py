@@ -84,7 +84,9 @@ def load_counting_prior(model: str, device: str) -> CountingPrior:
 
     Raises
     ------
-    WeightsError, DeviceError
+    ConfigError
         There is no such model or device.
+    WeightsError
+        The model is damaged.
     """
     return CountingPrior(load_prior(model, select_device(device)))

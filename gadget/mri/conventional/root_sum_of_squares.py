@@ -16,7 +16,7 @@ def root_sum_of_squares(kspace: KSpace) -> NDArray[np.float32]:
     """
     power = np.zeros(kspace.weight.shape, np.float32)
     # An axis of one sample would cost as much as any other.
-    axes = [axis for axis, size in enumerate(power.shape) if size > 1]
+    axes = [axis for axis in range(power.ndim) if power.shape[axis] > 1]
     # One coil at a time fits in the cache. Where k-space has its origin is in the phase only.
     for coil in kspace.data:
         image = scipy.fft.ifftn(coil, axes=axes, norm="ortho")

@@ -37,8 +37,10 @@ class Engine:
 
     Raises
     ------
-    DeviceError, WeightsError
+    ConfigError
         There is no such device, or no such model.
+    WeightsError
+        The model is damaged.
     """
 
     def __init__(self, model: str, device: str) -> None:
@@ -63,10 +65,10 @@ class Engine:
         Raises
         ------
         ConfigError
-            The model is none of the installed ones. A connection cannot make the server read any
-            other folder.
-        DeviceError, WeightsError
-            There is no such device, or the model is damaged.
+            There is no such device, or the model is none of the installed ones. A connection cannot
+            make the server read any other folder.
+        WeightsError
+            The model is damaged.
         """
         device = self.device if settings.device == "auto" else _normalized_device(settings.device)
         own = settings.model in (DEFAULT_MODEL, self.prior.name)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gadget.errors import ConfigError, WeightsError
+from gadget.errors import ConfigError
 from gadget.evaluation.methods.factory import MethodFactory, default_methods
 
 
@@ -27,7 +27,7 @@ def test_conventional_methods_load_no_prior():
     factory = MethodFactory("no such model", "cpu", samples=1, seed=0)
     factory.methods(["zero-filled", "sense"])
     assert factory.prior is None
-    with pytest.raises(WeightsError, match="There is no model 'no such model'"):
+    with pytest.raises(ConfigError, match="There is no model 'no such model'"):
         factory.methods(["fast"])
 
 

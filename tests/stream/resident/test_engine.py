@@ -10,7 +10,7 @@ import torch
 
 import gadget.stream.resident.engine
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import ConfigError, DeviceError, WeightsError
+from gadget.errors import ConfigError
 from gadget.stream.resident.engine import Engine
 
 
@@ -107,7 +107,7 @@ def test_a_device_has_one_worker_under_all_its_names(engine):
 
 
 def test_what_is_not_there_is_an_error(engine, models):
-    with pytest.raises(DeviceError, match="cuda:77"):
+    with pytest.raises(ConfigError, match="cuda:77"):
         engine.provide(SamplerSettings(model="tiny", device="cuda:77"))
-    with pytest.raises(WeightsError, match="no model 'nothing'"):
+    with pytest.raises(ConfigError, match="no model 'nothing'"):
         Engine("nothing", "cpu")
