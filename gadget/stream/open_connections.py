@@ -51,7 +51,7 @@ class OpenConnections:
         with self.changed:
             self._wait_for(lambda: self.all <= self.begun, min(SETUP_GRACE_SECONDS, seconds))
             for connection in self.all - self.begun:
-                connection.close()
+                _close("This server ends, and no data of a scan have come.", connection)
             if not self._wait_for(lambda: not self.all, seconds):
                 raise StreamError(
                     f"Scans that did not end within {seconds:g} s and are cut off: "
@@ -111,8 +111,11 @@ def refuse(connection: Connection, why: str) -> None:
 def turn_away(connection: Connection, name: str) -> None:
     """Close a connection beyond the limit."""
     log.error("%d connections are open: the %s is turned away.", MAX_CONNECTIONS, name)
-    with suppress(StreamError):  # without waiting for the other end, as others come
-        connection.write_error(
-            f"score-gadget: {MAX_CONNECTIONS} connections are open, as many as this server takes."
-        )
+    _close(f"{MAX_CONNECTIONS} connections are open, as many as this server takes.", connection)
+
+
+def _close(why: str, connection: Connection) -> None:
+    """Tell the other end why there is no scan, without waiting for it to close."""
+    with suppress(StreamError):
+        connection.write_error(f"score-gadget: {why}")
     connection.close()
