@@ -19,7 +19,7 @@ from gadget.stream.inbox import Inbox
 from gadget.stream.progress import Value
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
 from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected, take_socket
-from gadget.stream.wire.messages import MessageId
+from gadget.stream.wire.messages import CLOSE, MessageId
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -185,7 +185,7 @@ class Node:
             self.function(session)
             _forward_remaining(session)
             inbox.finish()
-            connection.write_close()
+            connection.write_message(CLOSE)
             return True
         except PeerDisconnected as error:
             session.log.error("%s Nothing can be told to it.", error)

@@ -6,10 +6,12 @@ import socket
 import struct
 import threading
 import time
+from contextlib import closing
 
 import ismrmrd
 import numpy as np
 import pytest
+from full_socket import fill
 
 from gadget.errors import ConfigError, DataError, StreamError
 from gadget.stream.client import run_on_server
@@ -103,6 +105,34 @@ def test_sends_the_text_of_a_pipeline(server):
     server.run(image(1), CLOSE, pipeline=b"<configuration/>")
     assert server.received[0].id is MessageId.CONFIG
     assert server.received[0].payload[4:] == b"<configuration/>"
+
+
+def test_a_busy_server_gets_the_end_of_the_data(header, monkeypatch):
+    """However long it takes no more of them."""
+    monkeypatch.setattr("gadget.stream.wire.connection.LINGER_SECONDS", 0.05)
+    theirs, ours = socket.socketpair()
+    monkeypatch.setattr("gadget.stream.client.connect", lambda *_: ours)
+    full = threading.Event()
+
+    def serve():
+        full.wait()
+        time.sleep(0.3)
+        with closing(Connection(theirs, idle_s=2)) as server:
+            while server.read().id is not MessageId.CLOSE:
+                pass
+            server.write([image(1), CLOSE])
+
+    def messages():
+        fill(ours)
+        full.set()
+        yield from ()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    images = []
+    run_on_server("localhost:1", "default.xml", header, messages(), images.append)
+    thread.join()
+    assert len(images) == 1
 
 
 def test_takes_images_while_it_sends(header, readouts):

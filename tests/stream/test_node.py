@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from full_socket import fill
 from waiting import wait_until
 from wire_bytes import messages_in
 
@@ -91,6 +92,28 @@ def test_recordings_of_a_server_come_back_byte_for_byte(start, recording, target
     assert peer.receive() == data
     sender.join()
     assert peer.end()[0] == 0
+
+
+@node("gadget.nodes.settings:GatherSettings")
+def idle(session: Session) -> None:
+    pass
+
+
+def test_a_slow_reader_gets_the_end_of_the_data(targets, header, monkeypatch):
+    monkeypatch.setattr("gadget.stream.wire.connection.LINGER_SECONDS", 0.05)
+    theirs, ours = socket.socketpair()
+    fill(ours)
+    theirs.sendall(CLOSE)
+    done = []
+    thread = threading.Thread(target=lambda: done.append(idle.run(Connection(ours), (b"", header))))
+    thread.start()
+    time.sleep(0.3)
+    messages = list(messages_in(b"".join(iter(lambda: theirs.recv(2**20), b""))))
+    thread.join()
+    theirs.close()
+    assert messages[-1].id is MessageId.CLOSE
+    assert not errors(messages)
+    assert done == [True]
 
 
 def test_what_a_node_does_not_take_passes_on_in_order(start, header, acquisition, waveform):

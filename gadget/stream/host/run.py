@@ -20,7 +20,7 @@ from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import Connection, PeerDisconnected
-from gadget.stream.wire.messages import Message, MessageId, text_of
+from gadget.stream.wire.messages import CLOSE, Message, MessageId, text_of
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
@@ -215,7 +215,7 @@ class _Host:
                 self._post(error)
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 self._failures.append(_Failure(-1, error))
-            target.write_close()
+            target.write_message(CLOSE)
 
     def _link(
         self, number: int, node: _Node, source: Connection, target: Connection | None
@@ -249,7 +249,7 @@ class _Host:
             else:
                 # What the next node already has still becomes images.
                 with suppress(StreamError):
-                    target.write_close()
+                    target.write_message(CLOSE)
                 self._post(_Ended())
 
     def _handle(self, node: _Node, message: Message) -> None:

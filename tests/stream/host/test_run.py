@@ -10,9 +10,11 @@ import sys
 import textwrap
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
+from full_socket import fill
 from waiting import wait_until
 from wire_bytes import messages_in
 
@@ -255,6 +257,32 @@ def test_the_words_of_a_server_that_is_no_node_are_heard(run, remote, readouts, 
 
     run([remote(explain)], readouts)
     assert "says: ERROR    No pipeline came." in caplog.text
+
+
+def test_a_server_that_is_busy_gets_the_end_of_the_data(run, monkeypatch):
+    """However long it takes no more of them, as one that computes with its queue full."""
+    monkeypatch.setattr("gadget.stream.wire.connection.LINGER_SECONDS", 0.05)
+    theirs, ours = socket.socketpair()
+    monkeypatch.setattr("gadget.stream.host.remote.connect", lambda *_: ours)
+    full = threading.Event()
+
+    def compute():
+        full.wait()
+        time.sleep(0.3)
+        with closing(Connection(theirs, idle_s=2)) as server:
+            while server.read().id is not MessageId.CLOSE:
+                pass
+            server.write_close()
+
+    def messages():
+        fill(ours)
+        full.set()
+        yield from ()
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    assert run([Connect(Address("localhost", 1), b"")], messages()) == []
+    thread.join()
 
 
 def _picture(message):
