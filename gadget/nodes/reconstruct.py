@@ -7,7 +7,6 @@ settings `prewhiten` and `output`, this node does the work of all four.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -35,9 +34,7 @@ def reconstruct(session: Session) -> None:
     converter = None if output is None else PixelConverter(output)
     results = session.reconstruct(session.settings.sampler(), _buffers(session))
     with closing(results):
-        for number, (buffer, result) in enumerate(results, start=1):
-            level = logging.INFO if result.fallback is None else logging.WARNING
-            session.log.log(level, "image %d: %s", number, result.summary)
+        for buffer, result in results:
             for image in maker.images(buffer, result):
                 session.send(image if converter is None else finish_image(image, converter))
 

@@ -92,6 +92,8 @@ def successful(
 ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
     """Yield the buffers that were reconstructed: they must not be lost with those that were not.
 
+    The log has a line for each, with its number.
+
     Raises
     ------
     ReconError
@@ -103,6 +105,8 @@ def successful(
             session.log.error("image %d: %s", number, result)
             first_error = first_error or result
         else:
+            level = logging.INFO if result.fallback is None else logging.WARNING
+            session.log.log(level, "image %d: %s", number, result.summary)
             yield buffer, result
     if first_error is not None:
         raise first_error
