@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,12 +100,12 @@ def summarise(
     sections = []
     for pattern in patterns:
         here = [record for record in records if record.pattern == pattern.name]
-        groups = {m.label: [r for r in here if r.method == m.name] for m in methods}
-        columns = [_column(groups.values(), quantity) for quantity in quantities]
+        groups = [[r for r in here if r.method == method.name] for method in methods]
+        columns = [_column(groups, quantity) for quantity in quantities]
         rows = [
-            Row(_label_with_count(label, group), cells)
-            for (label, group), cells in zip(
-                groups.items(), zip(*columns, strict=True), strict=True
+            Row(_label_with_count(method.label, group), cells)
+            for method, group, cells in zip(
+                methods, groups, zip(*columns, strict=True), strict=True
             )
         ]
         accelerations = [r.acceleration for r in here if r.acceleration is not None]
@@ -124,7 +124,7 @@ def mean_std(records: Iterable[object], name: str) -> MeanStd | None:
     return MeanStd(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None)
 
 
-def _column(groups: Collection[Sequence[Record]], quantity: Quantity) -> list[Cell]:
+def _column(groups: Sequence[Sequence[Record]], quantity: Quantity) -> list[Cell]:
     values = [mean_std(group, quantity.name) for group in groups]
     # A method that failed on hard slices must not be best for that.
     most = max(map(_successes, groups), default=0)

@@ -84,6 +84,14 @@ def test_columns_of_uncertainty_only_where_there_is_one(methods):
     assert [row.cells[6].text for row in summary.sections[0].rows] == ["", "0.70"]
 
 
+def test_methods_of_one_label_have_a_row_each(methods):
+    """As networks whose weights are in files of one name."""
+    methods[1].label = methods[0].label
+    records = [record(methods[0], psnr=31.0), record(methods[1], psnr=30.0)]
+    (section,) = summarise(records, PATTERNS, methods).sections
+    assert [row.cells[0].text for row in section.rows] == ["31.00", "30.00"]
+
+
 def test_failures_are_counted(methods):
     records = [record(methods[0], psnr=30.0), record(methods[0], number=1, note="out of ideas")]
     (section,) = summarise(records, PATTERNS, methods[:1]).sections

@@ -84,11 +84,11 @@ def noise_panels(results: Sequence[NoiseResult]) -> list[Panel]:
     """Show the reconstructions of k-space without an object, a panel for each pattern."""
     panels = []
     for label, group in groupby(results, key=lambda one: one.pattern.label):
-        columns: dict[str, list[Picture]] = {}
+        columns: dict[tuple[str, str], list[Picture]] = {}
         for one in group:
             picture = Picture(grey(one.image, float(one.image.max())), one.record.content)
-            columns.setdefault(one.method.label, []).append(picture)
-        shown = tuple(Column(heading, tuple(found)) for heading, found in columns.items())
+            columns.setdefault((one.method.name, one.method.label), []).append(picture)
+        shown = tuple(Column(heading, tuple(found)) for (_, heading), found in columns.items())
         panels.append(Panel(label, "each image in its own window", shown))
     return panels
 
