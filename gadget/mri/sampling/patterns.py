@@ -97,7 +97,8 @@ def _from_file(path: Path) -> Pattern:
         return np.broadcast_to(points, shape).copy()
 
     label = f"{path.stem}, R = {points.size / points.sum():.3g}"
-    matrix = (len(points), points.shape[1] if measured.ndim == 2 else len(points))
+    lines, samples = points.shape
+    matrix = (lines, samples if samples > 1 else lines)
     return Pattern(str(path), label, draw, matrix)
 
 

@@ -61,6 +61,8 @@ def test_masks_from_files(tmp_path):
     assert np.flatnonzero(pattern.draw((6, 8), rng)[:, 5]).tolist() == [1, 3]
     assert (pattern.matrix, parse_pattern(str(tmp_path / "points.npy")).matrix) == ((6, 6), (6, 8))
     assert pattern.draw(pattern.matrix, rng).shape == (6, 6)
+    np.save(tmp_path / "column.npy", points[:, :1])
+    assert parse_pattern(str(tmp_path / "column.npy")).matrix == (6, 6)
     for shape in ((7, 8), (8, 6)):
         with pytest.raises(DataError, match="they must be equal"):
             pattern.draw(shape, rng)
