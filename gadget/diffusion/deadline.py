@@ -133,7 +133,7 @@ class Deadline:
                 raise DeadlineError(
                     f"{max(left, 0):.1f} s are left of the {self._timer.seconds:g} s that "
                     f"deadline_s allows, and a step takes {per_step:.2f} s: expected time for at "
-                    f"least {MIN_STEPS} steps in each plane"
+                    f"least {min_steps} steps in each plane"
                 )
         if steps < wanted:
             log.info("%d of %d steps fit into %g s", steps, wanted, self._timer.seconds)

@@ -86,6 +86,8 @@ def test_too_little_time_is_an_error_that_tells_the_times(clock, run):
 def test_few_steps_are_enough_where_few_are_wanted(clock, run):
     deadline = StepTimer(3, clock).start()
     assert deadline.plan(3, "fast", run, 1, 0) == 3
+    with pytest.raises(DeadlineError, match="at least 3 steps"):
+        StepTimer(1, clock).start().plan(3, "fast", run, 1, 0)
 
 
 def test_a_deadline_that_passes_is_noticed(clock):
