@@ -47,12 +47,20 @@ class KSpace:
     def drop_nonfinite(self) -> KSpace:
         """Return it without the points where a coil has a NaN, infinite or absurd value.
 
+        Calibration lines of which no point is left are left out.
+
         Raises
         ------
         DataError
             No point is left.
         """
-        calibration = self.calibration.drop_nonfinite() if self.calibration is not None else None
+        calibration = self.calibration
+        if calibration is not None:
+            try:
+                calibration = calibration.drop_nonfinite()
+            except DataError:
+                log.warning("All calibration samples are NaN or infinite: they are not used.")
+                calibration = None
         finite = (np.abs(self.data) < LARGEST).all(axis=0)
         if finite.all():
             return replace(self, calibration=calibration)
