@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console
-from gadget.cohort.task import step_counts
 from gadget.mrd.images.counter import ImageCounter
 from gadget.mrd.images.meta import is_std_map
 from gadget.stream.progress import Progress
@@ -67,7 +66,7 @@ class _BarDisplay:
         self._steps = bars.add_task("sampling", total=None)
 
     def show(self, progress: Progress) -> None:
-        done, total = step_counts(progress)
+        done, total = progress.steps
         if total:
             self._bars.update(self._steps, description=progress.text, completed=done, total=total)
         self._update()
@@ -88,7 +87,7 @@ class _LogDisplay:
         log.info("%d readouts in the file", readouts)
 
     def show(self, progress: Progress) -> None:
-        done, total = step_counts(progress)
+        done, total = progress.steps
         if not total or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + LINE_SECONDS

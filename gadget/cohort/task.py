@@ -103,14 +103,6 @@ def reconstruct(
     counter.check()
 
 
-def step_counts(progress: Progress) -> tuple[int, int]:
-    """Return the steps done and in total; zeros if the node does not count steps."""
-    done, total = progress.fields.get("done"), progress.fields.get("total")
-    if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
-        return int(done), int(total)
-    return 0, 0
-
-
 def _sentence(error: Exception) -> str:
     if isinstance(error, ReconError):
         return str(error)
@@ -207,7 +199,7 @@ class _ProgressMeter:
         self._report_status()
 
     def show_steps(self, progress: Progress) -> None:
-        done, total = step_counts(progress)
+        done, total = progress.steps
         if total and time.monotonic() >= self._next:
             self._step = done / total
             self._report_status()

@@ -23,6 +23,14 @@ class Progress:
     fields: dict[str, Value] = field(default_factory=dict)
     """Numbers behind the text, for example `done` and `total`."""
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps done and in total; zeros if the node does not count steps."""
+        done, total = self.fields.get("done"), self.fields.get("total")
+        if isinstance(done, int | float) and isinstance(total, int | float) and total > 0:
+            return int(done), int(total)
+        return 0, 0
+
 
 class ProgressWriter:
     """Writes progress lines, at most ten a second with the same text.

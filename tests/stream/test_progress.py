@@ -28,3 +28,16 @@ def test_lines_do_not_flood(capsys):
 @pytest.mark.parametrize("line", ["", "hello", PREFIX, PREFIX + "{}", PREFIX + "[1]", PREFIX + "{"])
 def test_other_lines_are_not_progress(line):
     assert parse_progress(line) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "steps"),
+    [
+        ({"done": 3, "total": 30}, (3, 30)),
+        ({"done": 0, "total": -1}, (0, 0)),
+        ({"done": 3, "total": "many"}, (0, 0)),
+        ({}, (0, 0)),
+    ],
+)
+def test_steps_of_a_node_that_counts_them(fields, steps):
+    assert Progress("reconstruct", "sampling", fields).steps == steps
