@@ -14,7 +14,7 @@ from torch import Tensor
 from gadget.diffusion.deadline import Deadline
 from gadget.diffusion.samplers.problem import Problem
 from gadget.mri.coils.calibration import calibrate
-from gadget.mri.coils.coil_model import compress
+from gadget.mri.coils.compression import compress
 from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.intensity_scale import image_scale
 from gadget.mri.kspace import KSpace

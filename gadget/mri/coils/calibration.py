@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from gadget.mri.coils.calibration_region import CalibrationRegion
-from gadget.mri.coils.coil_model import CoilModel, compress, normalise
+from gadget.mri.coils.coil_model import CoilModel, normalise
+from gadget.mri.coils.compression import compress
 from gadget.mri.coils.folding import REACH, suited_field_of_view, touched_axes
 from gadget.mri.coils.initial_images import low_resolution_images, walsh_images
 from gadget.mri.coils.joint_fit import JointFitSettings, fit_jointly

@@ -1,4 +1,4 @@
-"""Coil compression, and coil sensitivity maps as polynomials.
+"""Coil sensitivity maps as polynomials.
 
 Maps are `[coil, y, x]` with ``sum_c |S_c|^2 = 1``: the combined image then carries the
 root-sum-of-squares brightness of the coil images, and no pixel is amplified.
@@ -23,31 +23,6 @@ FIT_PENALTY = 1e-4
 """Regularisation of a fit towards the previous one, relative to the image's energy."""
 MIN_PENALTY = 1e-30
 """For an image of zeros, which leaves the previous fit as it is."""
-
-
-def compress(kspace: Tensor, energy: float) -> Tensor:
-    """Return the matrix `[virtual coil, coil]` that keeps `energy` of the signal.
-
-    Buehrer et al., Array compression for MRI with large coil arrays, Magn Reson Med 2007,
-    doi:10.1002/mrm.21237. White noise stays white: the rows are orthonormal.
-
-    Parameters
-    ----------
-    kspace
-        K-space `[coil, ...]`, zero where not measured.
-    energy
-        Share of the signal energy to keep, in (0, 1].
-    """
-    samples = kspace.flatten(1)
-    gram = (samples @ samples.mH).to(torch.complex128)
-    values, vectors = torch.linalg.eigh(gram)
-    values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-    share = torch.cumsum(values, 0) / values.sum().clamp(min=1e-300)
-    count = min(len(values), int((share < energy).sum()) + 1)
-    rows = vectors[:, :count].mH
-    # The phase of an eigenvector is open, and libraries differ: its largest entry is real here.
-    largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))
-    return (rows * torch.exp(-1j * largest.angle())).to(kspace.dtype)
 
 
 @dataclass(frozen=True)

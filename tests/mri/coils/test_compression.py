@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gadget.mri.coils.compression import compress
+from gadget.mri.phantoms.scanner import correlated_noise
+
+
+@pytest.mark.parametrize("energy", [0.5, 0.9, 0.99, 0.999])
+def test_compression_keeps_the_energy_with_as_few_coils_as_possible(measure, energy):
+    data = torch.from_numpy(measure(coils=12).kspace.data)
+    matrix = compress(data, energy)
+    virtual = torch.tensordot(matrix, data, dims=1)
+    kept = virtual.flatten(1).abs().square().sum(dim=1) / data.abs().square().sum()
+    assert kept.sum() >= energy - 1e-6
+    assert kept[:-1].sum() < energy
+    assert len(matrix) < 12
+
+
+def test_compression_keeps_white_noise_white(measure):
+    matrix = compress(torch.from_numpy(measure(coils=8).kspace.data), 0.99).numpy()
+    np.testing.assert_allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-6)
+    noise = matrix @ correlated_noise(np.eye(8), 40_000, np.random.default_rng(0))
+    np.testing.assert_allclose(noise @ noise.conj().T / 40_000, np.eye(len(matrix)), atol=0.03)
+
+
+def test_all_energy_needs_all_coils_and_zeros_need_any(measure):
+    data = torch.from_numpy(measure(coils=5, noise=0.1).kspace.data)
+    assert compress(data, 1.0).shape == (5, 5)
+    assert torch.isfinite(torch.view_as_real(compress(torch.zeros_like(data), 0.999))).all()
