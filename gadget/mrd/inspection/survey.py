@@ -14,21 +14,21 @@ from gadget.mrd.readouts.placement import readout_center
 COUNTERS = ("slice", "repetition", "contrast", "phase", "set", "average", "segment")
 LINES = ("kspace_encode_step_1", "kspace_encode_step_2")
 KINDS = {
-    "noise": ("IS_NOISE_MEASUREMENT",),
-    "navigation": ("IS_NAVIGATION_DATA", "IS_RTFEEDBACK_DATA", "IS_HPFEEDBACK_DATA"),
-    "phase correction": (
-        "IS_PHASECORR_DATA",
-        "IS_PHASE_STABILIZATION",
-        "IS_PHASE_STABILIZATION_REFERENCE",
+    "noise": flags.NOISE,
+    "navigation": flags.bits(
+        ismrmrd.ACQ_IS_NAVIGATION_DATA,
+        ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
+        ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
     ),
-    "dummy": ("IS_DUMMYSCAN_DATA",),
-    "surface coil correction": ("IS_SURFACECOILCORRECTIONSCAN_DATA",),
+    "phase correction": flags.bits(
+        ismrmrd.ACQ_IS_PHASECORR_DATA,
+        ismrmrd.ACQ_IS_PHASE_STABILIZATION,
+        ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
+    ),
+    "dummy": flags.bits(ismrmrd.ACQ_IS_DUMMYSCAN_DATA),
+    "surface coil correction": flags.bits(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA),
 }
 """Flags of readouts that are no image or calibration lines, by type."""
-MASKS = {
-    name: flags.bits(*(getattr(ismrmrd, f"ACQ_{flag}") for flag in names))
-    for name, names in KINDS.items()
-}
 HEADER_NAMES = {
     "kspace_encode_step_1": "kspace_encoding_step_1",
     "kspace_encode_step_2": "kspace_encoding_step_2",
@@ -102,7 +102,7 @@ class Survey:
         bits = heads["flags"]
         self.readouts += len(heads)
         line = np.ones(len(heads), bool)
-        for name, mask in MASKS.items():
+        for name, mask in KINDS.items():
             here = line & (bits & mask > 0)
             self.kinds[name] += int(here.sum())
             line &= ~here

@@ -12,7 +12,7 @@ from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.inspection.inspect_file import inspect_file
 from gadget.mrd.inspection.picture import draw, save_picture
 from gadget.mrd.inspection.sampling import describe, partial_fourier_factor
-from gadget.mrd.inspection.survey import MASKS
+from gadget.mrd.inspection.survey import KINDS
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulate import write_simulation
@@ -79,7 +79,7 @@ def test_partial_fourier_is_what_one_side_lacks(first, last, size, share):
 
 
 def test_every_flag_that_is_no_line_has_a_name():
-    assert sum(MASKS.values()) == flags.NOT_IMAGE
+    assert sum(KINDS.values()) == flags.NOT_IMAGE
 
 
 def test_a_simulated_scan_is_described(tmp_path):
