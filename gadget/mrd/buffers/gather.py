@@ -65,7 +65,7 @@ class Gatherer:
         self._superseded: set[ImageKey] = set()
         self._interleaved: set[int] = set()
         """Encodings with interleaved repetitions: none is complete when another begins."""
-        self._warned_above_matrix = self._warned_empty = False
+        self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
 
@@ -186,7 +186,7 @@ class Gatherer:
             self._check_coils(key, header)
         position = line_position(encoding, header)
         if position is None:
-            self._warn_above_matrix()
+            self._warn_once("Lines above the spatial frequencies of the matrix are left out.")
             return self._open.get(key)
         if not is_finite(acquisition.data):
             self._warn_not_finite(header)
@@ -202,15 +202,10 @@ class Gatherer:
         self._rejected.lost_images.discard(key)
         return image
 
-    def _warn_above_matrix(self) -> None:
-        if not self._warned_above_matrix:
-            self._warn("Lines above the spatial frequencies of the matrix are left out.")
-        self._warned_above_matrix = True
-
-    def _warn_empty(self) -> None:
-        if self._warns_unusable and not self._warned_empty:
-            self._warn("Lines of nothing but zeros count as not measured.")
-        self._warned_empty = True
+    def _warn_once(self, warning: str) -> None:
+        if warning not in self._warnings:
+            self._warn(warning)
+        self._warnings.add(warning)
 
     def _warn_not_finite(self, header: ismrmrd.AcquisitionHeader) -> None:
         if self._warns_unusable:
@@ -258,8 +253,8 @@ class Gatherer:
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
-            if image.grid.has_empty_lines:
-                self._warn_empty()
+            if image.grid.has_empty_lines and self._warns_unusable:
+                self._warn_once("Lines of nothing but zeros count as not measured.")
             calibration = self._calibration.best_match(key, image.grid)
             self._ready.append(make_buffer(image.grid, calibration))
             self._completed.add(key)
