@@ -101,6 +101,13 @@ def write_errors(path: Path, error_type: type[ReconError]) -> Iterator[None]:
         raise error_type(f"'{path}' cannot be written: {reason(error)}.") from error
 
 
+@contextmanager
+def safe_write(path: Path, error_type: type[ReconError]) -> Iterator[Path]:
+    """As `atomic_write`, with an `OSError` as the sentence that `path` cannot be written."""
+    with write_errors(path, error_type), atomic_write(path) as part:
+        yield part
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder, and those above it, if it is not there.
 

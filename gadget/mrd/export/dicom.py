@@ -13,7 +13,7 @@ import numpy as np
 from gadget import __version__
 from gadget.errors import DataError, reason
 from gadget.extras import optional_import
-from gadget.files import write_errors
+from gadget.files import safe_write, write_errors
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
@@ -22,7 +22,6 @@ from gadget.mrd.export.writers import (
     DISCLAIMER,
     ExportedImage,
     SeriesWriter,
-    atomic_write,
     volume_numbers,
 )
 from gadget.mrd.images.geometry import Geometry
@@ -102,7 +101,7 @@ class DicomWriter(SeriesWriter):
             attributes["SOPInstanceUID"] = make_uid(shared["SeriesInstanceUID"], str(number))
             attributes |= pixel_attributes(one.image, one.z, scale)
             name = f"image_{number:04d}.dcm"
-            with atomic_write(folder / name) as part:
+            with safe_write(folder / name, DataError) as part:
                 self._dataset(attributes).save_as(part, enforce_file_format=True)
             written.add(name)
         # The rest of an earlier, longer series, perhaps of another patient, must not pass for ours.

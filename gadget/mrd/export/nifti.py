@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.errors import DataError
 from gadget.extras import optional_import
+from gadget.files import safe_write
 from gadget.mrd.export.stacks import Stack, stacks
 from gadget.mrd.export.writers import (
     DISCLAIMER,
     ExportedImage,
     SeriesWriter,
-    atomic_write,
     volume_numbers,
 )
 from gadget.mrd.images.scales import Scale, scale_from_meta
@@ -88,7 +89,7 @@ class NiftiWriter(SeriesWriter):
         image.set_qform(affine, SCANNER)
         image.header.set_xyzt_units("mm")
         image.header["descrip"] = f"series {series}; {DISCLAIMER}".encode()
-        with atomic_write(path) as part:
+        with safe_write(path, DataError) as part:
             self._nibabel.save(image, part)
 
 

@@ -10,8 +10,10 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.errors import DataError
 from gadget.extras import optional_import
-from gadget.mrd.export.writers import FolderWriter, atomic_write, combine_coils
+from gadget.files import safe_write
+from gadget.mrd.export.writers import FolderWriter, combine_coils
 
 WINDOW_QUANTILE = 0.998
 """Quantile of the pixels that is white."""
@@ -54,7 +56,7 @@ class PngWriter(FolderWriter):
             name = f"{name}_{self._written[name]}"
         for z, plane in enumerate(planes):
             file = f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png"
-            with atomic_write(self.folder / file) as part:
+            with safe_write(self.folder / file, DataError) as part:
                 self._save(part, plane, vmin=low, vmax=high, cmap="gray", format="png")
 
     def close(self) -> None:

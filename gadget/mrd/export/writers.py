@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget import files
 from gadget.errors import DataError
+from gadget.files import make_folder
 from gadget.mrd.export.stacks import Stack
 from gadget.mrd.images.geometry import Geometry, axis_sign, geometry_of
 
@@ -48,7 +47,7 @@ class FolderWriter(ABC):
     def __init__(self, folder: Path, stem: str = "") -> None:
         self.folder = folder
         self._stem = f"{stem}_" if stem else ""
-        files.make_folder(folder)
+        make_folder(folder)
 
     @abstractmethod
     def write(self, image: ismrmrd.Image) -> None:
@@ -171,19 +170,6 @@ def volume_numbers(images: Sequence[ExportedImage], stack: Stack) -> dict[int, i
             seen[counters] += 1
     order = {key: volume for volume, key in enumerate(sorted(set(keys.values())))}
     return {number: order[key] for number, key in keys.items()}
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """As `files.atomic_write`, with errors as sentences.
-
-    Raises
-    ------
-    DataError
-        The file cannot be written.
-    """
-    with files.write_errors(path, DataError), files.atomic_write(path) as part:
-        yield part
 
 
 def combine_coils(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
 from gadget.extras import optional_import
-from gadget.files import atomic_write, write_errors
+from gadget.files import safe_write
 
 SHADES = " ░▒▓█"
 """Characters for a growing fraction of measured points."""
@@ -41,7 +41,7 @@ def save_picture(mask: NDArray[np.bool_], path: Path) -> None:
     """
     with optional_import("PNG files need", "png"):
         from matplotlib import image
-    with write_errors(path, ConfigError), atomic_write(path) as part:
+    with safe_write(path, ConfigError) as part:
         image.imsave(part, pattern_plane(mask), cmap="gray", format="png")
 
 

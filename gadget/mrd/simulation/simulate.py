@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
-from gadget.files import atomic_write, write_errors
+from gadget.files import safe_write
 from gadget.mrd.images.make_image import make_image
 from gadget.mrd.images.meta import PREFIX
 from gadget.mrd.images.writer import ImageWriter
@@ -55,7 +55,7 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
     covariance = noise_covariance(scan.coils, rng)
     mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
     kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
-    with write_errors(path, ConfigError), atomic_write(path) as part:
+    with safe_write(path, ConfigError) as part:
         dataset = ismrmrd.Dataset(str(part), "dataset", True)
         try:
             dataset.write_xml_header(xml_header(scan))
