@@ -18,7 +18,7 @@ from gadget.mrd.hdf5 import open_hdf5
 from gadget.mrd.images.make_image import NO_MAGNITUDE
 from gadget.mrd.images.meta import is_std_map
 from gadget.mrd.images.reader import read_groups, read_images
-from gadget.mrd.images.scales import scale_from_meta
+from gadget.mrd.images.scales import pixel_values
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts.image_key import ImageCounters
 from gadget.mrd.simulation.simulate import TRUTH_GROUP
@@ -116,10 +116,7 @@ def _magnitudes(images: list[ismrmrd.Image]) -> Images:
 
 
 def _magnitude(image: ismrmrd.Image) -> NDArray[np.float32]:
-    pixels = image.data[0, 0]
-    # Of uint16 images, each may have its own.
-    scale = scale_from_meta(pixels, image.meta)
-    return np.abs(pixels if scale is None else scale.rescaled(pixels)).astype(np.float32)
+    return np.abs(pixel_values(image.data[0, 0], image.meta)).astype(np.float32)
 
 
 def _read_truth(raw: Path) -> list[ismrmrd.Image]:

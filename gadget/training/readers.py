@@ -125,7 +125,7 @@ def _series_slices(series: h5py.Group) -> Stack:
     """Return the magnitude slices of one series, coils combined by root sum of squares."""
     from gadget.mrd.images.make_image import NO_MAGNITUDE
     from gadget.mrd.images.meta import is_std_map, parse_meta
-    from gadget.mrd.images.scales import scale_from_meta
+    from gadget.mrd.images.scales import pixel_values
 
     data = series["data"]
     if data.ndim != 5:
@@ -139,9 +139,6 @@ def _series_slices(series: h5py.Group) -> Stack:
         meta = parse_meta((texts[number] if number < len(texts) else "").encode())
         if types[number] in NO_MAGNITUDE or is_std_map(meta):
             continue
-        stored = data[number]
-        # Of uint16 images, each may have its own.
-        scale = scale_from_meta(stored, meta)
-        coils = magnitude(stored if scale is None else scale.rescaled(stored))
+        coils = magnitude(pixel_values(data[number], meta))
         slices += list(np.sqrt(np.sum(coils**2, axis=0)) if len(coils) > 1 else coils[0])
     return slices

@@ -39,6 +39,12 @@ def scale_from_meta(pixels: NDArray[Any], meta: Mapping[str, Any]) -> Scale | No
     return Scale(slope, number_from_meta(meta, "RescaleIntercept") or 0.0) if slope else None
 
 
+def pixel_values(stored: NDArray[Any], meta: Mapping[str, Any]) -> NDArray[Any]:
+    """Return the pixels of an image, rescaled if it is a uint16 image with a scale of its own."""
+    scale = scale_from_meta(stored, meta)
+    return stored if scale is None else scale.rescaled(stored)
+
+
 def number_from_meta(meta: Mapping[str, Any], name: str) -> float | None:
     """Return a number from the metadata of an image."""
     found = meta_values(meta, name, f"GADGETRON_{name}")
