@@ -39,47 +39,6 @@ COPIED_FIELDS = (
 )
 
 
-def image_header(
-    reference: ismrmrd.AcquisitionHeader,
-    recon: Space,
-    *,
-    image_index: int,
-    series_index: int,
-    image_type: int,
-) -> ismrmrd.ImageHeader:
-    """Return an image header with geometry, time stamps and counters of a readout.
-
-    Parameters
-    ----------
-    reference
-        Readout that geometry, time stamps and counters are copied from.
-    recon
-        Space of the image, which gives its field of view.
-    image_index
-        Number of the image within its series.
-    series_index
-        Number of the series.
-    image_type
-        One of ismrmrd's `IMTYPE_*`.
-
-    Raises
-    ------
-    DataError
-        A number does not fit its 16 bits in the header.
-    """
-    header = ismrmrd.ImageHeader()
-    header.version = 1
-    for name in COPIED_FIELDS:
-        setattr(header, name, getattr(reference, name))
-    for name, value in ImageCounters.of(reference.idx)._asdict().items():
-        setattr(header, name, value)
-    header.field_of_view = recon.field_of_view_mm
-    header.image_type = _uint16("image_type", image_type)
-    header.image_index = _uint16("image_index", image_index)
-    header.image_series_index = _uint16("image_series_index", series_index)
-    return header
-
-
 def make_image(
     array: NDArray[Any],
     reference: ismrmrd.AcquisitionHeader,
@@ -90,10 +49,24 @@ def make_image(
     image_type: int,
     meta: Mapping[str, MetaValue] | None = None,
 ) -> ismrmrd.Image:
-    """Return an image of `[z, y, x]` or `[coil, z, y, x]` pixels.
+    """Return an image with geometry, time stamps and counters of a readout.
 
-    Pixels are uint16, float32 or complex64, in C order. The other parameters are those of
-    `image_header`, and metadata as `image_meta` makes them.
+    Parameters
+    ----------
+    array
+        Pixels `[z, y, x]` or `[coil, z, y, x]`: uint16, float32 or complex64, in C order.
+    reference
+        Readout that geometry, time stamps and counters are copied from.
+    recon
+        Space of the image, which gives its field of view.
+    image_index
+        Number of the image within its series.
+    series_index
+        Number of the series.
+    image_type
+        One of ismrmrd's `IMTYPE_*`.
+    meta
+        Metadata, as `image_meta` makes them.
 
     Raises
     ------
@@ -107,13 +80,16 @@ def make_image(
             f"{list(array.shape)} of {array.dtype}."
         )
     channels, *size = array.shape if array.ndim == 4 else (1, *array.shape)
-    header = image_header(
-        reference,
-        recon,
-        image_index=image_index,
-        series_index=series_index,
-        image_type=image_type,
-    )
+    header = ismrmrd.ImageHeader()
+    header.version = 1
+    for name in COPIED_FIELDS:
+        setattr(header, name, getattr(reference, name))
+    for name, value in ImageCounters.of(reference.idx)._asdict().items():
+        setattr(header, name, value)
+    header.field_of_view = recon.field_of_view_mm
+    header.image_type = _uint16("image_type", image_type)
+    header.image_index = _uint16("image_index", image_index)
+    header.image_series_index = _uint16("image_series_index", series_index)
     header.data_type = PIXEL_TYPES[array.dtype]
     header.channels = _uint16("channels", channels)
     header.matrix_size = tuple(_uint16("matrix_size", extent) for extent in reversed(size))
