@@ -54,6 +54,10 @@ class Reconstruction:
     details: Details = field(default_factory=dict)
     """Steps, evaluations, seed, acceleration, model, seconds: for the image's metadata."""
 
+    def with_details(self, **details: float) -> Reconstruction:
+        """Return the same image with further details."""
+        return replace(self, details={**self.details, **details})
+
     @property
     def summary(self) -> str:
         """One line for a log."""
@@ -183,17 +187,19 @@ class Reconstructor:
 
     def _run_method(self, method: str, batch: _Batch) -> list[Reconstruction]:
         if method == "fft":
-            images = [root_sum_of_squares(kspace).astype(np.complex64) for kspace in batch.kspaces]
-            return [
-                _reconstruction(kspace, image, None, method, {}, batch.deadline)
-                for kspace, image in zip(batch.kspaces, images, strict=True)
+            results = [
+                Reconstruction(root_sum_of_squares(kspace).astype(np.complex64), None, method)
+                for kspace in batch.kspaces
             ]
-        volumes = self._volumes(method, batch)
+        else:
+            results = [
+                Reconstruction(volume.image, volume.std, method, details=volume.details)
+                for volume in self._volumes(method, batch)
+            ]
+        seconds = round(batch.deadline.elapsed, 3)
         return [
-            _reconstruction(
-                kspace, volume.image, volume.std, method, volume.details, batch.deadline
-            )
-            for kspace, volume in zip(batch.kspaces, volumes, strict=True)
+            result.with_details(acceleration=round(kspace.acceleration, 3), seconds=seconds)
+            for kspace, result in zip(batch.kspaces, results, strict=True)
         ]
 
     def _volumes(self, method: str, batch: _Batch) -> list[Volume]:
@@ -253,18 +259,3 @@ class _Batch:
     deadline: Deadline
     volumes: dict[torch.device, list[Volume]] = field(default_factory=dict)
     """The buffers prepared for a device, shared by all methods."""
-
-
-def _reconstruction(
-    kspace: KSpace,
-    image: NDArray[np.complex64],
-    std: NDArray[np.float32] | None,
-    method: str,
-    details: Details,
-    deadline: Deadline,
-) -> Reconstruction:
-    extra: Details = {
-        "acceleration": round(kspace.acceleration, 3),
-        "seconds": round(deadline.elapsed, 3),
-    }
-    return Reconstruction(image, std, method, details=details | extra)
