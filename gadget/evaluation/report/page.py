@@ -13,7 +13,7 @@ from gadget.evaluation.checks.lesions import lesion_rows
 from gadget.evaluation.checks.noise import NoiseResult
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.findings import Findings
-from gadget.evaluation.published import METHODS, PUBLISHED, Published, published_for
+from gadget.evaluation.paper_results import METHODS, PUBLISHED, Published, published_for
 from gadget.evaluation.report import panels, plots
 from gadget.evaluation.summary import MeanStd
 from gadget.evaluation.uncertainty import BINS

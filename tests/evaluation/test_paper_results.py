@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gadget.evaluation.published import METHODS, PUBLISHED, published_for
+from gadget.evaluation.paper_results import METHODS, PUBLISHED, published_for
 from gadget.mri.sampling.patterns import parse_pattern
 
 
