@@ -30,14 +30,7 @@ DATA_TYPES: dict[int, np.dtype[Any]] = {
 WIDER_TYPES = {2: 5, 4: 6}
 """Signed integer types and their replacements: a Gadgetron server crashes at int16, and
 ismrmrd-python takes int32 for int64."""
-SENDABLE: dict[np.dtype[Any], int] = {
-    np.dtype(np.uint16): 1,
-    np.dtype(np.uint32): 3,
-    np.dtype(np.float32): 5,
-    np.dtype(np.float64): 6,
-    np.dtype(np.complex64): 7,
-    np.dtype(np.complex128): 8,
-}
+SENDABLE = {kind: code for code, kind in DATA_TYPES.items() if code not in WIDER_TYPES}
 """Pixel types that every version of Gadgetron and of its clients reads back."""
 
 
