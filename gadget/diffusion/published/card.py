@@ -8,6 +8,7 @@ from gadget.diffusion.model_folder import ModelConfig
 from gadget.diffusion.networks.ncsnpp import NCSNppConfig
 from gadget.diffusion.published import dds, score_mri
 from gadget.diffusion.published.network import PublishedNetwork
+from gadget.text import encodable
 
 
 def taken_for_granted(published: PublishedNetwork) -> str:
@@ -26,10 +27,9 @@ def model_card(config: ModelConfig, published: PublishedNetwork, checkpoint: Pat
     else:
         origin, name, diffusion = "DDS", "ADM", "of a variance-preserving diffusion"
     training = f"{published.steps:,} updates" if published.steps else "not known"
-    file_name = checkpoint.name.encode("utf-8", "replace").decode()
     return f"""# {config.name}
 
-Imported from `{file_name}`, a {origin} checkpoint, by `score-gadget model import`.
+Imported from `{encodable(checkpoint.name)}`, a {origin} checkpoint, by `score-gadget model import`.
 
 | | |
 | --- | --- |
