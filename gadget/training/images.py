@@ -119,7 +119,7 @@ def _reader(path: Path) -> Reader | None:
 def _read_volume(stacks: Iterable[Stack], path: Path) -> Volume:
     volume: Volume = []
     count = 0
-    reason = DataError("it holds no slice")
+    unusable = DataError("it holds no slice")
     with warnings.catch_warnings():
         # What matters of them is told in a line.
         warnings.simplefilter("ignore")
@@ -128,9 +128,9 @@ def _read_volume(stacks: Iterable[Stack], path: Path) -> Volume:
             try:
                 volume += usable_slices(stack)
             except DataError as error:
-                reason = error
+                unusable = error
     if not volume:
-        raise reason
+        raise unusable
     if len(volume) < count:
         log.info(
             "%s: %d of %d slices are left out: not finite, negative, small, uniform or mostly air",
