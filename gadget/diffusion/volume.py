@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -64,11 +64,12 @@ class Volume:
         self._device = device
         self._keep_orientation = keep_orientation
         self._may_fold = may_fold
-        planes = split_planes(kspace.data, kspace.weight)
+        planes = list(split_planes(kspace.data, kspace.weight))
+        calibration = _calibration_planes(kspace, len(planes))
         self._planes = [
-            pair
-            for pair in zip(planes, _calibration_planes(kspace), strict=False)
-            if pair[0].data.any()
+            (plane, lines)
+            for plane, lines in zip(planes, calibration, strict=True)
+            if plane.data.any()
         ]
         self._initial_images: dict[int, NDArray[np.complex64]] = {}
         self.reset(samples=1)
@@ -172,13 +173,12 @@ class PlaneProblem:
         return found.swapaxes(-2, -1) if self.transposed else found
 
 
-def _calibration_planes(kspace: KSpace) -> Iterator[Plane | None]:
-    reference = kspace.calibration
-    if reference is None:
-        while True:
-            yield None
+def _calibration_planes(kspace: KSpace, count: int) -> Sequence[Plane | None]:
+    lines = kspace.calibration
+    if lines is None:
+        return [None] * count
     # Split along the same axis as the image, whatever their own pattern is.
-    yield from split_planes(reference.data, reference.weight, kspace.weight)
+    return list(split_planes(lines.data, lines.weight, kspace.weight))
 
 
 def _normalised(plane: Plane) -> tuple[Plane, float]:
