@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.extras import optional_import
-from gadget.files import safe_write
+from gadget.files import safe_write, write_errors
 from gadget.mrd.export.stacks import Stack, stacks
 from gadget.mrd.export.writers import (
     DISCLAIMER,
@@ -37,7 +38,8 @@ class NiftiWriter(SeriesWriter):
     where there are several. Pixels keep their type; the scale of integers is in the header
     (`scl_slope`), or applied to float32 pixels where it differs between the images. Slices
     that are not parallel or not equally spaced are in files of their own,
-    `..._group_<number>.nii.gz`. Parameters are those of `SeriesWriter`.
+    `..._group_<number>.nii.gz`. Files of these names that were there before are removed.
+    Parameters are those of `SeriesWriter`.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class NiftiWriter(SeriesWriter):
                 series,
                 len(groups),
             )
+        written: set[Path] = set()
         for number, (alike, stack) in enumerate(groups, start=1):
             suffix = f"_group_{number}" if len(groups) > 1 else ""
             path = self.folder / f"{self.name(series)}{suffix}.nii.gz"
@@ -77,6 +80,18 @@ class NiftiWriter(SeriesWriter):
                 alike = [_rescaled(image) for image in alike]
             data = _stacked(alike, stack, series)
             self._save(path, data, stack, series, scales.pop() if len(scales) == 1 else None)
+            written.add(path)
+        # What is left of an earlier series, perhaps of another patient, must not pass for ours.
+        with write_errors(self.folder, DataError):
+            for old in self._files(series) - written:
+                old.unlink()
+
+    def _files(self, series: int) -> set[Path]:
+        """Return the files of a series that are in the folder."""
+        name = self.name(series)
+        groups = self.folder.glob(f"{glob.escape(name)}_group_*.nii.gz")
+        whole = self.folder / f"{name}.nii.gz"
+        return {*groups, *([whole] if whole.is_file() else [])}
 
     def _save(
         self, path: Path, data: NDArray[Any], stack: Stack, series: int, scale: Scale | None

@@ -168,6 +168,16 @@ def test_slices_that_do_not_stack_are_in_files_of_their_own(convert, make_image,
     assert "in 3 NIfTI files" in caplog.text
 
 
+def test_files_of_an_earlier_series_do_not_pass_for_ours(convert, make_image):
+    pixels = numbered(1, 4, 6)
+    apart = [make_image(pixels), make_image(pixels, **OBLIQUE)]
+    assert len(convert(*apart)) == 2
+    assert list(convert(make_image(pixels))) == ["series_0.nii.gz"]
+    groups = [f"series_0_group_{n}.nii.gz" for n in (1, 2)]
+    assert list(convert(*apart)) == groups
+    assert list(convert(make_image(pixels), stem="other")) == ["other_series_0.nii.gz", *groups]
+
+
 def test_series_are_files_and_the_stem_comes_first(convert, make_image):
     images = [make_image(numbered(1, 4, 4), image_series_index=n) for n in (0, 100)]
     files = convert(*images, stem="scan7")
