@@ -20,7 +20,7 @@ from gadget.evaluation.methods.with_score_gadget import (
 )
 from gadget.evaluation.methods.with_sigpy import APPS, Sigpy, SigpyMaps
 
-SAMPLERS = {
+SAMPLER_LABELS = {
     "fast": "score-gadget",
     "paper": "hybrid (Chung and Ye)",
     "ssos": "SSOS (Chung and Ye)",
@@ -122,6 +122,6 @@ class MethodFactory:
                 f"'{name}:{steps}' is no method; the number of steps must be between 1 and 10000."
             ) from error
         self.prior = self.prior or load_counting_prior(self._model, self._device)
-        label = f"{SAMPLERS[name]}, N = {settings.steps}" if steps else SAMPLERS[name]
+        label = f"{SAMPLER_LABELS[name]}, N = {settings.steps}" if steps else SAMPLER_LABELS[name]
         full_name = f"{name}:{steps}" if steps else name
         return ScoreGadget(full_name, label, settings, self.prior)
