@@ -119,8 +119,9 @@ def evaluate(
         from gadget.evaluation.cases import Receiver
         from gadget.evaluation.methods.factory import MethodFactory, default_methods
         from gadget.evaluation.plan import Plan, run_plan
-        from gadget.evaluation.provenance import lead, progress, provenance
+        from gadget.evaluation.provenance import provenance
         from gadget.evaluation.report.images import write_images
+        from gadget.evaluation.report.lead import lead, progress
         from gadget.evaluation.report.page import write_report
         from gadget.evaluation.sources import find_inputs
         from gadget.evaluation.table import table

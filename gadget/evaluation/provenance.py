@@ -9,38 +9,12 @@ from importlib import metadata
 
 from gadget import __version__
 from gadget.diffusion.prior import Prior
-from gadget.evaluation.findings import Findings
 from gadget.evaluation.plan import Plan
-from gadget.text import pluralize
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 
 Provenance = list[tuple[str, str]]
 """Names and values."""
-
-
-def lead(plan: Plan, findings: Findings) -> str:
-    """Return the lead of the report: what was evaluated, and how much of it if it was stopped."""
-    early = f" Stopped early: {progress(plan, findings)}." if findings.stopped else ""
-    return f"{_evaluated(plan)}{early}"
-
-
-def progress(plan: Plan, findings: Findings) -> str:
-    """Return how much of what was planned is finished."""
-    return f"{findings.done} of {plan.steps} results are finished"
-
-
-def _evaluated(plan: Plan) -> str:
-    receiver = plan.receiver
-    simulated = f"{receiver.coils} coils and noise of {receiver.noise:.1%} of bright tissue"
-    if not plan.files:
-        return f"Checks on phantoms with {simulated}."
-    scans = pluralize(len(plan.files), "file")
-    return (
-        f"Complete scans, {pluralize(plan.slices, 'slice')} of each of {scans}, were undersampled, "
-        "reconstructed, and compared with what they show. Images without raw data were given "
-        f"{simulated}."
-    )
 
 
 def provenance(plan: Plan, prior: Prior | None, samples: int, seconds: float) -> Provenance:

@@ -18,7 +18,8 @@ from gadget.errors import ConfigError, ReconError, StreamError
 from gadget.stream.inbox import Inbox
 from gadget.stream.progress import Value
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected, take_socket
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected
+from gadget.stream.wire.gadgetron_socket import take_socket
 from gadget.stream.wire.messages import CLOSE, MessageId
 
 if TYPE_CHECKING:

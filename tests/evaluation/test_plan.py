@@ -154,7 +154,7 @@ def test_checks_need_no_input(planned, tmp_path):
 @pytest.mark.parametrize("pieces", [1, 2, 3, 5, 9, 13, 14])
 def test_wherever_it_is_stopped_there_is_a_page(planned, inputs, tmp_path, monkeypatch, pieces):
     pytest.importorskip("jinja2")
-    from gadget.evaluation.provenance import lead
+    from gadget.evaluation.report.lead import lead
     from gadget.evaluation.report.page import write_report
 
     monkeypatch.setattr(plans, "MATRIX", (32, 32))

@@ -1,9 +1,7 @@
 """A connection that speaks Gadgetron's protocol over a socket, with checks and timeouts.
 
 It never waits for ever: a peer that disconnected, a truncated message and an unknown message each
-raise a `StreamError`. gadgetron-python's own connection spins on a closed socket, takes
-unknown messages for the end of the data and reports success after a crash, so only its socket is
-used.
+raise a `StreamError`.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 from gadget.errors import StreamError
 from gadget.stream.wire.framing import read_message
@@ -42,27 +39,6 @@ class PeerDisconnected(StreamError):  # noqa: N818 - what happened, as in Broken
 
 class InputEnded(PeerDisconnected):
     """The other end shut down its writing side without closing the stream; it may still read."""
-
-
-class _GadgetronSocket(Protocol):
-    @property
-    def socket(self) -> socket.socket: ...
-
-
-class _GadgetronConnection(Protocol):
-    """What is used of `gadgetron.external.Connection`."""
-
-    socket: _GadgetronSocket
-
-
-class _ReleasedSocket:
-    """Replaces the socket in gadgetron's connection.
-
-    Its `__exit__` sends CLOSE whatever happened, which reads as success.
-    """
-
-    def close(self) -> None:
-        """Leave the socket to its new owner."""
 
 
 class Connection:
@@ -299,14 +275,6 @@ class Connection:
                     self._socket.shutdown(socket.SHUT_RDWR)
             self._closed = True
             self._close_unused()
-
-
-def take_socket(gadgetron_connection: _GadgetronConnection) -> Connection:
-    """Move the socket of a `gadgetron.external.Connection` to a connection of this package."""
-    # gadgetron-python reads exactly the bytes it needs: none of ours are left in it.
-    sock = gadgetron_connection.socket.socket
-    gadgetron_connection.socket = _ReleasedSocket()  # type: ignore[assignment]
-    return Connection(sock)
 
 
 def _remaining(views: list[memoryview], sent: int) -> list[memoryview]:

@@ -111,7 +111,7 @@ def careless(connection) -> None:
 
 def record(connection) -> None:
     """Write what arrives to the file that `RECORD_FILE` names, byte for byte."""
-    from gadget.stream.wire.connection import take_socket
+    from gadget.stream.wire.gadgetron_socket import take_socket
     from gadget.stream.wire.messages import UINT16
 
     setup = connection.raw_bytes.config, connection.raw_bytes.header

@@ -12,7 +12,8 @@ import pytest
 
 from gadget.errors import StreamError
 from gadget.stream.wire.codec import decode, encode, encode_bytes
-from gadget.stream.wire.connection import Connection, PeerDisconnected, take_socket
+from gadget.stream.wire.connection import Connection, PeerDisconnected
+from gadget.stream.wire.gadgetron_socket import take_socket
 from gadget.stream.wire.messages import MessageId
 
 CLOSE = struct.pack("<H", 4)
