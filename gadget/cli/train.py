@@ -99,8 +99,8 @@ def _check_folders(data: Path, validation: Path | None, output: Path, model: Pat
     for folder in filter(None, (data, validation)):
         if not folder.is_dir():
             raise ConfigError(
-                f"The images are looked for in a folder, and '{folder}' is none; give the folder "
-                "that they are in."
+                f"The images are looked for in a folder, and '{folder}' is not one; give the "
+                "folder that they are in."
             )
         if folder.resolve() == output.resolve():
             raise ConfigError(

@@ -30,7 +30,7 @@ def test_serves_a_scan_and_ends_in_order(start, raw, caplog):
         run_on_server(address, "openrecon", file.header_xml, messages(), images.append)
     log = server.stderr.read()
     assert server.wait(20) == 0
-    assert "The pipeline 'openrecon' is none of this server" in log
+    assert "The pipeline 'openrecon' is not one of this server's" in log
     assert "All clients are served" in log
     assert any("method fft" in text for text in caplog.messages)
     assert [image.slice for image in images] == [0, 1]

@@ -121,7 +121,7 @@ def test_images_to_train_on_are_none_to_validate_on(run, recipe, data, folder):
 def test_images_to_validate_on_that_are_missing_are_told_at_once(run, recipe, data, tmp_path):
     done = run("train", recipe(), "data", "-o", "run", "--validation", "nowhere")
     assert done.returncode == 2
-    assert "'nowhere' is none; give the folder that they are in" in done.stderr
+    assert "'nowhere' is not one; give the folder that they are in" in done.stderr
     assert not (tmp_path / "run").exists()
 
 

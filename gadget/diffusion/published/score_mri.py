@@ -97,8 +97,8 @@ def _noise_levels(model: Mapping[Any, Any], path: Path) -> tuple[float, float]:
                 if lowest < highest:
                     return lowest, highest
             log.warning(
-                "The noise levels '%s' in %s are none; those of the published networks are taken, "
-                "%g to %g.",
+                "The noise levels '%s' in %s cannot be used; those of the published networks "
+                "are taken, %g to %g.",
                 name,
                 path,
                 SIGMA_MIN,

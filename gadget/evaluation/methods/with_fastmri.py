@@ -133,8 +133,8 @@ def _read(path: str, prefix: str) -> dict[str, Tensor]:
     parts = found.get("state_dict", found) if isinstance(found, Mapping) else None
     if not isinstance(parts, Mapping):
         raise WeightsError(
-            f"The weights '{path}' are none: expected a state dict or a Lightning checkpoint with "
-            f"one, got {type(found).__name__}."
+            f"The weights '{path}' are no weights: expected a state dict or a Lightning "
+            f"checkpoint with one, got {type(found).__name__}."
         )
     state = {str(name): value for name, value in parts.items() if isinstance(value, Tensor)}
     own = {name.removeprefix(prefix): value for name, value in state.items() if prefix in name}

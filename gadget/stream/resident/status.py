@@ -84,7 +84,7 @@ def query_status(address: Address, timeout_s: float = ANSWER_SECONDS) -> Status:
         connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=timeout_s)
         return Status.model_validate_json(raw_text_of(connection.read()))
     except StreamError as error:
-        raise StreamError(f"The server at {address} gives no answer. {error}") from error
+        raise StreamError(f"The server at {address} does not answer. {error}") from error
     except ValidationError as error:
         raise StreamError(
             f"What listens at {address} is no resident server of this version of score-gadget."

@@ -78,7 +78,7 @@ def _find(name: str, default: Sequence[PipelineNode]) -> Sequence[PipelineNode]:
     path = installed_pipeline(name)
     if path is None:
         # FIRE scanners send names such as "default" or "openrecon".
-        log.info("The pipeline '%s' is none of this server, which takes its own.", name)
+        log.info("The pipeline '%s' is not one of this server's, which takes its own.", name)
         return default
     try:
         return read_pipeline(path)

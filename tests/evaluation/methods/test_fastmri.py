@@ -39,7 +39,7 @@ def test_a_file_that_holds_no_weights(tmp_path):
 @pytest.mark.parametrize("content", [[torch.zeros(3)], {"state_dict": 5}, 7])
 def test_a_file_that_holds_something_else(tmp_path, content):
     torch.save(content, tmp_path / "weights.pt")
-    with pytest.raises(WeightsError, match="are none: expected a state dict or a Lightning"):
+    with pytest.raises(WeightsError, match="are no weights: expected a state dict or a Lightning"):
         UNet(str(tmp_path / "weights.pt"), "cpu")
 
 

@@ -97,10 +97,10 @@ def trickle(sock: socket.socket) -> None:
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        (lambda sock: time.sleep(1.0), "gives no answer. Nothing arrived for 0.4 s"),
-        (trickle, "gives no answer"),
-        (lambda sock: None, "gives no answer"),
-        (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "gives no answer"),
+        (lambda sock: time.sleep(1.0), "does not answer. Nothing arrived for 0.4 s"),
+        (trickle, "does not answer"),
+        (lambda sock: None, "does not answer"),
+        (lambda sock: sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "does not answer"),
         (lambda sock: sock.sendall(struct.pack("<HQQ2s", 7, 0, 2, b"{}")), "no resident server"),
         (lambda sock: sock.sendall(struct.pack("<HQ4s", 8, 4, b"oops")), "no resident server"),
     ],

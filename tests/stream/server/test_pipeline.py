@@ -40,7 +40,7 @@ def test_the_name_of_an_installed_pipeline(name):
 def test_other_names_get_the_servers_own_pipeline_and_a_line_in_the_log(name, caplog):
     caplog.set_level("INFO", "gadget")
     assert choose_pipeline(name, {}, OWN) == OWN
-    assert f"The pipeline '{name}' is none of this server" in caplog.text
+    assert f"The pipeline '{name}' is not one of this server's" in caplog.text
 
 
 def test_a_byte_order_mark_is_no_part_of_a_pipeline():

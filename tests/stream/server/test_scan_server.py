@@ -115,7 +115,7 @@ def test_images_come_while_the_scan_goes_on(serve, readouts, waveform):
         client.send(readouts[0], encode_bytes(waveform()), readouts[1])
         numbers, texts = client.receive(images=2)
         assert numbers == [0, 1]
-        assert "INFO     The pipeline 'default' is none of this server" in texts
+        assert "INFO     The pipeline 'default' is not one of this server's" in texts
         client.send(*readouts[2:], CLOSE)
         numbers, texts = client.receive()
         assert numbers == [2, 3, 4]
