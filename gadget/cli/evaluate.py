@@ -18,9 +18,10 @@ from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console, print_error, print_result, results
 from gadget.diffusion import DEFAULT_MODEL
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DataError
 from gadget.extras import optional_import
 from gadget.files import make_folder
+from gadget.text import pluralize
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,7 +106,8 @@ def evaluate(
 
     Prints a table, and writes a page with images and plots, report.html, a line for each result,
     cases.csv, and the images that the page shows as numbers, images.h5. BART and sigpy take minutes
-    a slice. Ctrl-C and SIGTERM end it with a report of what is finished, exit status 130 and 143.
+    a slice. Ctrl-C and SIGTERM end it with a report of what is finished, exit status 130 and 143;
+    it is 1 where inputs were left out.
 
     Example: score-gadget evaluate scans/ -o out -m sense -m fast
 
@@ -161,6 +163,9 @@ def evaluate(
     print_result(f"report: {page}")
     if findings.stopped:
         raise findings.stopped
+    if findings.left_out:
+        left_out = pluralize(len(findings.left_out), "input")
+        raise DataError(f"{left_out} could not be evaluated, or only in part; see above.")
 
 
 def _print(table: Table) -> None:

@@ -25,6 +25,8 @@ class Findings:
     lesion_pairs: list[LesionPair] = field(default_factory=list)
     """Pairs of the first slice."""
     noise: list[NoiseResult] = field(default_factory=list)
+    left_out: set[str] = field(default_factory=set)
+    """Inputs that could not be evaluated, or only in part."""
     done: int = 0
     """Finished steps."""
     stopped: BaseException | None = None

@@ -94,7 +94,7 @@ def run_plan(plan: Plan, folder: Path, step: Step) -> Findings:
 def _run(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
     if plan.files:
         findings.main = Collection(plan.patterns, plan.methods)
-        _compare(plan, findings.main, _cases(plan), folder / "cases.csv", step)
+        _compare(plan, findings.main, _cases(plan, findings), folder / "cases.csv", step)
         if not findings.main.shown:
             raise DataError("Not one image was reconstructed; the log says why.")
     if "anatomy" in plan.checks:
@@ -121,7 +121,9 @@ def _compare(
 
 def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
     cases = (
-        _cases(plan) if plan.files else load_cases(IN_DISTRIBUTION, 1, plan.receiver, plan.matrix)
+        _cases(plan, findings)
+        if plan.files
+        else load_cases(IN_DISTRIBUTION, 1, plan.receiver, plan.matrix)
     )
     with csv_file(path, LesionRecord) as write:
         for number, case in enumerate(cases):
@@ -143,8 +145,8 @@ def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None
             step(f"{result.record.content} alone: {result.pattern.label}, {result.method.label}")
 
 
-def _cases(plan: Plan) -> Iterator[Case]:
-    """Yield the slices of every file that can be used."""
+def _cases(plan: Plan, findings: Findings) -> Iterator[Case]:
+    """Yield the slices of every file that can be used, and note the others."""
     found, reason = False, ""
     name_counts = Counter(Path(file).name for file in plan.files)
     for file in plan.files:
@@ -157,5 +159,6 @@ def _cases(plan: Plan) -> Iterator[Case]:
         except DataError as error:
             reason = str(error) if file in str(error) else f"{file}: {error}"
             log.error("Left out%s: %s", " in part" if used else "", reason)
+            findings.left_out.add(file)
     if not found:
         raise DataError(f"Not one input can be evaluated. {reason}")

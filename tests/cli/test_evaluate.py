@@ -54,6 +54,15 @@ def test_a_table_a_page_and_a_line_for_each_result(run, image, tmp_path):
     assert "Uncertainty" in page
 
 
+def test_inputs_that_are_left_out_are_told(run, image, tmp_path):
+    (tmp_path / "rubbish.npy").write_bytes(b"rubbish")
+    done = run("evaluate", image, "rubbish.npy", "-o", "out", "-m", "zero-filled")
+    assert done.returncode == 1
+    assert "1 input could not be evaluated, or only in part; see above." in done.stderr
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Could not be evaluated, or only in part: rubbish.npy." in page
+
+
 def test_a_pattern_counts_once(run, image, tmp_path):
     twice = ("-p", "uniform1d:2") * 2
     done = run("evaluate", image, "-o", "out", *twice, "-m", "zero-filled")

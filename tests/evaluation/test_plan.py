@@ -49,6 +49,7 @@ def test_every_file_that_can_be_used(planned, inputs, tmp_path, caplog):
     assert "Left out" in caplog.text
     assert "broken.npy' is no readable NumPy file" in caplog.text
     assert findings.main.slices == 2
+    assert findings.left_out == {inputs[1]}
     assert not findings.lesions
     assert not findings.noise
     assert not (tmp_path / "noise.csv").exists()

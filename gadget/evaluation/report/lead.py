@@ -9,13 +9,18 @@ from gadget.text import pluralize
 
 def lead(plan: Plan, findings: Findings) -> str:
     """Return the lead of the report: what was evaluated, and how much of it if it was stopped."""
+    left_out = f" {_left_out(findings)}" if findings.left_out else ""
     early = f" Stopped early: {progress(plan, findings)}." if findings.stopped else ""
-    return f"{_evaluated(plan)}{early}"
+    return f"{_evaluated(plan)}{left_out}{early}"
 
 
 def progress(plan: Plan, findings: Findings) -> str:
     """Return how much of what was planned is finished."""
     return f"{findings.done} of {plan.steps} results are finished"
+
+
+def _left_out(findings: Findings) -> str:
+    return f"Could not be evaluated, or only in part: {', '.join(sorted(findings.left_out))}."
 
 
 def _evaluated(plan: Plan) -> str:
