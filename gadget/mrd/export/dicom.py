@@ -13,7 +13,7 @@ import numpy as np
 from gadget import __version__
 from gadget.errors import DataError, reason
 from gadget.extras import optional_import
-from gadget.files import safe_write, write_errors
+from gadget.files import safe_write
 from gadget.mrd.export.dicom_attributes import Attributes, ScanAttributes, make_uid
 from gadget.mrd.export.dicom_pixels import pixel_attributes, series_scale
 from gadget.mrd.export.dicom_values import clean
@@ -22,6 +22,7 @@ from gadget.mrd.export.writers import (
     DISCLAIMER,
     ExportedImage,
     SeriesWriter,
+    remove_stale,
     volume_numbers,
 )
 from gadget.mrd.images.geometry import Geometry
@@ -95,20 +96,16 @@ class DicomWriter(SeriesWriter):
             "series", shared["StudyInstanceUID"], str(series), _digest(images)
         )
         shared["SeriesNumber"] = series + 1
-        written: set[str] = set()
+        written: set[Path] = set()
         for number, one in enumerate(_slices(images), start=1):
             attributes = shared | self._attributes(one, number)
             attributes["SOPInstanceUID"] = make_uid(shared["SeriesInstanceUID"], str(number))
             attributes |= pixel_attributes(one.image, one.z, scale)
-            name = f"image_{number:04d}.dcm"
-            with safe_write(folder / name, DataError) as part:
+            path = folder / f"image_{number:04d}.dcm"
+            with safe_write(path, DataError) as part:
                 self._dataset(attributes).save_as(part, enforce_file_format=True)
-            written.add(name)
-        # The rest of an earlier, longer series, perhaps of another patient, must not pass for ours.
-        with write_errors(folder, DataError):
-            for old in folder.glob("image_*.dcm"):
-                if old.name not in written:
-                    old.unlink()
+            written.add(path)
+        remove_stale(written, "image_*.dcm")
 
     def _attributes(self, one: Slice, number: int) -> Attributes:
         image = one.image

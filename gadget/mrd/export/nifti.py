@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError
 from gadget.extras import optional_import
-from gadget.files import safe_write, write_errors
+from gadget.files import safe_write
 from gadget.mrd.export.stacks import Stack, stacks
 from gadget.mrd.export.writers import (
     DISCLAIMER,
     ExportedImage,
     SeriesWriter,
+    remove_stale,
     volume_numbers,
 )
 from gadget.mrd.images.scales import Scale, scale_from_meta
@@ -81,17 +82,8 @@ class NiftiWriter(SeriesWriter):
             data = _stacked(alike, stack, series)
             self._save(path, data, stack, series, scales.pop() if len(scales) == 1 else None)
             written.add(path)
-        # What is left of an earlier series, perhaps of another patient, must not pass for ours.
-        with write_errors(self.folder, DataError):
-            for old in self._files(series) - written:
-                old.unlink()
-
-    def _files(self, series: int) -> set[Path]:
-        """Return the files of a series that are in the folder."""
-        name = self.name(series)
-        groups = self.folder.glob(f"{glob.escape(name)}_group_*.nii.gz")
-        whole = self.folder / f"{name}.nii.gz"
-        return {*groups, *([whole] if whole.is_file() else [])}
+        name = glob.escape(self.name(series))
+        remove_stale(written, f"{name}.nii.gz", f"{name}_group_*.nii.gz")
 
     def _save(
         self, path: Path, data: NDArray[Any], stack: Stack, series: int, scale: Scale | None

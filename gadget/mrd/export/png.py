@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import glob
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.extras import optional_import
 from gadget.files import safe_write
-from gadget.mrd.export.writers import FolderWriter, combine_coils
+from gadget.mrd.export.writers import FolderWriter, combine_coils, remove_stale
 
 WINDOW_QUANTILE = 0.998
 """Quantile of the pixels that is white."""
@@ -23,7 +24,8 @@ class PngWriter(FolderWriter):
     """Writes each image at once, grey, with its own window.
 
     The files are `<stem>_series_<series>_image_<index>.png`; planes of volumes and further images
-    of the same index are numbered too. Parameters are those of `FolderWriter`.
+    of the same index are numbered too. Files of these names that were there before are removed.
+    Parameters are those of `FolderWriter`.
 
     Raises
     ------
@@ -36,7 +38,8 @@ class PngWriter(FolderWriter):
             from matplotlib import image
         super().__init__(folder, stem)
         self._save = image.imsave
-        self._written: Counter[str] = Counter()
+        self._names: Counter[str] = Counter()
+        self._written: defaultdict[int, set[Path]] = defaultdict(set)
 
     def write(self, image: ismrmrd.Image) -> None:
         """Write an image.
@@ -51,16 +54,25 @@ class PngWriter(FolderWriter):
         low, high = _grey_scale(planes)
         name = f"{self.name(head.image_series_index)}_image_{head.image_index:03d}"
         # Some programs leave the index at 0 in all images of a series.
-        self._written[name] += 1
-        if self._written[name] > 1:
-            name = f"{name}_{self._written[name]}"
+        self._names[name] += 1
+        if self._names[name] > 1:
+            name = f"{name}_{self._names[name]}"
         for z, plane in enumerate(planes):
-            file = f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png"
-            with safe_write(self.folder / file, DataError) as part:
+            path = self.folder / (f"{name}_z{z:03d}.png" if len(planes) > 1 else f"{name}.png")
+            with safe_write(path, DataError) as part:
                 self._save(part, plane, vmin=low, vmax=high, cmap="gray", format="png")
+            self._written[head.image_series_index].add(path)
 
     def close(self) -> None:
-        """Nothing is left to be written."""
+        """Remove what is left of earlier series.
+
+        Raises
+        ------
+        DataError
+            Files cannot be removed.
+        """
+        for series, written in self._written.items():
+            remove_stale(written, f"{glob.escape(self.name(series))}_image_*.png")
 
 
 def _grey_scale(pixels: NDArray[Any]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.files import make_folder
+from gadget.files import make_folder, write_errors
 from gadget.mrd.export.stacks import Stack
 from gadget.mrd.images.geometry import Geometry, axis_sign, geometry_of
 
@@ -155,6 +155,23 @@ class SeriesWriter(FolderWriter):
 
     @abstractmethod
     def _write_series(self, series: int, images: list[ExportedImage]) -> None: ...
+
+
+def remove_stale(written: Collection[Path], *patterns: str) -> None:
+    """Remove other files of these patterns from the folder of those that were written.
+
+    What is left of an earlier, longer series, perhaps of another patient, must not pass for ours.
+
+    Raises
+    ------
+    DataError
+        They cannot be removed.
+    """
+    for folder in {path.parent for path in written}:
+        with write_errors(folder, DataError):
+            for pattern in patterns:
+                for old in set(folder.glob(pattern)) - set(written):
+                    old.unlink()
 
 
 def volume_numbers(images: Sequence[ExportedImage], stack: Stack) -> dict[int, int]:

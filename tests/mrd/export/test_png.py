@@ -59,6 +59,15 @@ def test_pixels_that_are_not_finite_do_not_darken_the_others(tmp_path, hole):
     PngWriter(tmp_path).write(image(np.full((1, 1, 2, 2), np.nan, np.float32)))
 
 
+def test_pictures_of_an_earlier_longer_series_do_not_pass_for_ours(tmp_path):
+    names = ("series_1_image_002.png", "series_2_image_007.png", "a_series_1_image_007.png")
+    for name in ("series_1_image_007.png", "series_1_image_002_2.png", *names):
+        (tmp_path / name).touch()
+    with PngWriter(tmp_path) as writer:
+        writer.write(image(np.ones((1, 1, 4, 4), np.float32)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="cannot be made"):
