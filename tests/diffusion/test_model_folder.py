@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,21 @@ def test_what_is_saved_is_loaded(tmp_path, tiny_network):
     torch.testing.assert_close(
         torch.view_as_real(prior.denoise(x, 0.4)), expected, rtol=5e-3, atol=5e-3
     )
+
+
+def test_loading_a_model_does_not_load_the_compiler_of_torch(tmp_path, tiny_network):
+    config = ModelConfig(
+        name="tiny", network=tiny_network, sigma_min=0.01, sigma_max=10, training_steps=3
+    )
+    save_model(tmp_path / "tiny", config, _denoiser(tiny_network).state_dict())
+    program = (
+        "import sys, torch; from gadget.diffusion.model_loading import load_prior; "
+        "load_prior('tiny', torch.device('cpu')); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 def test_a_second_save_replaces_the_first(model, tiny_network):

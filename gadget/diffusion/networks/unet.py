@@ -55,8 +55,12 @@ class NoiseEmbedding(nn.Module):
     def __init__(self, length: int) -> None:
         super().__init__()
         # ln(sigma) spans about [-6, 2.5]: periods from 32 down to 1/2 resolve it evenly.
+        # On the device `meta`, torch would load its compiler for them: a second, and a folder for
+        # temporary files, which a full disk does not have.
         self.register_buffer(
-            "frequencies", 2 * math.pi * torch.logspace(-5, 1, 16, base=2.0), persistent=False
+            "frequencies",
+            2 * math.pi * torch.logspace(-5, 1, 16, base=2.0, device="cpu"),
+            persistent=False,
         )
         self.layers = nn.Sequential(nn.Linear(32, length), nn.SiLU(), nn.Linear(length, length))
 
