@@ -37,10 +37,14 @@ def start(node_path, tmp_path: Path):
     node_path(TARGETS)
     started: list[subprocess.Popen[str]] = []
 
-    def command(*arguments: object) -> subprocess.Popen[str]:
+    def command(*arguments: object, **options) -> subprocess.Popen[str]:
         started.append(
             subprocess.Popen(
-                [*COMMAND, *map(str, arguments)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+                [*COMMAND, *map(str, arguments)],
+                cwd=tmp_path,
+                stderr=subprocess.PIPE,
+                text=True,
+                **options,
             )
         )
         return started[-1]

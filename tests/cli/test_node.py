@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import socket
 import struct
@@ -59,8 +60,9 @@ class Node:
 def node(start, models):
     """Starts servers of the model `tiny`."""
 
-    def make(*options: str) -> Node:
-        return Node(start("node", "--bind", "127.0.0.1:0", "--model", "tiny", *options))
+    def make(*options: str, **process) -> Node:
+        command = ("node", "--bind", "127.0.0.1:0", "--model", "tiny", *options)
+        return Node(start(*command, **process))
 
     return make
 
@@ -72,6 +74,12 @@ def remote_pipeline(tmp_path: Path, port: int, properties: str) -> Path:
     path = tmp_path / "remote.xml"
     path.write_text(text.replace('<property name="seed" value="0"/>', properties))
     return path
+
+
+def test_a_node_starts_beside_a_full_disk(node):
+    server = node(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    server.process.terminate()
+    assert server.end() == 0
 
 
 def test_replays_get_the_images_of_a_node_of_their_own(run, raw, pipeline, node, tmp_path):

@@ -40,31 +40,94 @@ TRUTH_GROUP = "truth"
 NOISE_READOUTS = 8
 
 
-def write_simulation(path: Path, scan: SimulatedScan) -> None:
-    """Simulate raw data and the ground truth, in the group `truth` of the same file.
+class Simulation:
+    """Simulated raw data, and the ground truth behind them.
 
-    The truth `[slice, y, x]` is the magnitude of what a complete scan without noise gives after
-    whitening (root sum of squares over coils), so its unit is the standard deviation of the noise.
+    Parameters
+    ----------
+    scan
+        What is simulated.
+
+    Raises
+    ------
+    ConfigError
+        The scan is impossible.
+    """
+
+    def __init__(self, scan: SimulatedScan) -> None:
+        self._scan = scan
+        self._rng = np.random.default_rng(scan.seed)
+        covariance = noise_covariance(scan.coils, self._rng)
+        mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, self._rng)
+        self._lines = np.flatnonzero(mask)
+        self._kspace = [_measure(scan, number, self._rng) for number in range(scan.slices)]
+        self._covariance = covariance * scan.noise**2
+
+    def readouts(self) -> Iterator[ismrmrd.Acquisition]:
+        """Yield the noise scan, then line after line, the slices interleaved."""
+        scan = self._scan
+        samples = OVERSAMPLING * scan.matrix
+        # A wider bandwidth, a shorter dwell time, lets more noise in.
+        noise_gain = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
+        counter = 0
+        for _ in range(NOISE_READOUTS):
+            head = readout_header(scan, counter, NOISE_DWELL_US)
+            head.flags = flags.NOISE
+            yield ismrmrd.Acquisition(head, self._noise(samples, noise_gain))
+            counter += 1
+        for ky in self._lines:
+            for number in range(scan.slices):
+                head = line_header(scan, number, int(ky), counter)
+                head.flags = line_flags(int(ky), self._lines, number, scan)
+                yield ismrmrd.Acquisition(head, self._kspace[number][:, ky] + self._noise(samples))
+                counter += 1
+
+    def truth(self) -> Iterator[ismrmrd.Image]:
+        """Yield the magnitude of what a complete scan without noise gives after whitening.
+
+        It is the root sum of squares over coils, so its unit is the standard deviation of the
+        noise.
+        """
+        scan = self._scan
+        whitening = np.linalg.inv(np.linalg.cholesky(self._covariance))
+        for number, complete in enumerate(self._kspace):
+            coil_images = centred_resize(ifftc(complete), -1, scan.matrix)
+            white = np.tensordot(whitening, coil_images, 1)
+            magnitude = np.sqrt((np.abs(white) ** 2).sum(0)).astype(np.float32)
+            yield make_image(
+                magnitude[None],
+                line_header(scan, number, scan.matrix // 2),
+                scan.recon_space,
+                image_index=number + 1,
+                series_index=0,
+                image_type=ismrmrd.IMTYPE_MAGNITUDE,
+                meta={"DataRole": "Image", "ImageComment": "complete scan without noise"}
+                | {f"{PREFIX}seed": scan.seed, f"{PREFIX}noise": scan.noise},
+            )
+
+    def _noise(self, samples: int, gain: float = 1.0) -> NDArray[np.complex64]:
+        return correlated_noise(self._covariance * gain, samples, self._rng)
+
+
+def write_simulation(path: Path, scan: SimulatedScan) -> None:
+    """Write simulated raw data and the ground truth, in the group `truth` of the same file.
 
     Raises
     ------
     ConfigError
         The file cannot be written, or the scan is impossible.
     """
-    rng = np.random.default_rng(scan.seed)
-    covariance = noise_covariance(scan.coils, rng)
-    mask = random_lines(scan.matrix, scan.acceleration, scan.centre_fraction, rng)
-    kspace = [_measure(scan, number, rng) for number in range(scan.slices)]
+    simulation = Simulation(scan)
     with safe_write(path, ConfigError) as part:
         dataset = ismrmrd.Dataset(str(part), "dataset", True)
         try:
             dataset.write_xml_header(xml_header(scan))
-            for readout in _readouts(scan, kspace, mask, covariance, rng):
+            for readout in simulation.readouts():
                 dataset.append_acquisition(readout)
         finally:
             dataset.close()
         with ImageWriter(part, TRUTH_GROUP) as truth:
-            for image in _truth(scan, kspace, covariance):
+            for image in simulation.truth():
                 truth.append(image)
 
 
@@ -84,51 +147,3 @@ def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDAr
         # Orthonormal transforms of two sizes: pixels keep their brightness.
         kspace[coil] = centred_resize(resolved, -1, OVERSAMPLING * scan.matrix) / OVERSAMPLING
     return kspace
-
-
-def _truth(
-    scan: SimulatedScan, kspace: list[NDArray[np.complex64]], covariance: NDArray[np.complex128]
-) -> Iterator[ismrmrd.Image]:
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance * scan.noise**2))
-    for number, complete in enumerate(kspace):
-        coil_images = centred_resize(ifftc(complete), -1, scan.matrix)
-        white = np.tensordot(whitening, coil_images, 1)
-        magnitude = np.sqrt((np.abs(white) ** 2).sum(0)).astype(np.float32)
-        yield make_image(
-            magnitude[None],
-            line_header(scan, number, scan.matrix // 2),
-            scan.recon_space,
-            image_index=number + 1,
-            series_index=0,
-            image_type=ismrmrd.IMTYPE_MAGNITUDE,
-            meta={"DataRole": "Image", "ImageComment": "complete scan without noise"}
-            | {f"{PREFIX}seed": scan.seed, f"{PREFIX}noise": scan.noise},
-        )
-
-
-def _readouts(
-    scan: SimulatedScan,
-    kspace: list[NDArray[np.complex64]],
-    mask: NDArray[np.bool_],
-    covariance: NDArray[np.complex128],
-    rng: np.random.Generator,
-) -> Iterator[ismrmrd.Acquisition]:
-    """Yield the noise scan, then line after line, the slices interleaved."""
-    samples = OVERSAMPLING * scan.matrix
-    covariance = covariance * scan.noise**2
-    # A wider bandwidth, a shorter dwell time, lets more noise in.
-    noise_gain = DWELL_US / NOISE_DWELL_US * NOISE_BANDWIDTH
-    counter = 0
-    for _ in range(NOISE_READOUTS):
-        head = readout_header(scan, counter, NOISE_DWELL_US)
-        head.flags = flags.NOISE
-        yield ismrmrd.Acquisition(head, correlated_noise(covariance * noise_gain, samples, rng))
-        counter += 1
-    lines = np.flatnonzero(mask)
-    for ky in lines:
-        for number in range(scan.slices):
-            head = line_header(scan, number, int(ky), counter)
-            head.flags = line_flags(int(ky), lines, number, scan)
-            noise = correlated_noise(covariance, samples, rng)
-            yield ismrmrd.Acquisition(head, kspace[number][:, ky] + noise)
-            counter += 1

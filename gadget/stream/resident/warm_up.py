@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from gadget.errors import StreamError
-from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.simulation.simulate import write_simulation
-from gadget.mrd.simulation.simulated_scan import SimulatedScan
+from gadget.mrd.simulation.simulate import Simulation
+from gadget.mrd.simulation.simulated_scan import SimulatedScan, xml_header
+from gadget.stream.wire.codec import encode
 from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import MessageId, text_of
 
@@ -42,13 +40,9 @@ def warm_up(open_connection: Callable[[socket.socket], None]) -> None:
     open_connection(theirs)
     connection = Connection(ours)
     try:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "warm_up.h5"
-            write_simulation(path, SCAN)
-            with RawFile(path) as raw:
-                connection.write_setup(CONFIGURATION, raw.header_xml)
-                for block in raw.messages():
-                    connection.write([block])
+        connection.write_setup(CONFIGURATION, xml_header(SCAN))
+        for readout in Simulation(SCAN).readouts():
+            connection.write(encode(readout))
         connection.write_close()
         while (message := connection.read()).id is not MessageId.CLOSE:
             if message.id is MessageId.ERROR:
