@@ -75,6 +75,8 @@ def _options(
 def main() -> None:
     """Run the command line and leave with the documented exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, _terminate)
     replace_unencodable()
     try:
         app()
@@ -95,4 +97,6 @@ def main() -> None:
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     """End as on Ctrl-C: finished images are kept, nodes are stopped."""
+    if number == signal.SIGHUP:
+        signal.signal(number, signal.SIG_IGN)  # shell and kernel both send it
     raise SystemExit(128 + number)

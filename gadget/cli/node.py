@@ -61,7 +61,8 @@ def node(
 ) -> None:
     """Serve the node `reconstruct` to pipelines that <connect> to it.
 
-    SIGTERM or Ctrl-C ends the server when the open scans are finished, a second one at once.
+    SIGTERM, Ctrl-C or the end of its terminal ends the server when the open scans are finished, a
+    second one of the first two at once.
 
     Example: score-gadget node --bind 127.0.0.1:18000 --model brain-small --set steps=20
     """

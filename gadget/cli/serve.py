@@ -28,8 +28,8 @@ def serve(
 ) -> None:
     """Serve clients that speak the ISMRMRD streaming protocol: Gadgetron's own, FIRE, OpenRecon.
 
-    SIGTERM or Ctrl-C ends the server when the scans that have begun are finished, after ten
-    minutes at the latest, a second one at once.
+    SIGTERM, Ctrl-C or the end of its terminal ends the server when the scans that have begun are
+    finished, after ten minutes at the latest, a second one of the first two at once.
 
     Example: score-gadget serve --bind 0.0.0.0 --port 9002 --config score_hybrid.xml
     """

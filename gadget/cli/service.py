@@ -67,18 +67,24 @@ def _end(status: int) -> NoReturn:
 
 
 def stop_on_signals(stop: Callable[[], object]) -> None:
-    """Call `stop` at the first SIGTERM or Ctrl-C, and exit at once at the second."""
+    """Call `stop` at the first SIGTERM, Ctrl-C or SIGHUP, and exit at once at the second.
+
+    The end of a terminal may bring several SIGHUP, which count as one.
+    """
     stopping = False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
-        if stopping:
+        if stopping and number != signal.SIGHUP:
             os._exit(SIGNAL_STATUS + number)
-        stopping = True
-        stop()
+        if not stopping:
+            stopping = True
+            stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, handle)
 
 
 @contextmanager

@@ -119,13 +119,15 @@ def wait_for_work(server: Node) -> None:
     wait_until(lambda: query_status(Address("127.0.0.1", server.port)).waiting)
 
 
-def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node):
+@pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGHUP]])
+def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node, numbers):
     server = node("--set", "steps=300", "--set", "seed=1")
     connection = server.connect()
     send(connection, raw, "")
     wait_for_work(server)
-    server.process.send_signal(signal.SIGINT)
-    time.sleep(0.2)
+    for number in numbers:
+        server.process.send_signal(number)
+        time.sleep(0.2)
     connection.write([CLOSE])
     images = [decode(connection.read()) for _ in range(2)]
     assert [image.slice for image in images] == [0, 1]

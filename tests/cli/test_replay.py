@@ -275,7 +275,7 @@ def test_a_disk_without_room_for_the_header(run, raw, pipeline, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.xml", "raw.h5"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_images_and_leaves_nothing_behind(
     start, raw, pipeline, tmp_path, number
 ):
