@@ -44,7 +44,7 @@ class Job:
         self.connection, theirs = multiprocessing.Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                launch.command("-m", "gadget.cohort.worker", str(theirs.fileno())),
+                launch.module_command("gadget.cohort.worker", str(theirs.fileno())),
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

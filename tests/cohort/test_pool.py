@@ -9,6 +9,7 @@ import ismrmrd
 
 from gadget.cohort.events import Logged, Outcome, Started, Status
 from gadget.cohort.pool import run_locally
+from gadget.cohort.recipe import Recipe
 from gadget.mrd.images.reader import read_images
 
 
@@ -40,6 +41,20 @@ def test_jobs_share_devices_and_processors(plan, recipe, data, monkeypatch, tmp_
         Logged(logging.WARNING, "gadget.node.pictures", f"slice {number} is made")
         for number in (0, 1)
     ]
+
+
+def test_scripts_beside_the_data_do_not_stand_for_libraries(plan, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(data("a.h5"))
+    for name in ("random", "socket", "numpy"):
+        (tmp_path / "data" / f"{name}.py").write_text("raise SystemExit")
+    own = Recipe(
+        "<configuration><version>2</version><stream><external>"
+        '<execute name="gadget.nodes.reconstruct" target="reconstruct" type="python"/>'
+        '<configuration><property name="method" value="fft"/></configuration>'
+        "</external></stream></configuration>"
+    )
+    (outcome,) = outcomes(run_locally(plan(own, tmp_path / "data").tasks, own, 1)).values()
+    assert outcome.summary == "2 images"
 
 
 def test_a_crash_costs_its_file_only(plan, recipe, data, tmp_path):

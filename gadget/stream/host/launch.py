@@ -13,11 +13,24 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+_RUN_MODULE = (
+    "import sys; sys.path[:] = filter(None, sys.path); import runpy; del sys.argv[0]; "
+    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+)
 
 
 def command(*arguments: str) -> list[str]:
     """Return what starts Python with these arguments, as a child of this process."""
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *arguments]
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return what starts a module of this package, as a child of this process.
+
+    As `python -m` does it, but without the current folder on the search path: raw data lie there,
+    and perhaps scripts with the names of libraries. Python 3.10 lacks an option for that.
+    """
+    return command("-c", _RUN_MODULE, module, *arguments)
 
 
 def ending(status: int) -> str:

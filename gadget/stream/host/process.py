@@ -60,14 +60,16 @@ class NodeProcess:
         self._log_thread.start()
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
-        start = "gadget.stream.start_node" if self.execute.own else "gadgetron"
+        arguments = str(port), self.execute.module, self.execute.target
         environment = {
             "GADGETRON_EXTERNAL_LOG_LEVEL": "INFO",
             **os.environ,
             "PYTHONUNBUFFERED": "1",
         }
         return subprocess.Popen(
-            launch.command("-m", start, str(port), self.execute.module, self.execute.target),
+            launch.module_command("gadget.stream.start_node", *arguments)
+            if self.execute.own
+            else launch.command("-m", "gadgetron", *arguments),
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -73,6 +73,16 @@ def test_images_come_in_order_through_several_nodes(run, targets, readouts, acqu
     assert run.progress[0].fields == {"done": 0, "total": -1}
 
 
+def test_scripts_in_the_current_folder_do_not_stand_for_libraries(
+    run, readouts, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("random", "socket", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit")
+    settings = b"<configuration><property name='method' value='fft'/></configuration>"
+    assert len(run([Execute("gadget.nodes.reconstruct", "reconstruct", settings)], readouts)) == 1
+
+
 def test_the_host_sends_what_gadgetron_sends(targets, test_data, recording, tmp_path, monkeypatch):
     monkeypatch.setenv("RECORD_FILE", str(tmp_path / "recorded"))
     targets()
