@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from gadget.cohort.output_files import move_into_place, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
 from gadget.errors import ConfigError, DataError, ReconError, first_line, reason
-from gadget.mrd.hdf5 import open_hdf5
+from gadget.mrd.hdf5 import BeingWritten, open_hdf5
 from gadget.mrd.images.counter import ImageCounter
 from gadget.mrd.images.reader import read_images
 from gadget.mrd.images.writer import ImageWriter
@@ -160,9 +159,13 @@ def _export(images: Path, recipe: Recipe, header_xml: bytes, name: str) -> None:
 
 
 def _keep_other_groups(output: Path, images: Path) -> None:
-    with suppress(ConfigError, DataError):  # there is no output yet, or it is only half of one
+    try:
         open_hdf5(output).close()
-        shutil.copyfile(output, images)
+    except BeingWritten:  # it would be replaced by a file without them
+        raise
+    except (ConfigError, DataError):  # there is no output yet, or it is only half of one
+        return
+    shutil.copyfile(output, images)
 
 
 def _make_images(

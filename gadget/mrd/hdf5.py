@@ -10,6 +10,10 @@ import h5py
 from gadget.errors import ConfigError, DataError, reason
 
 
+class BeingWritten(DataError):  # noqa: N818 - what happens, as in FileExists
+    """Another program has a file open for writing."""
+
+
 def open_hdf5(path: Path) -> h5py.File:
     """Open an HDF5 file for reading.
 
@@ -17,8 +21,10 @@ def open_hdf5(path: Path) -> h5py.File:
     ------
     ConfigError
         There is no such file, or it may not be read.
+    BeingWritten
+        Another program has it open for writing.
     DataError
-        It is not an HDF5 file, or is being written.
+        It is not an HDF5 file.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -30,7 +36,7 @@ def open_hdf5(path: Path) -> h5py.File:
     except PermissionError as error:
         raise ConfigError(f"'{path}' may not be read: {reason(error)}.") from error
     except BlockingIOError as error:
-        raise DataError(
+        raise BeingWritten(
             f"'{path}' is locked by another program that writes it. Try again when that has ended."
         ) from error
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 
 import h5py
 import ismrmrd
@@ -149,6 +150,20 @@ def test_other_groups_stay_and_formats_are_added(plan, run_task, recipe, data, t
         with h5py.File(folder / "one" / "a.h5") as raw:
             assert file["dataset/xml"][0] == raw["dataset/xml"][0]
     assert plan(recipe(), folder).finished == 1
+
+
+def test_an_output_that_another_program_writes_is_not_replaced(run_task, recipe, data, tmp_path):
+    folder, output = data("a.h5"), tmp_path / "out" / "a.h5"
+    output.parent.mkdir()
+    with h5py.File(output, "w") as file:
+        file["other/mine"] = 1
+    with output.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as the HDF5 library does
+        (outcome,) = run_task(recipe(), folder)
+    assert outcome.failed
+    assert "is locked by another program" in outcome.summary
+    with h5py.File(output) as file:
+        assert list(file) == ["other"]
 
 
 def test_a_server_does_the_work(run_task, recipe, data, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
 from gadget.files import temporary_path
-from gadget.mrd.hdf5 import open_hdf5
+from gadget.mrd.hdf5 import BeingWritten, open_hdf5
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ class ImageWriter:
     ------
     ConfigError
         The file cannot be written there, or exists and is not HDF5.
+    BeingWritten
+        It exists, and another program has it open for writing.
     """
 
     def __init__(
@@ -150,6 +152,8 @@ class ImageWriter:
             return
         try:
             existing = open_hdf5(self.path)
+        except BeingWritten:
+            raise
         except DataError as error:
             raise ConfigError(
                 f"'{self.path}' exists and is not an HDF5 file; choose another name for the images."

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import textwrap
@@ -138,6 +139,16 @@ def test_refuses_to_replace_a_file_of_another_kind(tmp_path):
     with pytest.raises(ConfigError, match="is not an HDF5 file"):
         ImageWriter(path)
     assert path.read_text() == "years of work"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_that_another_program_writes_is_said_to_be(tmp_path):
+    path = tmp_path / "out.h5"
+    path.touch()
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as the HDF5 library does
+        with pytest.raises(DataError, match="locked by another program"):
+            ImageWriter(path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
