@@ -45,6 +45,11 @@ def parse_properties(text: bytes) -> dict[str, str]:
         raise ConfigError(
             f"Expected the element <configuration> with properties, got <{root.tag}>."
         )
+    if root.find("stream") is not None:
+        raise ConfigError(
+            "A whole pipeline came as the <configuration> of one node: send it to a Gadgetron or "
+            "to `score-gadget serve`."
+        )
     properties: dict[str, str] = {}
     for element in root:
         name, value = _parse_property(element)

@@ -70,6 +70,7 @@ def test_all_that_is_wrong_is_told_at_once():
     [
         (configuration(short("steps", "1"), short("steps", "2")), "given twice"),
         (configuration("<parameter/>"), "only <property>"),
+        (configuration("<version>2</version><stream/>"), "A whole pipeline came"),
         (configuration('<property name="steps"/>'), "Expected <property name="),
         (
             configuration('<property name="a" value="1"><name>b</name><value>2</value></property>'),
