@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import ismrmrd
 
-from gadget.errors import ConfigError, ReconError, StreamError
+from gadget.errors import ConfigError, ReconError, StreamError, reason
 from gadget.mrd.xml_header.schema import sanitize_header
 from gadget.stream.host.pipeline import Execute, PipelineNode
 from gadget.stream.host.process import NodeProcess
@@ -146,9 +146,14 @@ class _Host:
                 sender.join(SENDER_SECONDS)
 
     def _start(self, entry: PipelineNode) -> _Node:
-        if isinstance(entry, Execute):
+        if not isinstance(entry, Execute):
+            return RemoteNode(entry, self._connect_s)
+        try:
             return NodeProcess(entry, self._post_progress)
-        return RemoteNode(entry, self._connect_s)
+        except OSError as error:  # memory, processes or file descriptors are used up
+            raise StreamError(
+                f"The node {entry.target} cannot be started: {reason(error)}."
+            ) from error
 
     def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -81,6 +82,19 @@ def test_scripts_in_the_current_folder_do_not_stand_for_libraries(
         (tmp_path / f"{name}.py").write_text("raise SystemExit")
     settings = b"<configuration><property name='method' value='fft'/></configuration>"
     assert len(run([Execute("gadget.nodes.reconstruct", "reconstruct", settings)], readouts)) == 1
+
+
+def test_a_machine_without_room_for_a_node_is_a_sentence(run, targets, readouts):
+    pipeline = targets("picture")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(StreamError, match=r"picture cannot be started: Too many open files\."):
+            run(pipeline, readouts)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_the_host_sends_what_gadgetron_sends(targets, test_data, recording, tmp_path, monkeypatch):
