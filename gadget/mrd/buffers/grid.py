@@ -53,6 +53,11 @@ class LineGrid:
         return len(self._slots)
 
     @property
+    def partitions(self) -> int:
+        """Number of kz with lines."""
+        return len({kz for kz, _ in self._slots})
+
+    @property
     def dense_shape(self) -> tuple[int, int, int]:
         """Size `[kz, ky, kx]` of what `to_dense` returns."""
         _, ny, nz = self.encoding.encoded.matrix

@@ -62,9 +62,11 @@ class ImageAccumulator:
         if average is not None and header.idx.average < average.maximum:
             return False
         self._ended_partitions.add(header.idx.kspace_encode_step_2)
-        if average is not None and self._has_all_partitions(header.flags):
+        complete = self._has_all_partitions(header.flags)
+        if average is not None and complete:
             return True
-        self.flagged = True
+        # Of a volume with lines of one partition so far, it is the flag of that.
+        self.flagged = complete or self.grid.partitions > 1
         return False
 
     def _has_all_partitions(self, bits: int) -> bool:

@@ -145,6 +145,26 @@ def test_flags_of_partitions_do_not_split_a_volume(make_scan):
     assert counts == [0] * 31 + [1]
 
 
+def test_flags_of_partitions_do_not_split_volumes_that_take_turns(make_scan):
+    scan = make_scan(encoded=(16, 8, 4))
+    volumes = [scan.readouts(scan.image(phase), phase=phase) for phase in range(2)]
+    for one in volumes[0][7::8] + volumes[1][7::8]:
+        _flag(one, "LAST_IN_SLICE")
+    starts = range(0, 32, 8)
+    readouts = [one for at in starts for volume in volumes for one in volume[at : at + 8]]
+    buffers = _gather(scan.header, readouts)
+    assert [buffer.reference.idx.phase for buffer in buffers] == [0, 1]
+    assert all(buffer.kspace.mask.all() for buffer in buffers)
+
+
+def test_a_flag_completes_a_volume_when_the_next_one_begins(make_scan):
+    scan = make_scan(encoded=(16, 8, 4))
+    slabs = [scan.readouts(scan.image(slab), slice=slab) for slab in range(2)]
+    _flag(slabs[0][-1], "LAST_IN_SLICE")
+    gatherer = Gatherer(scan.header)
+    assert [len(gatherer.add(one)) for one in slabs[0] + slabs[1][:1]] == [0] * 32 + [1]
+
+
 def test_calibration_lines_of_all_partitions_do_not_split_a_volume(make_scan):
     scan = make_scan(encoded=(16, 8, 4), limits={"average": (0, 0, 0)})
     readouts = scan.readouts(scan.image())
