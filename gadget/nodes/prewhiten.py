@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gadget.stream.node import Session, node
+from gadget.stream.node import node
+from gadget.stream.session import Session
 from gadget.stream.wire.messages import MessageId
 
 

@@ -12,7 +12,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from gadget.errors import DataError, StreamError
-from gadget.stream.node import Session, node
+from gadget.stream.node import node
+from gadget.stream.session import Session
 from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:

@@ -10,118 +10,22 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gadget.errors import ConfigError, ReconError, StreamError
+from gadget.errors import ConfigError, ReconError
+from gadget.stream.failure import report_failure
 from gadget.stream.inbox import Inbox
-from gadget.stream.progress import Value
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected
+from gadget.stream.session import Session
+from gadget.stream.wire.connection import Connection, PeerDisconnected
 from gadget.stream.wire.gadgetron_socket import take_socket
 from gadget.stream.wire.messages import CLOSE, MessageId
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from gadget.diffusion.reconstruct import Reconstruction
-    from gadget.diffusion.settings import SamplerSettings
-    from gadget.mrd.buffers.buffer import Buffer
-    from gadget.mrd.xml_header.header import Header
-    from gadget.stream.wire.codec import Item
-
-DRAIN_SECONDS = 300.0
-"""How long a failed node waits for the end of its input before it reports the error."""
 ACCEPTED = (MessageId.ACQUISITION, MessageId.IMAGE, MessageId.RECON_DATA, MessageId.BUCKET)
-
-
-class Session:
-    """One stream of data through one node.
-
-    Iterating yields the items that the node accepts, in order; all others, such as waveforms, are
-    forwarded unchanged.
-
-    Parameters
-    ----------
-    connection
-        Where the items come from and go to.
-    inbox
-        Queue of messages received on the connection.
-    setup
-        Texts of CONFIG and HEADER.
-    node
-        What the session is one of.
-    runtime
-        What the session runs in.
-    """
-
-    def __init__(
-        self,
-        connection: Connection,
-        inbox: Inbox,
-        setup: tuple[bytes, bytes],
-        node: Node,
-        runtime: Runtime,
-    ) -> None:
-        self.log = logging.getLogger(f"gadget.node.{node.name}")
-        self._connection = connection
-        self._inbox = inbox
-        self._setup = setup
-        self._node = node
-        self._runtime = runtime
-
-    @functools.cached_property
-    def settings(self) -> Any:  # noqa: ANN401 - the class that the node names
-        """Settings from the node's `<configuration>`; raises `ConfigError` where they are wrong."""
-        from gadget.stream.settings import read_settings
-
-        return read_settings(self._node.settings_model, self._setup[0], self._runtime.defaults)
-
-    @functools.cached_property
-    def header(self) -> Header:
-        """The stream's XML header; raises `DataError` where it is invalid."""
-        from gadget.mrd.xml_header.header import parse_header
-
-        return parse_header(self._setup[1])
-
-    def __iter__(self) -> Iterator[Item]:
-        from gadget.stream.wire.codec import decode
-
-        while (message := self._inbox.get()) is not None:
-            if message.id in self._node.accepts:
-                yield decode(message)
-            else:
-                self._connection.write_message(message)
-
-    def send(self, item: Item) -> None:
-        """Send an item to the next node.
-
-        Raises
-        ------
-        StreamError
-            Such an object cannot travel, or the other end is gone.
-        """
-        from gadget.stream.wire.codec import encode
-
-        self.check()
-        self._connection.write(encode(item))
-
-    def reconstruct(
-        self, settings: SamplerSettings, buffers: Iterable[Buffer]
-    ) -> Generator[tuple[Buffer, Reconstruction], None, None]:
-        """Yield each buffer with its reconstruction, in order."""
-        return self._runtime.reconstruct(self, settings, buffers)
-
-    def progress(self, text: str, **fields: Value) -> None:
-        """Report progress, for example `progress("sampling", done=3, total=30)`."""
-        self.check()
-        self._runtime.report_progress(text, fields)
-
-    def check(self) -> None:
-        """Raise `StreamError` if the other end is gone and nobody waits for the result."""
-        if self._inbox.disconnected is not None:
-            raise self._inbox.disconnected
 
 
 class Node:
@@ -194,7 +98,7 @@ class Node:
         except BaseException as error:
             known = isinstance(error, ReconError)  # a sentence says more than a traceback
             session.log.error("The node %s failed: %s", self.name, error, exc_info=not known)
-            _report(f"score-gadget {self.name}: {_sentence(error)}", error, connection, inbox)
+            report_failure(self.name, error, connection, inbox)
             if isinstance(error, KeyboardInterrupt):
                 raise
             return False
@@ -250,31 +154,3 @@ def find_node(module: str, target: str) -> Node:
     if not isinstance(found, Node):
         raise ConfigError(f"There is no node '{target}' in {module}.")
     return found
-
-
-def _report(text: str, error: BaseException, connection: Connection, inbox: Inbox) -> None:
-    """Report the failure of the node to the other end, once that listens."""
-    drain_s = 0.0 if isinstance(error, KeyboardInterrupt) else DRAIN_SECONDS
-    # Whatever goes wrong here must not hide the error that is being reported.
-    with suppress(StreamError, OSError):
-        drained = inbox.drain(drain_s)
-        inbox.finish()
-        connection.write_error(text)
-        connection.write_close()
-        if not drained:
-            # Closing with unread data in the socket resets the connection, and a reset throws away
-            # what the other end has not read yet: the error and the last image.
-            connection.shut_down_writing()
-            inbox.join(LINGER_SECONDS)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, ReconError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "The node was interrupted."
-    if isinstance(error, SystemExit):
-        return f"The node asked to exit (status {error.code}) before its work was done."
-    if isinstance(error, MemoryError):
-        return "The machine ran out of memory. Use smaller data, fewer samples or more memory."
-    return f"{type(error).__name__}: {error} (the traceback is in the log of the node)"

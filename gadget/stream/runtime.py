@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gadget.diffusion.reconstruct import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
     from gadget.mrd.buffers.buffer import Buffer
-    from gadget.stream.node import Session
+    from gadget.stream.session import Session
 
 GRACE_SECONDS = 3.0
 """How long a computation may go on after the other end is gone."""

@@ -15,7 +15,8 @@ from waiting import wait_until
 from wire_bytes import messages_in
 
 from gadget.errors import ConfigError, StreamError
-from gadget.stream.node import Session, node, resolve
+from gadget.stream.node import node, resolve
+from gadget.stream.session import Session
 from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import UINT64, MessageId

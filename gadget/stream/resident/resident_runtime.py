@@ -10,7 +10,6 @@ from gadget.diffusion.reconstruct import Reconstruction
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ReconError, StreamError
 from gadget.mrd.buffers.buffer import Buffer
-from gadget.stream.node import Session
 from gadget.stream.progress import Value
 from gadget.stream.resident.batcher import Batcher
 from gadget.stream.resident.counts import Counts
@@ -18,6 +17,7 @@ from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.look_ahead import LookAhead
 from gadget.stream.resident.worker import FairWorker
 from gadget.stream.runtime import Runtime, report_sampling, result_or_error, successful
+from gadget.stream.session import Session
 
 
 class ResidentRuntime(Runtime):

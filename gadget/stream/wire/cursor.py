@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import struct
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gadget.errors import StreamError
+
+_Structure = TypeVar("_Structure", bound=ctypes.Structure)
 
 
 class Cursor:
@@ -51,6 +54,10 @@ class Cursor:
     def flag(self) -> bool:
         """Return the next boolean."""
         return self.take(1)[0] != 0
+
+    def structure(self, kind: type[_Structure]) -> _Structure:
+        """Return a copy of the next structure."""
+        return kind.from_buffer_copy(self.take(ctypes.sizeof(kind)))
 
     def array(self, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return the next array `shape`, writable."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from typing import Protocol
 
 from gadget.errors import StreamError
+from gadget.stream.wire.body import Body, Source
 from gadget.stream.wire.messages import (
     ACQUISITION_HEADER_BYTES,
     BUCKET_META_BYTES,
+    BUCKET_STATISTICS,
     IMAGE_HEADER_BYTES,
     IMAGE_ITEM_BYTES,
-    MAX_DIMENSIONS,
     MAX_MESSAGE_BYTES,
     MAX_READOUT_BYTES,
     MAX_TEXT_BYTES,
@@ -45,71 +45,7 @@ _IMAGE_TYPE = 2
 _IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
 
 
-class Source(Protocol):
-    """Where bytes come from."""
-
-    def append_to(self, data: bytearray, count: int) -> None:
-        """Append the next `count` bytes, piece by piece as they arrive, or raise `StreamError`."""
-
-
-class _Body:
-    """A body being read: memory grows with what has arrived, not with announced lengths."""
-
-    def __init__(self, source: Source, name: str, limit: int) -> None:
-        self.data = bytearray()
-        self._source = source
-        self._name = name
-        self._limit = limit
-
-    def take(self, count: int) -> int:
-        """Read `count` bytes more and return their offset."""
-        start = len(self.data)
-        end = start + count
-        if end > self._limit:
-            raise StreamError(
-                f"A message {self._name} claims {end} bytes, more than the {self._limit} that are "
-                "allowed: the data are damaged or are not what the other end says they are."
-            )
-        self._source.append_to(self.data, count)
-        return start
-
-    def number(self, form: struct.Struct) -> int:
-        """Read one integer."""
-        return self.number_at(form, self.take(form.size))
-
-    def number_at(self, form: struct.Struct, offset: int) -> int:
-        """Return one integer of what was read before."""
-        return int(form.unpack_from(self.data, offset)[0])
-
-    def unpack_at(self, form: struct.Struct, offset: int) -> tuple[int, ...]:
-        """Return several integers of what was read before."""
-        return form.unpack_from(self.data, offset)
-
-    def flag(self) -> bool:
-        """Read one boolean."""
-        start = self.take(1)
-        value = self.data[start]
-        if value > 1:
-            raise StreamError(
-                f"A message {self._name} has {value} where 0 or 1 was expected: the data are "
-                "damaged or the two ends disagree about the format."
-            )
-        return value == 1
-
-    def array(self, item_bytes: int) -> None:
-        """Read an array: number of dimensions, dimensions, items."""
-        count = self.number(UINT64)
-        if count > MAX_DIMENSIONS:
-            raise StreamError(
-                f"A message {self._name} has an array of {count} dimensions, at most "
-                f"{MAX_DIMENSIONS} were expected: the two ends disagree about the format."
-            )
-        start = self.take(count * UINT64.size)
-        shape = self.unpack_at(struct.Struct(f"<{count}Q"), start)
-        self.take(item_bytes * math.prod(shape) if count else 0)
-
-
-def _acquisition(body: _Body) -> None:
+def _acquisition(body: Body) -> None:
     header = body.take(ACQUISITION_HEADER_BYTES)
     if body.number_at(_ACQUISITION_FLAGS, header) & COMPRESSED:
         # Its header does not tell its length: what follows would be taken for anything.
@@ -120,18 +56,18 @@ def _acquisition(body: _Body) -> None:
     _samples(body, header)
 
 
-def _samples(body: _Body, header: int) -> None:
+def _samples(body: Body, header: int) -> None:
     """Read trajectory and samples of the readout whose header begins there."""
     samples, channels, trajectory = body.unpack_at(_ACQUISITION_SIZES, header)
     body.take(samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES))
 
 
-def _waveform(body: _Body) -> None:
+def _waveform(body: Body) -> None:
     samples, channels = body.unpack_at(_WAVEFORM_SAMPLES, body.take(WAVEFORM_HEADER_BYTES))
     body.take(samples * channels * 4)
 
 
-def _image(body: _Body) -> None:
+def _image(body: Body) -> None:
     start = body.take(IMAGE_HEADER_BYTES)
     kind = body.number_at(UINT16, start + _IMAGE_TYPE)
     if kind not in IMAGE_ITEM_BYTES:
@@ -141,7 +77,7 @@ def _image(body: _Body) -> None:
     body.take(math.prod(shape) * IMAGE_ITEM_BYTES[kind])
 
 
-def _text(body: _Body, form: struct.Struct = UINT32) -> None:
+def _text(body: Body, form: struct.Struct = UINT32) -> None:
     length = body.number(form)
     if length > MAX_TEXT_BYTES:
         raise StreamError(
@@ -151,17 +87,17 @@ def _text(body: _Body, form: struct.Struct = UINT32) -> None:
     body.take(length)
 
 
-def _query(body: _Body) -> None:
+def _query(body: Body) -> None:
     body.take(2 * UINT64.size)
     _text(body, UINT64)
 
 
-def _response(body: _Body) -> None:
+def _response(body: Body) -> None:
     body.take(UINT64.size)
     _text(body, UINT64)
 
 
-def _recon_buffer(body: _Body) -> None:
+def _recon_buffer(body: Body) -> None:
     body.array(COMPLEX_BYTES)
     for _ in ("trajectory", "density"):
         if body.flag():
@@ -170,14 +106,14 @@ def _recon_buffer(body: _Body) -> None:
     body.take(SAMPLING_BYTES)
 
 
-def _recon_data(body: _Body) -> None:
+def _recon_data(body: Body) -> None:
     for _ in range(body.number(UINT64)):
         _recon_buffer(body)
         if body.flag():
             _recon_buffer(body)
 
 
-def _image_array(body: _Body) -> None:
+def _image_array(body: Body) -> None:
     body.array(COMPLEX_BYTES)
     body.array(IMAGE_HEADER_BYTES)
     for _ in range(body.number(UINT64)):
@@ -189,7 +125,7 @@ def _image_array(body: _Body) -> None:
         body.array(ACQUISITION_HEADER_BYTES)
 
 
-def _bucket(body: _Body) -> None:
+def _bucket(body: Body) -> None:
     meta = body.unpack_at(struct.Struct("<13Q"), body.take(BUCKET_META_BYTES))
     _bundle(body, meta[0])
     _statistics(body)
@@ -201,19 +137,19 @@ def _bucket(body: _Body) -> None:
         body.take(samples * channels * 4)
 
 
-def _bundle(body: _Body, count: int) -> None:
+def _bundle(body: Body, count: int) -> None:
     start = body.take(count * ACQUISITION_HEADER_BYTES)
     for header in range(start, start + count * ACQUISITION_HEADER_BYTES, ACQUISITION_HEADER_BYTES):
         _samples(body, header)
 
 
-def _statistics(body: _Body) -> None:
+def _statistics(body: Body) -> None:
     for _ in range(body.number(UINT64)):
-        for _ in range(9):
+        for _ in range(BUCKET_STATISTICS):
             body.take(body.number(UINT64) * UINT16.size)
 
 
-_READERS: dict[MessageId, tuple[Callable[[_Body], None], int]] = {
+_READERS: dict[MessageId, tuple[Callable[[Body], None], int]] = {
     MessageId.FILENAME: (lambda body: _fixed(body, FILENAME_BYTES), FILENAME_BYTES),
     MessageId.CONFIG: (_text, MAX_MESSAGE_BYTES),
     MessageId.HEADER: (_text, MAX_MESSAGE_BYTES),
@@ -231,7 +167,7 @@ _READERS: dict[MessageId, tuple[Callable[[_Body], None], int]] = {
 }
 
 
-def _fixed(body: _Body, count: int) -> None:
+def _fixed(body: Body, count: int) -> None:
     body.take(count)
 
 
@@ -255,6 +191,6 @@ def read_message(number: int, source: Source) -> Message:
             + "."
         ) from None
     walk, limit = _READERS[message_id]
-    body = _Body(source, f"{message_id.name} ({number})", limit)
+    body = Body(source, f"{message_id.name} ({number})", limit)
     walk(body)
     return Message(message_id, body.data)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gadget.errors import StreamError
 from gadget.mrd.images.meta import parse_meta
 from gadget.stream.wire.cursor import Cursor
-from gadget.stream.wire.messages import IMAGE_HEADER_BYTES, UINT64
+from gadget.stream.wire.messages import UINT64
+from gadget.stream.wire.parts import Part
 
 DATA_TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<u2"),
@@ -39,7 +40,7 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
 
     int16 pixels become float32 and int32 pixels float64, which hold every value of them.
     """
-    head = ismrmrd.ImageHeader.from_buffer_copy(cursor.take(IMAGE_HEADER_BYTES))
+    head = cursor.structure(ismrmrd.ImageHeader)
     attributes = bytes(cursor.take(cursor.number(UINT64))).rstrip(b"\0")
     kind = DATA_TYPES.get(head.data_type)
     if kind is None:
@@ -54,7 +55,7 @@ def decode_image(cursor: Cursor) -> ismrmrd.Image:
     return image
 
 
-def encode_image(image: ismrmrd.Image) -> list[bytes | bytearray | memoryview]:
+def encode_image(image: ismrmrd.Image) -> list[Part]:
     """Return the parts of the body of an image message.
 
     Raises

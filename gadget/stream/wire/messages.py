@@ -62,6 +62,8 @@ IMAGE_HEADER_BYTES = 198
 WAVEFORM_HEADER_BYTES = 40
 SAMPLING_BYTES = 56
 BUCKET_META_BYTES = 13 * 8
+BUCKET_STATISTICS = 9
+"""Counters whose values a bucket lists for each encoding."""
 
 IMAGE_ITEM_BYTES = {1: 2, 2: 2, 3: 4, 4: 4, 5: 4, 6: 8, 7: 8, 8: 16}
 """Bytes of one pixel for each ISMRMRD data type."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from gadget.stream.node import Session, node
+from gadget.stream.node import node
+from gadget.stream.session import Session
 
 SETTINGS = "gadget.nodes.settings:GatherSettings"
 

@@ -8,7 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from gadget.stream.node import Session, node
+from gadget.stream.node import node
+from gadget.stream.session import Session
 from gadget.stream.wire.messages import MessageId
 
 SETTINGS = "gadget.nodes.settings:GatherSettings"

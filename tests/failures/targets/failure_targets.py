@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from gadget.stream.node import Session, node
+from gadget.stream.node import node
+from gadget.stream.session import Session
 
 SETTINGS = "gadget.nodes.settings:GatherSettings"
 

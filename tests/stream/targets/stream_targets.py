@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from gadget.errors import DataError
-from gadget.stream.node import Session, node
+from gadget.stream.node import node
+from gadget.stream.session import Session
 from gadget.stream.wire.messages import MessageId
 
 TEST_SETTINGS = "stream_target_settings:TestSettings"
