@@ -8,59 +8,32 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Protocol, TypeAlias
 
 import ismrmrd
 
-from gadget.errors import ConfigError, ReconError, StreamError, reason
+from gadget.errors import ConfigError, StreamError, reason
 from gadget.mrd.xml_header.schema import sanitize_header
+from gadget.stream.host.link import (
+    CRASH_SECONDS,
+    Abandoned,
+    Ended,
+    Event,
+    Failure,
+    Link,
+    RunningNode,
+)
 from gadget.stream.host.pipeline import Execute, PipelineNode
 from gadget.stream.host.process import NodeProcess
 from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
-from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import Connection, PeerDisconnected
-from gadget.stream.wire.messages import CLOSE, Message, MessageId, text_of
+from gadget.stream.wire.messages import CLOSE
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
-CRASH_SECONDS = 5.0
 SENDER_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
-
-
-class _Node(Protocol):
-    """A running node: a process of this host, or a server."""
-
-    name: str
-
-    def connect(self) -> Connection: ...
-    def wait(self, seconds: float = ...) -> int | None: ...
-    def ending(self) -> str: ...
-    def words(self) -> str: ...
-    def stop(self) -> None: ...
-
-
-class Abandoned(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
-    """Nobody waits for the images any more; raised by `messages`, it ends a run at once."""
-
-
-class _Ended:
-    """The stream of one node has ended."""
-
-
-class _Failure(NamedTuple):
-    """Why images may be missing."""
-
-    node: int
-    """Index of the node, -1 for the input."""
-    error: Exception
-    observed: bool = False
-    """Whether the host observed it; otherwise the node reported it."""
-
-
-_Event: TypeAlias = ismrmrd.Image | Progress | _Ended | Abandoned
 
 
 def run_pipeline(
@@ -120,12 +93,11 @@ class _Host:
         self._connect_s = connect_s
         self._on_image = on_image
         self._on_progress = on_progress
-        self._events: queue.Queue[_Event] = queue.Queue(WAITING_EVENTS)
+        self._events: queue.Queue[Event] = queue.Queue(WAITING_EVENTS)
         self._stopped = threading.Event()
-        self._nodes: list[_Node] = []
+        self._nodes: list[RunningNode] = []
         self._connections: list[Connection] = []
-        self._failures: list[_Failure] = []
-        self._dropped: set[MessageId] = set()
+        self._failures: list[Failure] = []
 
     def run(self, header: bytes, messages: Iterable[bytes]) -> None:
         """Run the pipeline to its end."""
@@ -145,7 +117,7 @@ class _Host:
             if sender.is_alive():
                 sender.join(SENDER_SECONDS)
 
-    def _start(self, entry: PipelineNode) -> _Node:
+    def _start(self, entry: PipelineNode) -> RunningNode:
         if not isinstance(entry, Execute):
             return RemoteNode(entry, self._connect_s)
         try:
@@ -155,7 +127,7 @@ class _Host:
                 f"The node {entry.target} cannot be started: {reason(error)}."
             ) from error
 
-    def _set_up(self, node: _Node, entry: PipelineNode, header: bytes) -> None:
+    def _set_up(self, node: RunningNode, entry: PipelineNode, header: bytes) -> None:
         try:
             self._connections[-1].write_setup(entry.configuration, header)
         except PeerDisconnected as error:
@@ -165,18 +137,19 @@ class _Host:
             ) from error
 
     def _start_links(self) -> None:
-        targets = itertools.zip_longest(self._nodes, self._connections, self._connections[1:])
-        for number, arguments in enumerate(targets):
-            _same_named_thread(self._link, number, *arguments).start()
+        ends = itertools.zip_longest(self._nodes, self._connections, self._connections[1:])
+        for number, (node, source, target) in enumerate(ends):
+            link = Link(number, node, source, target, self._post, self._failures)
+            _same_named_thread(link.run).start()
 
     def _dispatch(self) -> None:
         """Handle events until all streams have ended, or after a failure the last one."""
         open_streams = len(self._nodes)
         while open_streams:
             event = self._events.get()
-            if isinstance(event, _Ended):
+            if isinstance(event, Ended):
                 open_streams -= 1
-                if event is _LAST and self._failures:
+                if event.last and self._failures:
                     break
             elif isinstance(event, Abandoned):
                 raise event
@@ -219,63 +192,14 @@ class _Host:
             except Abandoned as error:
                 self._post(error)
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
-                self._failures.append(_Failure(-1, error))
+                self._failures.append(Failure(-1, error))
             target.write_message(CLOSE)
-
-    def _link(
-        self, number: int, node: _Node, source: Connection, target: Connection | None
-    ) -> None:
-        """Forward what a node sends to the next one, or to the caller."""
-
-        def fail(text: str, observed: bool = True) -> None:
-            self._failures.append(_Failure(number, StreamError(text), observed))
-
-        try:
-            while (message := source.read()).id is not MessageId.CLOSE:
-                if message.id is MessageId.ERROR:
-                    fail(text_of(message), observed=False)
-                elif target is None:
-                    self._handle(node, message)
-                else:
-                    with suppress(PeerDisconnected):
-                        target.write_message(message)
-        except PeerDisconnected:
-            node.wait(CRASH_SECONDS)
-            fail(f"The node {node.name} {node.ending()} in the middle of its work.{node.words()}")
-        except ReconError as error:
-            fail(f"The node {node.name} sent nonsense: {error}")
-        except Exception as error:  # raised again in the calling thread
-            # Ignored, the error would look like success with missing images.
-            log.exception("What the node %s sent could not be taken.", node.name)
-            fail(f"What the node {node.name} sent could not be taken: {error!r}.")
-        finally:
-            if target is None:
-                self._post(_LAST)
-            else:
-                # What the next node already has still becomes images.
-                with suppress(StreamError):
-                    target.write_message(CLOSE)
-                self._post(_Ended())
-
-    def _handle(self, node: _Node, message: Message) -> None:
-        """Handle a message of the last node: images are for the caller."""
-        if message.id is MessageId.IMAGE:
-            self._post(decode(message))
-        elif message.id is MessageId.TEXT:
-            log.warning("The last node, %s, says: %s", node.name, text_of(message))
-        elif message.id is not MessageId.WAVEFORM and message.id not in self._dropped:
-            self._dropped.add(message.id)
-            log.warning(
-                "The last node, %s, sends %s, which is no image: dropped.",
-                node.name,
-                message.id.name,
-            )
 
     def _post_progress(self, progress: Progress) -> None:
         with suppress(queue.Full):
             self._events.put_nowait(progress)
 
-    def _post(self, event: _Event) -> None:
+    def _post(self, event: Event) -> None:
         while not self._stopped.is_set():
             with suppress(queue.Full):
                 self._events.put(event, timeout=POLL_SECONDS)
@@ -287,9 +211,6 @@ class _Host:
             node.stop()
         for connection in self._connections:
             connection.close()
-
-
-_LAST = _Ended()
 
 
 def _same_named_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, suppress
 import ismrmrd
 
 from gadget.errors import ReconError, StreamError
+from gadget.stream.host.link import Abandoned
 from gadget.stream.host.pipeline import PipelineNode
-from gadget.stream.host.run import Abandoned, run_pipeline
+from gadget.stream.host.run import run_pipeline
 from gadget.stream.inbox import SILENCE_SECONDS, Inbox
 from gadget.stream.server.log import SEND_SECONDS, log_to_client
 from gadget.stream.server.pipeline import choose_pipeline

@@ -126,7 +126,7 @@ def test_an_image_that_cannot_be_taken_is_an_error(run, targets, readouts, monke
     def exhausted(message):
         raise MemoryError
 
-    monkeypatch.setattr("gadget.stream.host.run.decode", exhausted)
+    monkeypatch.setattr("gadget.stream.host.link.decode", exhausted)
     with pytest.raises(StreamError, match=r"node picture sent could not be taken: MemoryError"):
         run(targets("picture"), readouts)
 
