@@ -135,6 +135,7 @@ def _noise_differences(readout: NDArray[np.complex64]) -> list[NDArray[np.comple
     return edges if _are_noise(np.array(edges), order) else []
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of damaged samples: those are no noise
 def _are_noise(edges: NDArray[np.complex64], order: int) -> bool:
     """Whether differences `[edge, coil, sample]` of this order are those of noise.
 

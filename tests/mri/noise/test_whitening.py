@@ -104,6 +104,11 @@ def test_an_object_within_the_oversampled_field_of_view_leaves_the_noise_as_it_i
     np.testing.assert_allclose(covariance.matrix(), np.eye(coils), atol=0.25)
 
 
+@pytest.mark.filterwarnings("error")
+def test_samples_too_large_for_their_squares_are_no_noise():
+    assert edge_covariance([np.float32(1e30) * _noise(2, 256)] * 8) is None
+
+
 @pytest.mark.parametrize("readouts", [[], [np.zeros((4, 64), np.complex64)], [_noise(8, 16)]])
 def test_edge_covariance_of_too_little_is_nothing(readouts):
     assert edge_covariance(readouts) is None
