@@ -18,7 +18,7 @@ from gadget.errors import OF_THE_WHOLE_SCAN, ReconError
 from gadget.stream.progress import ProgressWriter, Value
 
 if TYPE_CHECKING:
-    from gadget.diffusion.reconstruct import Reconstruction
+    from gadget.diffusion.reconstruction import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
     from gadget.mrd.buffers.buffer import Buffer
     from gadget.stream.session import Session

@@ -16,7 +16,7 @@ from gadget.stream.runtime import Runtime
 from gadget.stream.wire.connection import Connection
 
 if TYPE_CHECKING:
-    from gadget.diffusion.reconstruct import Reconstruction
+    from gadget.diffusion.reconstruction import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
     from gadget.mrd.buffers.buffer import Buffer
     from gadget.mrd.xml_header.header import Header

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from gadget.diffusion.reconstruct import Reconstruction
+from gadget.diffusion.reconstruction import Reconstruction
 from gadget.errors import DataError
 from gadget.stream.runtime import successful
 

@@ -18,7 +18,7 @@ from gadget.mrd.xml_header.header import Header, Space
 from gadget.mri.resample import to_recon_space
 
 if TYPE_CHECKING:
-    from gadget.diffusion.reconstruct import Reconstruction
+    from gadget.diffusion.reconstruction import Reconstruction
 
 FALLBACK = "FALLBACK"
 """Marks images of a simpler method than was asked for, in comment and history."""

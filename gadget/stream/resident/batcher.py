@@ -12,7 +12,8 @@ from gadget.mri.kspace import KSpace
 
 if TYPE_CHECKING:
     from gadget.diffusion.progress import ProgressCallback
-    from gadget.diffusion.reconstruct import Reconstruction, Reconstructor
+    from gadget.diffusion.reconstruct import Reconstructor
+    from gadget.diffusion.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
 
-from gadget.diffusion.reconstruct import Reconstruction
+from gadget.diffusion.reconstruction import Reconstruction
 from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ReconError, StreamError
 from gadget.mrd.buffers.buffer import Buffer
