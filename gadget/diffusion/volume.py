@@ -22,6 +22,7 @@ from gadget.mri.noise.level import estimate_noise_std
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import varying_axes
 from gadget.mri.planes import Plane, PlaneIndex, split_planes
+from gadget.mri.sampling.echo import echo_offset, echo_phase
 
 COMPRESSION_ENERGY = 0.999
 """Share of the signal energy that virtual coils keep."""
@@ -128,6 +129,11 @@ class Volume:
             plane = plane.transposed()
             calibration = calibration.transposed() if calibration is not None else None
         plane, data_scale = _normalised(plane)
+        # The centre of k-space is where calibration looks, and what the prior's images have.
+        rows, columns = offset = echo_offset(plane.data, plane.weight > 0)
+        if any(offset):
+            plane = plane.moved(-rows, -columns)
+            calibration = calibration.moved(-rows, -columns) if calibration is not None else None
         measured = self._measured(plane)
         lines = measured
         if calibration is not None and calibration.data.any():
@@ -141,7 +147,7 @@ class Volume:
         averages = float(plane.weight[plane.weight > 0].mean())
         noise = self._noise_std / (2 * averages) ** 0.5 / (data_scale * scale)
         problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
-        found = PlaneProblem(self, plane.index, transposed, data_scale * scale, problem)
+        found = PlaneProblem(self, plane.index, transposed, offset, data_scale * scale, problem)
         self._initial_images[number] = found.to_volume(problem.conventional_image())
         return found
 
@@ -159,6 +165,8 @@ class PlaneProblem:
     index: PlaneIndex
     transposed: bool
     """Whether rows and columns are exchanged."""
+    offset: tuple[int, int]
+    """How far the echo was from the centre of the plane's k-space."""
     scale: float
     """Intensity of the buffer that is 1 in the problem."""
     problem: Problem
@@ -170,6 +178,8 @@ class PlaneProblem:
     def to_volume(self, images: Tensor) -> NDArray[np.complex64]:
         """Convert images `[..., row, column]` in the prior's units to the volume's."""
         found: NDArray[np.complex64] = (images * self.scale).cpu().numpy()
+        if any(self.offset):
+            found = found * echo_phase((found.shape[-2], found.shape[-1]), self.offset)
         return found.swapaxes(-2, -1) if self.transposed else found
 
 

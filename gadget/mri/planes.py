@@ -30,6 +30,12 @@ class Plane:
         data = np.ascontiguousarray(self.data.swapaxes(1, 2))
         return replace(self, data=data, weight=np.ascontiguousarray(self.weight.T))
 
+    def moved(self, rows: int, columns: int) -> Plane:
+        """Return the plane with its k-space moved around the grid."""
+        shift = (rows, columns)
+        data, weight = np.roll(self.data, shift, (1, 2)), np.roll(self.weight, shift, (0, 1))
+        return replace(self, data=data, weight=weight)
+
 
 def split_planes(
     data: NDArray[np.complex64],

@@ -16,6 +16,7 @@ from gadget.mri.coils.calibration import calibrate
 from gadget.mri.kspace import KSpace
 from gadget.mri.operators.fourier import fftc, ifftc
 from gadget.mri.phantoms.scanner import coil_maps, correlated_noise
+from gadget.mri.sampling.echo import echo_phase
 
 METHODS = pytest.mark.parametrize("method", ["fast", "paper", "sense", "fft"])
 VARIANCE = 0.05
@@ -513,6 +514,24 @@ def test_lines_along_either_axis_give_the_same_image(measure, method):
     assert _error(as_it_is, sideways) < {"fast": 0.08, "sense": 0.001}[method]
     assert max(scan.error(sideways), scan.error(as_it_is)) < 0.1
     assert upright.shapes <= {(1, 32, 24)}
+
+
+@METHODS
+@pytest.mark.parametrize("offset", [(0, 15), (14, 0), (0, -20)])
+def test_where_the_echo_lies_changes_nothing_but_a_gradient_of_the_phase(measure, method, offset):
+    scan = measure((48, 56), noise=0.001)
+    prior = SmoothPrior()
+    moved = KSpace(
+        np.roll(scan.kspace.data, offset, (2, 3)), np.roll(scan.kspace.weight, offset, (1, 2))
+    )
+    reconstructor = _reconstructor(method, prior, noise_std=0.001)
+    image = reconstructor.reconstruct(scan.kspace).image[0]
+    moved_image = reconstructor.reconstruct(moved).image[0]
+    assert _error(moved_image, image) < 1e-3
+    if method != "fft":
+        np.testing.assert_allclose(
+            moved_image, image * echo_phase((48, 56), offset), atol=1e-2 * np.abs(image).max()
+        )
 
 
 @pytest.mark.parametrize("kind", ["ky", "kz and ky"])
