@@ -253,12 +253,10 @@ def test_a_readout_without_coils_costs_nothing_else(make_scan, place):
     empty = ismrmrd.Acquisition(header, np.zeros((0, header.number_of_samples), np.complex64))
     readouts.insert(place, empty)
     found = []
-    with pytest.raises(DataError, match="holds no sample: it has no coils"):
+    with pytest.raises(DataError, match="has 0 coils"):
         found.extend(Gatherer(scan.header).gather(readouts))
     (buffer,) = found
     assert buffer.kspace.weight.all()
-    with pytest.raises(DataError, match="holds no sample: it has no coils"):
-        _gather(scan.header, [empty])
 
 
 @pytest.mark.parametrize("flagged", [False, True])
