@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -22,6 +23,7 @@ from gadget.mri.noise.level import estimate_noise_std
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import varying_axes
 from gadget.mri.planes import Plane, PlaneIndex, split_planes
+from gadget.mri.sampling.centre import centre_extent
 from gadget.mri.sampling.echo import echo_offset, echo_phase
 
 COMPRESSION_ENERGY = 0.999
@@ -136,7 +138,7 @@ class Volume:
             calibration = calibration.moved(-rows, -columns) if calibration is not None else None
         measured = self._measured(plane)
         lines = measured
-        if calibration is not None and calibration.data.any():
+        if calibration is not None and _is_better(calibration, plane):
             calibration, _ = _normalised(calibration)
             lines = self._measured(calibration)
         may_fold = self._may_fold and data_scale > SIGNAL * self._noise_std
@@ -181,6 +183,15 @@ class PlaneProblem:
         if any(self.offset):
             found = found * echo_phase((found.shape[-2], found.shape[-1]), self.offset)
         return found.swapaxes(-2, -1) if self.transposed else found
+
+
+def _is_better(calibration: Plane, image: Plane) -> bool:
+    """Whether calibration lines hold a larger complete centre of k-space than those of the image.
+
+    Where they are as large they are better: they may have been taken for that alone.
+    """
+    theirs, ours = (math.prod(centre_extent(plane.weight > 0)) for plane in (calibration, image))
+    return theirs >= ours and bool(calibration.data.any())
 
 
 def _calibration_planes(kspace: KSpace, count: int) -> Sequence[Plane | None]:

@@ -585,6 +585,17 @@ def test_calibration_lines_apart_give_the_coils_and_not_the_image(measure, metho
         assert scan.error(helped.image) < 0.3 * scan.error(alone.image)
 
 
+def test_fewer_calibration_lines_than_the_image_has_are_not_used(measure):
+    lines = np.zeros((48, 48), bool)
+    lines[::3] = lines[18:30] = True
+    scan = measure(mask=lines, coils=6, noise=1e-3)
+    few = np.zeros((48, 48), bool)
+    few[22:26] = True
+    kspace = replace(scan.kspace, calibration=measure(mask=few, coils=6, noise=1e-3).kspace)
+    alone, both = (_reconstructor("sense").reconstruct(one) for one in (scan.kspace, kspace))
+    np.testing.assert_array_equal(both.image, alone.image)
+
+
 @pytest.mark.parametrize("block", [False, True], ids=["alike", "block"])
 def test_calibration_lines_apart_in_a_volume(measure, block):
     """The lines are cut along the image's axis, even where their own pattern suggests another."""

@@ -52,9 +52,12 @@ MAX_SCALE_CHANGE = 2.0
 MAX_NOISE = 0.5
 """Largest receiver noise, in units of the scale: in planes beside the object, which are air alone,
 the scale follows the noise instead."""
-FINAL_SIGMA = 1.5
+PRIOR_WEIGHT = 0.5
+"""Weight of the prior's estimate in a proximal step, 1 for an estimate as far off as its noise
+level: the errors of one level are in the next one's estimate, too, and count again there."""
+FINAL_SIGMA = 1.25
 """Noise level of the last evaluation, in units of the receiver's noise."""
-FINAL_WEIGHT = 2.0
+FINAL_WEIGHT = 4.0
 """Weight of the last evaluation relative to the data: its error is below the receiver's noise."""
 MIN_NOISE = 1e-4
 """Noise assumed in noise-free data: the proximal step needs a finite weight."""
@@ -182,7 +185,7 @@ class _Chain:
         ratio = sigma / self.noise
         # Conjugate gradients take about as many iterations as the square root of the condition.
         iterations = min(max(round(ratio), CONSISTENCY_ITERATIONS[0]), CONSISTENCY_ITERATIONS[1])
-        self._solve(denoised, ratio**-2, iterations)
+        self._solve(denoised, PRIOR_WEIGHT * ratio**-2, iterations)
         change = self.images - self._consistent
         self._consistent = self.images
         self.images = self.images + MOMENTUM * change
