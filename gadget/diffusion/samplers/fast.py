@@ -52,9 +52,9 @@ MAX_SCALE_CHANGE = 2.0
 MAX_NOISE = 0.5
 """Largest receiver noise, in units of the scale: in planes beside the object, which are air alone,
 the scale follows the noise instead."""
-PRIOR_WEIGHT = 0.5
-"""Weight of the prior's estimate in a proximal step, 1 for an estimate as far off as its noise
-level: the errors of one level are in the next one's estimate, too, and count again there."""
+PRIOR_WEIGHT = 0.7
+"""Weight of the prior's estimate in a proximal step, 1 for an estimate as far off as what it was
+made of; with half of it, momentum goes too far in some images."""
 FINAL_SIGMA = 1.25
 """Noise level of the last evaluation, in units of the receiver's noise."""
 FINAL_WEIGHT = 4.0
@@ -185,7 +185,8 @@ class _Chain:
         ratio = sigma / self.noise
         # Conjugate gradients take about as many iterations as the square root of the condition.
         iterations = min(max(round(ratio), CONSISTENCY_ITERATIONS[0]), CONSISTENCY_ITERATIONS[1])
-        self._solve(denoised, PRIOR_WEIGHT * ratio**-2, iterations)
+        # The estimate was made of an image with the noise of the level and the receiver's.
+        self._solve(denoised, PRIOR_WEIGHT / (ratio**2 + 1), iterations)
         change = self.images - self._consistent
         self._consistent = self.images
         self.images = self.images + MOMENTUM * change
