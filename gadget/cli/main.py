@@ -25,6 +25,7 @@ from gadget.cli import (
     train,
 )
 from gadget.cli.console import print_error, print_result, replace_unencodable, set_up_logging
+from gadget.cli.signals import handle_signals
 from gadget.errors import ConfigError, ReconError, first_line
 
 FAILED, MISUSED = 1, 2
@@ -74,9 +75,7 @@ def _options(
 
 def main() -> None:
     """Run the command line and leave with the documented exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        signal.signal(signal.SIGHUP, _terminate)
+    handle_signals(_terminate, signal.SIGTERM, signal.SIGHUP)
     replace_unencodable()
     try:
         app()

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 from gadget.cli.console import console, print_error
+from gadget.cli.signals import handle_signals
 from gadget.errors import StreamError
 from gadget.stream.wire.address import Address
 
@@ -81,10 +82,7 @@ def stop_on_signals(stop: Callable[[], object]) -> None:
             stopping = True
             stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        signal.signal(signal.SIGHUP, handle)
+    handle_signals(handle, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager

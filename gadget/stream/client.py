@@ -15,7 +15,7 @@ from gadget.stream.wire.address import connect, parse_address
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerDisconnected
 from gadget.stream.wire.framing import FILENAME_BYTES
-from gadget.stream.wire.messages import CLOSE, UINT16, Message, MessageId, text_message, text_of
+from gadget.stream.wire.messages import UINT16, Message, MessageId, text_message, text_of
 
 CONNECT_SECONDS = 10.0
 """How long to retry to connect to a server."""
@@ -148,7 +148,7 @@ class _Client:
                 raise
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 self._input_error = error
-            self._connection.write_message(CLOSE)
+            self._connection.write_close()
 
 
 def _config(pipeline: str | bytes) -> bytes:

@@ -23,7 +23,7 @@ def report_failure(node: str, error: BaseException, connection: Connection, inbo
         drained = inbox.drain(drain_s)
         inbox.finish()
         connection.write_error(f"score-gadget {node}: {_sentence(error)}")
-        connection.write_close()
+        connection.write_close(wait_s=LINGER_SECONDS)
         if not drained:
             # Closing with unread data in the socket resets the connection, and a reset throws away
             # what the other end has not read yet: the error and the last image.

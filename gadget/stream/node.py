@@ -20,7 +20,7 @@ from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
 from gadget.stream.session import Session
 from gadget.stream.wire.connection import Connection, PeerDisconnected
 from gadget.stream.wire.gadgetron_socket import take_socket
-from gadget.stream.wire.messages import CLOSE, MessageId
+from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,7 +90,7 @@ class Node:
             self.function(session)
             _forward_remaining(session)
             inbox.finish()
-            connection.write_message(CLOSE)
+            connection.write_close()
             return True
         except PeerDisconnected as error:
             session.log.error("%s Nothing can be told to it.", error)

@@ -13,7 +13,7 @@ from gadget.mri.sampling.masks import random_lines
 
 
 def test_noise_does_not_stay_in_the_background():
-    """Where the last estimate weighs half as much, it is 0.012 of bright tissue, here 0.006."""
+    """Where the last estimate weighs half as much, it is 0.011 of bright tissue, here 0.006."""
     rng = np.random.default_rng(0)
     head = head_slice((160, 160), 240.0, 0.0)
     scan = simulate_scan(head, 8, 0.05, rng)

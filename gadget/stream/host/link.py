@@ -13,7 +13,7 @@ from gadget.errors import ReconError, StreamError
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
 from gadget.stream.wire.connection import Connection, PeerDisconnected
-from gadget.stream.wire.messages import CLOSE, Message, MessageId, text_of
+from gadget.stream.wire.messages import Message, MessageId, text_of
 
 CRASH_SECONDS = 5.0
 """How long to wait for the end of a process that has left its connection."""
@@ -112,7 +112,7 @@ class Link:
             if self._target is not None:
                 # What the next node already has still becomes images.
                 with suppress(StreamError):
-                    self._target.write_message(CLOSE)
+                    self._target.write_close()
             self._post(Ended(last=self._target is None))
 
     def _fail(self, text: str, *, observed: bool = True) -> None:

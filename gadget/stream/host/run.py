@@ -27,7 +27,6 @@ from gadget.stream.host.process import NodeProcess
 from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
 from gadget.stream.wire.connection import Connection, PeerDisconnected
-from gadget.stream.wire.messages import CLOSE
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2
@@ -193,7 +192,7 @@ class _Host:
                 self._post(error)
             except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 self._failures.append(Failure(-1, error))
-            target.write_message(CLOSE)
+            target.write_close()
 
     def _post_progress(self, progress: Progress) -> None:
         with suppress(queue.Full):

@@ -230,9 +230,9 @@ class Connection:
         encoded = text.encode("utf-8", "replace")[:MAX_ERROR_BYTES]
         self.write([text_message(MessageId.ERROR, encoded)], wait_s=LINGER_SECONDS)
 
-    def write_close(self) -> None:
-        """Send CLOSE: nothing more comes."""
-        self.write([UINT16.pack(MessageId.CLOSE)], wait_s=LINGER_SECONDS)
+    def write_close(self, *, wait_s: float | None = None) -> None:
+        """Send CLOSE: nothing more comes. A slow reader gets as long as in `write`."""
+        self.write([UINT16.pack(MessageId.CLOSE)], wait_s=wait_s)
 
     def peer_has_closed(self) -> bool:
         """Whether the other end has shut down its writing side, without reading."""
@@ -263,7 +263,7 @@ class Connection:
 
     def shut_down(self) -> None:
         """Send CLOSE, shut down writing, and wait a moment for the other end to close."""
-        self.write_close()
+        self.write_close(wait_s=LINGER_SECONDS)
         self.shut_down_writing()
         self.discard(SHUTDOWN_SECONDS, SHUTDOWN_SECONDS)
 

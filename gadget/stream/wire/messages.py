@@ -38,9 +38,6 @@ class Message(NamedTuple):
     """Body without the number; the receiver owns it."""
 
 
-CLOSE = Message(MessageId.CLOSE, b"")
-"""The end of the data. Written as they are, it waits for a slow reader as long as they do."""
-
 DATA_MESSAGES = frozenset(
     {
         MessageId.ACQUISITION,
