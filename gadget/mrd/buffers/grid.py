@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 
 import ismrmrd
 import numpy as np
@@ -19,24 +19,32 @@ from gadget.mrd.readouts.samples import is_empty
 from gadget.mrd.xml_header.header import Encoding
 
 LINES_PER_BLOCK = 16
-"""Lines that are stored and transformed together; a block fits the CPU cache."""
+"""Lines that are transformed together; a block fits the CPU cache."""
+
+
+@dataclass
+class _Line:
+    """Sum of the readouts of a line."""
+
+    samples: NDArray[np.complex64]
+    """`[coil, kx]`, shared with the readout where there is one of full width."""
+    weight: NDArray[np.float32]
+    """How many readouts each sample `[kx]` is the sum of."""
+    header: ismrmrd.AcquisitionHeader
+    """That of the first readout, of the first image readout where there is one."""
+    empty: bool
+    """Whether it holds nothing but zeros."""
 
 
 class LineGrid:
-    """Sum of the readouts of one image; memory only for measured lines.
-
-    Lines are stored with k = 0 first, the order of an FFT, so that completing needs no shifts.
-    """
+    """Sum of the readouts of one image; memory only for measured lines."""
 
     def __init__(self, encoding: Encoding, coils: int, width: int) -> None:
         self.encoding = encoding
         self.coils = coils
         self.width = width
-        self._slots: dict[tuple[int, int], int] = {}
-        self._not_empty: set[tuple[int, int]] = set()
-        self._headers: list[bytes] = []
-        self._samples: list[NDArray[np.complex64]] = []
-        self._weights: list[NDArray[np.float32]] = []
+        self._lines: dict[tuple[int, int], _Line] = {}
+        self._once = np.ones(width, np.float32)
 
     @classmethod
     def of_readout(cls, encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> LineGrid:
@@ -50,12 +58,12 @@ class LineGrid:
         return cls(encoding, header.active_channels, grid_width(encoding, header))
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._lines)
 
     @property
     def partitions(self) -> int:
         """Number of kz with lines."""
-        return len({kz for kz, _ in self._slots})
+        return len({kz for kz, _ in self._lines})
 
     @property
     def dense_shape(self) -> tuple[int, int, int]:
@@ -96,47 +104,37 @@ class LineGrid:
                 f"{self.width}, which the first readout of its image determined. All readouts of "
                 "an image must have one sampling rate."
             )
-        lost = max(0, -start)
-        samples = samples[:, lost : samples.shape[1] - max(0, stop - self.width)]
-        if not is_empty(samples):
-            self._not_empty.add(position)
-        block, row, new = self._slot(position, header)
-        line, weight = self._samples[block][row], self._weights[block][row]
-        if new and samples.shape[1] < self.width:
-            line.fill(0)
-            weight.fill(0)
-        for here, there in _fft_order_slices(max(0, start), samples.shape[1], self.width):
-            if new:
-                line[:, there] = samples[:, here]
-                weight[there] = 1
-            else:
-                line[:, there] += samples[:, here]
-                weight[there] += 1
+        samples = samples[:, max(0, -start) : samples.shape[1] - max(0, stop - self.width)]
+        empty = is_empty(samples)
+        samples, weight = self._full_width(samples, max(0, start))
+        line = self._lines.get(position)
+        if line is None:
+            self._lines[position] = _Line(samples, weight, header, empty)
+            return
+        # Not in place: the first readout's own samples stay what they are.
+        line.samples = line.samples + samples
+        line.weight = line.weight + weight
+        line.empty &= empty
+        if flags.calibration_only(line.header.flags) and not flags.calibration_only(header.flags):
+            line.header = header
+
+    def _full_width(
+        self, samples: NDArray[np.complex64], start: int
+    ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+        """Return samples `[coil, kx]` and weight `[kx]` of the grid's width, 0 at the ends."""
+        count = samples.shape[1]
+        if count == self.width:
+            return samples, self._once
+        full = np.zeros((self.coils, self.width), np.complex64)
+        weight = np.zeros(self.width, np.float32)
+        full[:, start : start + count] = samples
+        weight[start : start + count] = 1
+        return full, weight
 
     @property
     def has_empty_lines(self) -> bool:
         """Whether there are lines of nothing but zeros."""
-        return len(self._not_empty) < len(self._slots)
-
-    def _slot(
-        self, position: tuple[int, int], header: ismrmrd.AcquisitionHeader
-    ) -> tuple[int, int, bool]:
-        """Return block and row where a line is stored, and whether it is new."""
-        slot = self._slots.get(position)
-        new = slot is None
-        if slot is None:
-            slot = self._slots[position] = len(self._slots)
-            self._headers.append(bytes(header))
-            if slot // LINES_PER_BLOCK == len(self._samples):
-                self._samples.append(
-                    np.empty((LINES_PER_BLOCK, self.coils, self.width), np.complex64)
-                )
-                self._weights.append(np.empty((LINES_PER_BLOCK, self.width), np.float32))
-        elif flags.calibration_only(_header(self._headers[slot]).flags) and not (
-            flags.calibration_only(header.flags)
-        ):
-            self._headers[slot] = bytes(header)
-        return slot // LINES_PER_BLOCK, slot % LINES_PER_BLOCK, new
+        return any(line.empty for line in self._lines.values())
 
     def to_dense(
         self, *, keep: bool = False
@@ -151,43 +149,36 @@ class LineGrid:
         data = np.zeros((self.coils, nz, ny, nx), np.complex64)
         weights = np.zeros((nz, ny, nx), np.float32)
         headers = np.zeros((nz, ny), HEADER_DTYPE)
-        positions = list(self._slots)
-        half = nx - nx // 2
-        for index, (samples, weight) in enumerate(self._blocks(keep)):
-            here = positions[index * LINES_PER_BLOCK : (index + 1) * LINES_PER_BLOCK]
-            samples, weight = _divide_by_averages(samples[: len(here)], weight[: len(here)])
+        drop_empty = self._has_image_signal()
+        block = np.empty((LINES_PER_BLOCK, self.coils, self.width), np.complex64)
+        for positions in _batches(list(self._lines), LINES_PER_BLOCK):
+            lines = [self._lines[at] if keep else self._lines.pop(at) for at in positions]
+            samples = np.stack([line.samples for line in lines], out=block[: len(lines)])
+            weight = np.stack([line.weight for line in lines])
+            samples, weight = _divide_by_averages(samples, weight)
             samples, weight = remove_oversampling(samples, weight, nx)
-            # Back from the order of the FFT to a centred grid.
-            for (kz, ky), line in zip(here, samples, strict=True):
-                data[:, kz, ky, nx // 2 :] = line[:, :half]
-                data[:, kz, ky, : nx // 2] = line[:, half:]
-            weights[tuple(np.transpose(here))] = np.fft.fftshift(weight, axes=-1)
-        for (kz_line, ky_line), raw in zip(self._slots, self._headers, strict=True):
-            headers[kz_line, ky_line] = np.frombuffer(raw, HEADER_DTYPE)[0]
-        self._drop_empty_lines(weights)
+            if drop_empty:
+                weight = weight * [[not line.empty] for line in lines]
+            for (kz, ky), measured in zip(positions, samples, strict=True):
+                data[:, kz, ky] = measured
+            there = tuple(np.transpose(positions))
+            weights[there] = weight
+            raw = b"".join(bytes(line.header) for line in lines)
+            headers[there] = np.frombuffer(raw, HEADER_DTYPE)
         _set_sample_counts(headers, weights)
-        if not keep:
-            self._slots.clear()
-            self._not_empty.clear()
-            self._headers.clear()
         return data, weights, headers
 
-    def _drop_empty_lines(self, weights: NDArray[np.float32]) -> None:
-        empty = self._slots.keys() - self._not_empty
-        noted = (self._headers[self._slots[position]] for position in self._not_empty)
-        if empty and not all(flags.calibration_only(_header(raw).flags) for raw in noted):
-            weights[tuple(np.transpose(list(empty)))] = 0
+    def _has_image_signal(self) -> bool:
+        """Whether any but calibration lines holds more than zeros."""
+        return any(
+            not line.empty and not flags.calibration_only(line.header.flags)
+            for line in self._lines.values()
+        )
 
-    def _blocks(self, keep: bool) -> Iterator[tuple[NDArray[np.complex64], NDArray[np.float32]]]:
-        """Yield blocks of samples and weights that the caller may overwrite."""
-        if keep:
-            for samples, weight in zip(self._samples, self._weights, strict=True):
-                yield samples.copy(), weight
-            return
-        self._samples.reverse()
-        self._weights.reverse()
-        while self._samples:
-            yield self._samples.pop(), self._weights.pop()
+
+def _batches(positions: list[tuple[int, int]], size: int) -> Iterator[list[tuple[int, int]]]:
+    for start in range(0, len(positions), size):
+        yield positions[start : start + size]
 
 
 def add_readout(
@@ -213,28 +204,6 @@ def forward_samples(
     return samples[:, ::-1] if reverse else samples
 
 
-@lru_cache
-def _fft_order_slices(start: int, count: int, width: int) -> list[tuple[slice, slice]]:
-    """Return pairs of slices that copy a centred readout to FFT order (k = 0 first).
-
-    Parameters
-    ----------
-    start
-        Where the first sample lies on the centred grid.
-    count
-        Samples of the readout.
-    width
-        Samples of the grid.
-    """
-    negative = min(count, max(0, width // 2 - start))
-    first, origin = (start - width // 2) % width, max(0, start - width // 2)
-    spans = [
-        (slice(0, negative), slice(first, first + negative)),
-        (slice(negative, count), slice(origin, origin + count - negative)),
-    ]
-    return [(here, there) for here, there in spans if here.start < here.stop]
-
-
 def _divide_by_averages(
     samples: NDArray[np.complex64], weight: NDArray[np.float32]
 ) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
@@ -253,7 +222,3 @@ def _set_sample_counts(headers: NDArray[np.void], weights: NDArray[np.float32]) 
     headers["discard_pre"] = np.where(lines, measured.argmax(axis=-1), 0)
     headers["discard_post"] = np.where(lines, measured[..., ::-1].argmax(axis=-1), 0)
     headers["trajectory_dimensions"] = 0
-
-
-def _header(raw: bytes) -> ismrmrd.AcquisitionHeader:
-    return ismrmrd.AcquisitionHeader.from_buffer_copy(raw)

@@ -18,9 +18,6 @@ from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.xml_header.header import Header, Space
 
-NOT_FINITE = np.full((1, 1), np.nan, np.complex64)
-"""Stands for the samples of a readout that are not finite."""
-
 
 class PipelinePreview:
     """Runs the pipeline's own gatherer on the headers of readouts, without their samples.
@@ -54,11 +51,12 @@ class PipelinePreview:
             header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
             if not header.flags & flags.NOT_IMAGE:
                 self._coils.setdefault(header.encoding_space_ref, header.active_channels)
-            # Without coils all is the same but for the memory.
-            header.active_channels = header.trajectory_dimensions = 0
-            data = None if usable else NOT_FINITE
-            if zero:
-                data = np.zeros((1, header.number_of_samples), np.complex64)
+            # With one coil all is the same but for the memory.
+            header.active_channels = min(1, header.active_channels)
+            header.trajectory_dimensions = 0
+            value = np.complex64((0 if zero else 1) if usable else np.nan)
+            shape = header.active_channels, header.number_of_samples
+            data = np.broadcast_to(value, shape)
             self._take(self._gatherer.add(ismrmrd.Acquisition(header, data)))
 
     def finish(self) -> None:

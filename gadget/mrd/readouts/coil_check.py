@@ -68,7 +68,7 @@ class _Vote:
         """Count a readout; return whether its number of coils has become the winner."""
         self._readouts[coils] += 1
         more = self._readouts[coils] - self._readouts[self.winner]
-        # The declared number wins a tie, and any number against readouts without coils.
+        # The declared number wins a tie.
         loses_tie = self.winner != 0 and coils != self._declared
         if more < 0 or (more == 0 and loses_tie) or coils == self.winner:
             return False

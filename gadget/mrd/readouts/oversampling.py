@@ -24,22 +24,29 @@ def remove_oversampling(
     Parameters
     ----------
     samples
-        Lines `[line, coil, kx]` with k = 0 first.
+        Lines `[line, coil, kx]`, overwritten.
     weight
-        Averages `[line, kx]` in the same order.
+        Averages `[line, kx]`.
     size
         Samples that are left.
     """
     width = samples.shape[-1]
     if size == width:
         return samples, weight
+    # Of an even number of samples, where k-space has its origin is a sign in the image, which the
+    # way back undoes.
+    even = width % 2 == size % 2 == 0
+    if not even:
+        samples = np.fft.ifftshift(samples, axes=-1)
     image = scipy.fft.ifft(samples, axis=-1, norm="ortho", overwrite_x=True)
     left = size // 2
     image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
     cropped = scipy.fft.fft(image, axis=-1, norm="ortho", overwrite_x=True)
+    if not even:
+        cropped = np.fft.fftshift(cropped, axes=-1)
     if weight.min() == weight.max():
         return cropped, weight[:, :size]
-    kept = np.fft.ifftshift(_crop_weight(np.fft.fftshift(weight, axes=-1), size), axes=-1)
+    kept = _crop_weight(weight, size)
     if not kept.all():
         cropped *= (kept > 0)[:, None]
     return cropped, kept

@@ -10,7 +10,9 @@ from gadget.errors import DataError
 
 
 def check_samples(header: ismrmrd.AcquisitionHeader) -> None:
-    """Raise `DataError` if a readout discards all its samples."""
+    """Raise `DataError` if a readout has no coil, or discards all its samples."""
+    if not header.active_channels:
+        raise DataError(f"Readout {header.scan_counter} holds no sample: it has no coil.")
     if header.discard_pre + header.discard_post >= header.number_of_samples:
         raise DataError(
             f"Readout {header.scan_counter} holds no sample: {header.number_of_samples} were "
