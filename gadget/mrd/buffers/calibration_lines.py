@@ -20,7 +20,9 @@ TOLERANCE = 0.01
 
 
 class CalibrationLines:
-    """Separately measured calibration lines, of the latest repetition and of unfinished images.
+    """Calibration lines, of the latest repetition and of unfinished images.
+
+    Those that an image has among its own serve images without.
 
     Parameters
     ----------
@@ -53,14 +55,16 @@ class CalibrationLines:
         return grid
 
     def best_match(self, key: ImageKey, image: LineGrid) -> KSpace | None:
-        """Return the calibration lines whose counters are closest to those of an image."""
+        """Return the calibration lines whose counters are closest to those of an image.
+
+        None where there are none, or where they are lines of the image itself.
+        """
+        if image.encoding.merges_calibration and key in self._grids:
+            return None
         candidates = [
             other
             for other, lines in self._grids.items()
-            if other.slice == key.slice
-            and lines.coils == image.coils
-            # An image with calibration lines among its own needs none of another matrix.
-            and (not image.encoding.merges_calibration or lines.dense_shape == image.dense_shape)
+            if other.slice == key.slice and lines.coils == image.coils
         ]
         fitting = [other for other in candidates if _same_field_of_view(self._grids[other], image)]
         if not fitting:

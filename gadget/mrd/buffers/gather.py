@@ -193,14 +193,20 @@ class Gatherer:
             if not separate_calibration and key not in self._open:
                 self._rejected.lost_images.add(key)
             return self._open.get(key)
-        if separate_calibration:
+        image = None
+        if not separate_calibration:
+            image = self._image(key, encoding, header)
+            image.add(position, acquisition.data, header)
+            self._rejected.lost_images.discard(key)
+        if separate_calibration or self._calibrates_others(encoding, header):
             grid = self._calibration.grid(key, encoding, header, self._open)
             add_readout(grid, position, acquisition.data, header)
-            return None
-        image = self._image(key, encoding, header)
-        image.add(position, acquisition.data, header)
-        self._rejected.lost_images.discard(key)
         return image
+
+    @staticmethod
+    def _calibrates_others(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> bool:
+        """Whether a line of an image may serve others, of a later repetition or contrast."""
+        return encoding.merges_calibration and header.flags & flags.ANY_CALIBRATION != 0
 
     def _warn_once(self, warning: str) -> None:
         if warning not in self._warnings:

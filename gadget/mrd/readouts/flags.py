@@ -22,6 +22,8 @@ CALIBRATION = bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
 
 CALIBRATION_AND_IMAGING = bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
 
+ANY_CALIBRATION = CALIBRATION | CALIBRATION_AND_IMAGING
+
 NOT_IMAGE = NOISE | bits(
     ismrmrd.ACQ_IS_NAVIGATION_DATA,
     ismrmrd.ACQ_IS_PHASECORR_DATA,
@@ -50,4 +52,4 @@ def calibration_only(flags: int) -> bool: ...
 def calibration_only(flags: NDArray[np.uint64]) -> NDArray[np.bool_]: ...
 def calibration_only(flags: int | NDArray[np.uint64]) -> bool | NDArray[np.bool_]:
     """Whether a readout, or each of several, is calibration data and not image data."""
-    return flags & (CALIBRATION | CALIBRATION_AND_IMAGING) == CALIBRATION
+    return flags & ANY_CALIBRATION == CALIBRATION

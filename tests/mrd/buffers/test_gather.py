@@ -334,6 +334,28 @@ def test_calibration_lines_of_the_same_contrast_are_image_lines(make_scan, mode)
     assert buffer.kspace.calibration is None
 
 
+@pytest.mark.parametrize("flag", ["CALIBRATION", "CALIBRATION_AND_IMAGING"])
+@pytest.mark.parametrize("counter", ["contrast", "repetition"])
+def test_calibration_lines_of_one_image_serve_those_without(make_scan, counter, flag):
+    scan = make_scan(calibration="embedded")
+    first = scan.readouts(scan.image(), ky=[0, 2, 3, 4, 5, 6])
+    for one in first[2:5]:
+        _flag(one, f"IS_PARALLEL_{flag}")
+    second, other_slice = (
+        scan.readouts(scan.image(1), ky=[0, 2, 4, 6], **numbers)
+        for numbers in ({counter: 1}, {counter: 1, "slice": 1})
+    )
+    own, borrowed, none = (
+        buffer.kspace for buffer in _gather(scan.header, [*first, *second, *other_slice])
+    )
+    assert own.calibration is None
+    assert none.calibration is None
+    assert np.flatnonzero(borrowed.mask.any((0, 2))).tolist() == [0, 2, 4, 6]
+    assert np.flatnonzero(borrowed.calibration.mask.any((0, 2))).tolist() == [3, 4, 5]
+    lines = slice(3, 6)
+    np.testing.assert_array_equal(borrowed.calibration.data[..., lines, :], own.data[..., lines, :])
+
+
 @pytest.mark.parametrize("mode", ["separate", "external", None])
 def test_calibration_lines_of_another_contrast_stay_apart(make_scan, mode):
     scan = make_scan(calibration=mode)
@@ -373,7 +395,7 @@ def test_calibration_of_the_right_slice_is_used(make_scan):
 
 @pytest.mark.parametrize(
     ("fov", "mode", "used"),
-    [(16.0, "separate", True), (20.0, "separate", False), (16.0, "embedded", False)],
+    [(16.0, "separate", True), (20.0, "separate", False), (16.0, "embedded", True)],
 )
 def test_calibration_lines_may_have_a_smaller_encoding_space(make_scan, caplog, fov, mode, used):
     scan = make_scan(calibration=mode)
