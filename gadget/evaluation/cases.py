@@ -151,9 +151,10 @@ def usable_cases(file: str, slices: Iterable[Callable[[], Case]]) -> Iterator[Ca
 def central_slices(length: int, count: int) -> list[int]:
     """Return `count` slice numbers spread over the central half of `length`, or more of it."""
     count = min(count, length)
-    span = max(length / 2, count)
-    positions = (np.arange(count) + 0.5) / count * span + (length - span) / 2
-    return [int(position) for position in positions]
+    # The middles of equal parts, in whole numbers: rounded, two of them would be one slice.
+    twice_span = max(length, 2 * count)
+    first = count * (2 * length - twice_span)
+    return [(first + (2 * part + 1) * twice_span) // (4 * count) for part in range(count)]
 
 
 def _rng(seed: int, text: str) -> np.random.Generator:

@@ -87,7 +87,15 @@ def test_slices_without_an_image(value):
         (4, 3, [1, 2, 3]),
         (4, 9, [0, 1, 2, 3]),
         (1, 3, [0]),
+        (0, 3, []),
+        (12, 11, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
     ],
 )
 def test_slices_of_the_middle(length, count, expected):
     assert central_slices(length, count) == expected
+
+
+def test_no_slice_counts_twice():
+    for length in range(1, 60):
+        for count in range(1, length + 1):
+            assert len(set(central_slices(length, count))) == count
