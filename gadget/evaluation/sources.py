@@ -23,6 +23,9 @@ from gadget.training.stack import slice_axis
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".npy")
 SUFFIXES = IMAGE_SUFFIXES + RAW_SUFFIXES
 PHANTOM = "phantom:"
+CUBES = 1.01
+"""Largest ratio of voxel edges at which a volume has no slice axis of its own, and is cut across
+the body."""
 RADIOLOGICAL = ("L", "A", "S")
 """Axes that let a quarter turn show heads upright, their right on the viewer's left."""
 
@@ -130,10 +133,8 @@ def _read_nifti(path: Path) -> NDArray[np.float32]:
     if volume.ndim != 3:
         raise DataError(f"'{path}' must hold one 3D volume, got shape {list(volume.shape)}.")
     zooms = np.asarray(reoriented.header.get_zooms()[:3])
-    slice_axis_index = (
-        2 if zooms.max() < 1.01 * zooms.min() else slice_axis(volume.shape, zooms.tolist())
-    )
-    return np.moveaxis(volume, slice_axis_index, 0)
+    cubes = 1 not in volume.shape and zooms.max() < CUBES * zooms.min()
+    return np.moveaxis(volume, 2 if cubes else slice_axis(volume.shape, zooms.tolist()), 0)
 
 
 def _read_numpy(path: Path) -> NDArray[Any]:

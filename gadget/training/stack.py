@@ -26,7 +26,7 @@ MAX_VALUE = float(np.finfo(np.float16).max)
 
 
 def to_slices(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
-    """Slice a volume: isotropic ones along all three axes, 2D multi-slice scans in plane.
+    """Slice a volume: isotropic ones along all three axes, single slices and thick ones in plane.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def to_slices(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
     spacing
         Distance of the voxels along each axis [mm].
     """
-    axes = range(3) if isotropic(spacing) else [slice_axis(volume.shape, spacing)]
+    from_every_side = 1 not in volume.shape and isotropic(spacing)
+    axes = range(3) if from_every_side else [slice_axis(volume.shape, spacing)]
     return [plane for axis in axes for plane in np.moveaxis(volume, axis, 0)]
 
 

@@ -63,6 +63,17 @@ def test_isotropic_volumes_are_cut_transversally(tmp_path):
     assert [case.truth.shape for case in cases] == [(10, 12)] * 2
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (0, 2, 1), (1, 2, 0)])
+@pytest.mark.parametrize("shape", [(12, 14), (12, 14, 1)])
+def test_a_slice_of_cubes_is_cut_in_its_plane(tmp_path, axes, shape):
+    affine = np.zeros((4, 4))
+    affine[(*axes, 3), range(4)] = 1
+    image = np.random.default_rng(0).random(shape).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / "slice.nii")
+    (case,) = load_cases(str(tmp_path / "slice.nii"), 2, RECEIVER)
+    assert case.truth.shape == (12, 14)
+
+
 def test_numpy_images_magnitude_or_complex(tmp_path, phantom):
     head = phantom((24, 20))
     np.save(tmp_path / "one.npy", head)

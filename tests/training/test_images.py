@@ -96,6 +96,14 @@ def test_a_nifti_of_two_axes_is_a_slice(tmp_path, head):
     assert [one.shape for one in volume] == [(72, 80)]
 
 
+def test_a_slice_of_cubes_is_not_cut_to_lines(tmp_path, head, caplog):
+    caplog.set_level("INFO")
+    _nifti(tmp_path / "head.nii", head[0], (1.0, 1.0, 1.0))
+    (volume,) = _volumes(tmp_path)
+    assert [one.shape for one in volume] == [(72, 80)]
+    assert "left out" not in caplog.text
+
+
 def test_a_nifti_that_does_not_know_its_spacing_has_that_of_a_cube(tmp_path, head):
     path = _nifti(tmp_path / "head.nii", np.moveaxis(head, 0, 2))
     content = bytearray(path.read_bytes())
