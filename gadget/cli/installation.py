@@ -127,7 +127,7 @@ def nodes() -> Iterator[Finding]:
 
 def server() -> Iterator[Finding]:
     """Check whether Gadgetron is installed, and finds the pipelines and the nodes."""
-    from gadget.stream.host.pipeline import find_pipeline
+    from gadget.stream.host.pipeline import installed_pipeline
 
     binary = shutil.which("gadgetron")
     if binary is None:
@@ -136,7 +136,8 @@ def server() -> Iterator[Finding]:
     home = Path(os.environ.get("GADGETRON_HOME") or Path(binary).resolve().parents[1])
     folder = home / "share" / "gadgetron" / "config"
     yield Finding("Gadgetron", f"{binary}, pipelines in {folder}")
-    ours = find_pipeline(PIPELINE).parent.glob("score_*.xml")
+    pipeline = installed_pipeline(PIPELINE)
+    ours = pipeline.parent.glob("score_*.xml") if pipeline is not None else ()
     missing = sorted(path.name for path in ours if not (folder / path.name).is_file())
     if missing:
         advice = f"pip install {DISTRIBUTION} in Gadgetron's own environment, {home}"

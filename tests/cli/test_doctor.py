@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import gadget
 from gadget.cli import installation
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.diffusion.devices import select_device
@@ -87,6 +88,17 @@ def test_a_gadgetron_that_finds_everything(gadgetron, python):
     for pipeline in (ROOT / "pipelines").glob("*.xml"):
         shutil.copy(pipeline, gadgetron / "share" / "gadgetron" / "config")
     assert advice() == []
+
+
+def test_pipelines_that_are_missing_are_told_once_and_the_rest_goes_on(
+    gadgetron, python, tmp_path, monkeypatch
+):
+    python(f'exec {sys.executable} "$@"')
+    monkeypatch.setattr(gadget, "__file__", str(tmp_path / "gadget" / "__init__.py"))
+    found = list(installation.findings())
+    (problem,) = [finding.problem for finding in found if finding.problem]
+    assert "There is no pipeline file score_hybrid.xml" in problem
+    assert found[-1].name == "bart"
 
 
 def test_a_gadgetron_of_another_environment(gadgetron, python):
