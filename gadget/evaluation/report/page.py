@@ -101,7 +101,7 @@ def _uncertainty(found: Collection | None) -> dict[str, Any] | None:
     if found is None or not found.reliability:
         return None
     labels = {pattern.name: pattern.label for pattern in found.patterns}
-    curves = {labels[name]: curve for name, curve in found.reliability.items()}
+    curves = [(labels[name], slices) for name, slices in found.reliability.items()]
     return {
         "text": "The standard deviation of the posterior samples, pixel by pixel, beside the true "
         "error of their mean. If errors are normal and the prediction is right, 68% of the errors "

@@ -52,8 +52,8 @@ class Panel:
 def comparison_panels(collection: Collection) -> Iterator[tuple[str, list[Panel]]]:
     """Yield the title of each shown slice and its panels, one for each pattern."""
     for title, results in collection.shown.items():
-        groups = groupby(results, key=lambda result: result.pattern.label)
-        yield title, [_comparison(label, list(group)) for label, group in groups]
+        groups = groupby(results, key=_pattern)
+        yield title, [_comparison(label, list(group)) for (_, label), group in groups]
 
 
 def uncertainty_panels(collection: Collection) -> list[Panel]:
@@ -83,7 +83,7 @@ def lesion_panel(pairs: Sequence[LesionPair]) -> Panel:
 def noise_panels(results: Sequence[NoiseResult]) -> list[Panel]:
     """Show the reconstructions of k-space without an object, a panel for each pattern."""
     panels = []
-    for label, group in groupby(results, key=lambda one: one.pattern.label):
+    for (_, label), group in groupby(results, key=_pattern):
         columns: dict[tuple[str, str], list[Picture]] = {}
         for one in group:
             picture = Picture(grey(one.image, float(one.image.max())), one.record.content)
@@ -91,6 +91,11 @@ def noise_panels(results: Sequence[NoiseResult]) -> list[Panel]:
         shown = tuple(Column(heading, tuple(found)) for (_, heading), found in columns.items())
         panels.append(Panel(label, "each image in its own window", shown))
     return panels
+
+
+def _pattern(result: Result | NoiseResult) -> tuple[str, str]:
+    """Return name and label of a result's pattern: masks of two files may have the same label."""
+    return result.pattern.name, result.pattern.label
 
 
 def _comparison(label: str, results: Sequence[Result]) -> Panel:

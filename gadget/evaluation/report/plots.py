@@ -57,14 +57,17 @@ def score_plot(records: Sequence[Record], methods: Sequence[Method]) -> str:
         return _data_url(figure)
 
 
-def calibration(curves: dict[str, list[Reliability]]) -> str:
-    """Draw reliability curves, observed against predicted error, a line for each slice."""
+def calibration(curves: Sequence[tuple[str, Sequence[Reliability]]]) -> str:
+    """Draw reliability curves, observed against predicted error, a line for each slice.
+
+    `curves` holds the label of each pattern with the curves of its slices.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure((4.4, 3.9), layout="constrained")
         axes = figure.subplots()
         axes.grid(axis="both")
         largest = 1e-9
-        for colour, (label, slices) in zip(cycle(COLOURS), curves.items(), strict=False):
+        for colour, (label, slices) in zip(cycle(COLOURS), curves, strict=False):
             for number, curve in enumerate(slices):
                 x, y = 100 * curve.predicted, 100 * curve.observed
                 name = label if number == 0 else None

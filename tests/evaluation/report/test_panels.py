@@ -12,11 +12,13 @@ pytest.importorskip("PIL")
 from PIL import Image
 
 from gadget.evaluation.checks.lesions import LesionPair
+from gadget.evaluation.checks.noise import noise_results
 from gadget.evaluation.collection import Collection
 from gadget.evaluation.experiment import run
 from gadget.evaluation.report.panels import (
     comparison_panels,
     lesion_panel,
+    noise_panels,
     uncertainty_panels,
 )
 from gadget.evaluation.report.pictures import display_maximum
@@ -32,9 +34,9 @@ def decoded(picture):
 
 @pytest.fixture
 def collect(case):
-    def make(*methods):
-        found = Collection(PATTERNS, methods)
-        for result in run(replace(case, quarter_turns=1), PATTERNS, methods, seed=0):
+    def make(*methods, patterns=PATTERNS):
+        found = Collection(patterns, methods)
+        for result in run(replace(case, quarter_turns=1), patterns, methods, seed=0):
             found.add(result)
         return found
 
@@ -58,6 +60,28 @@ def test_images_are_turned_upright_and_share_their_window(case, collect, fixed):
     np.testing.assert_allclose(images[0], expected, atol=1)
     mask = decoded(panel.columns[0].pictures[2])
     assert (mask == mask[:1]).all()
+
+
+@pytest.fixture
+def namesakes(tmp_path, case):
+    """Masks of two files of one name in two folders."""
+    found = []
+    for folder, first in (("one", 0), ("other", 1)):
+        (tmp_path / folder).mkdir()
+        np.save(tmp_path / folder / "mask.npy", np.arange(len(case.truth)) % 2 == first)
+        found.append(parse_pattern(str(tmp_path / folder / "mask.npy")))
+    assert found[0].label == found[1].label
+    return found
+
+
+def test_masks_of_one_name_have_panels_of_their_own(collect, fixed, namesakes):
+    same = fixed("same", lambda x: x)
+    ((_, panels),) = comparison_panels(collect(same, patterns=namesakes))
+    masks = [decoded(panel.columns[0].pictures[2]) for panel in panels]
+    np.testing.assert_array_equal(masks[0], 255 - masks[1])
+    assert all(len(panel.columns) == 2 for panel in panels)
+    results = list(noise_results(namesakes, [same], coils=2, size=(16, 16), seed=0))
+    assert [len(panel.columns[0].pictures) for panel in noise_panels(results)] == [3, 3]
 
 
 def test_the_zoom_is_the_frame(case, collect, fixed):
