@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from gadget.errors import ConfigError, hint
 from gadget.stream.configuration import parse_xml, serialize
-from gadget.stream.host.pipeline import OWN_NODES, SERVED
+from gadget.stream.host.pipeline import SERVED, is_own_module
 from gadget.stream.node import find_node
 from gadget.stream.settings import read_settings
 
@@ -84,7 +84,7 @@ def _nodes(root: Element, name: str) -> Iterator[_Node]:
             yield _Node(f"at port {connect.get('port')}", external, served, own=False)
         elif execute is not None:
             module, target = ((execute.get(key) or "").strip() for key in ("name", "target"))
-            if not module.startswith(OWN_NODES):
+            if not is_own_module(module):
                 continue
             try:
                 node = find_node(module, target)

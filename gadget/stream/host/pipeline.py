@@ -18,9 +18,8 @@ NEEDS_SERVER = (
     '<external> with <execute type="python"> or <connect>.'
 )
 DEFAULT_HOST = "localhost"
-OWN_NODES = "gadget.nodes."
-"""Prefix of the modules of this package's nodes."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_OWN_MODULE = re.compile(r"gadget\.nodes\.\w+")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Execute:
     @property
     def own(self) -> bool:
         """Whether the node is one of this package."""
-        return self.module.startswith(OWN_NODES)
+        return is_own_module(self.module)
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,13 @@ class Connect:
 
 PipelineNode: TypeAlias = Execute | Connect
 
-SERVED = Execute(f"{OWN_NODES}reconstruct", "reconstruct", EMPTY)
+SERVED = Execute("gadget.nodes.reconstruct", "reconstruct", EMPTY)
 """What `score-gadget node` serves to pipelines that connect to it."""
+
+
+def is_own_module(name: str) -> bool:
+    """Whether a module is one of this package's nodes, as far as its name tells."""
+    return _OWN_MODULE.fullmatch(name) is not None
 
 
 def find_pipeline(name: str) -> Path:

@@ -39,7 +39,6 @@ CONFIG_PARAMETERS = ("customconfig", "config")
 
 log = logging.getLogger(__name__)
 
-_OWN_MODULE = re.compile(r"gadget\.nodes\.[a-z_]+")
 _SAFE_VALUE = re.compile(r"(?!\.+$)[\w.:+-]*", re.ASCII)
 """No slash, and neither `.` nor `..`."""
 
@@ -153,7 +152,7 @@ def _settings_model(node: PipelineNode) -> type[BaseModel] | None:
     """Return the settings class of a node, None if it is not one of this package."""
     if isinstance(node, Connect):
         node = SERVED
-    if not _OWN_MODULE.fullmatch(node.module):
+    if not node.own:
         return None
     try:
         found = find_node(node.module, node.target)
