@@ -18,6 +18,7 @@ from gadget.diffusion.installed_models import CONFIG
 from gadget.diffusion.networks.adm import Adm, AdmConfig
 from gadget.diffusion.networks.ncsnpp import NCSNpp, NCSNppConfig
 from gadget.diffusion.networks.unet import UNet, UNetConfig
+from gadget.diffusion.schedule import check_range
 from gadget.errors import ConfigError, WeightsError, invalid_values, reason
 from gadget.files import atomic_write, write_errors
 
@@ -47,10 +48,7 @@ class ModelConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_noise_levels(self) -> ModelConfig:
-        if self.sigma_min >= self.sigma_max:
-            raise ValueError(
-                f"sigma_min must be below sigma_max, got {self.sigma_min} and {self.sigma_max}"
-            )
+        check_range(self.sigma_min, self.sigma_max)
         return self
 
 

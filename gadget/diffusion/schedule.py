@@ -1,8 +1,20 @@
-"""Sequences of noise levels."""
+"""Ranges and sequences of noise levels."""
 
 from __future__ import annotations
 
 import numpy as np
+
+
+def check_range(sigma_min: float, sigma_max: float) -> None:
+    """Check that a range of noise levels is one.
+
+    Raises
+    ------
+    ValueError
+        The lowest level is not below the highest.
+    """
+    if sigma_min >= sigma_max:
+        raise ValueError(f"sigma_min must be below sigma_max, got {sigma_min} and {sigma_max}")
 
 
 def power_schedule(start: float, end: float, steps: int, rho: float) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gadget.diffusion.networks.unet import UNetConfig
+from gadget.diffusion.schedule import check_range
 from gadget.errors import ConfigError, invalid_values, reason
 
 if sys.version_info >= (3, 11):
@@ -91,10 +92,7 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check_noise_levels(self) -> TrainingConfig:
-        if self.sigma_min >= self.sigma_max:
-            raise ValueError(
-                f"sigma_min must be below sigma_max, got {self.sigma_min} and {self.sigma_max}"
-            )
+        check_range(self.sigma_min, self.sigma_max)
         return self
 
 
