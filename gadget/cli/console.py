@@ -10,6 +10,9 @@ import sys
 from rich.console import Console
 from rich.logging import RichHandler
 
+LINE_SECONDS = 10.0
+"""Least time between two log lines of progress, where there is no terminal for a bar."""
+
 console = Console(stderr=True, highlight=False)
 results = Console(highlight=False)
 

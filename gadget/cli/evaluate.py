@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBars
 
-from gadget.cli.console import console, print_error, print_result, results
+from gadget.cli.console import LINE_SECONDS, console, print_error, print_result, results
 from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError, DataError
 from gadget.extras import optional_import
@@ -33,8 +33,6 @@ CHECKED_METHODS = ("sense", "fast")
 """Default methods for the checks with lesions and with noise."""
 MAX_TABLE_WIDTH = 240
 """Largest width of the table, also in a narrower terminal [characters]."""
-LINE_SECONDS = 10.0
-"""Least time between two log lines of progress."""
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,6 @@ from gadget.cohort.recipe import Recipe
 from gadget.cohort.task import Task
 from gadget.text import pluralize
 
-FAILED = 1
-
 log = logging.getLogger(__name__)
 
 
@@ -64,7 +62,7 @@ def replay_cohort(
                 raise
     _print_summary(progress, plan, folder)
     if any(outcome.failed for outcome in progress.outcomes.values()):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(1)
 
 
 def _events(

@@ -12,13 +12,10 @@ import ismrmrd
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
 
-from gadget.cli.console import console
+from gadget.cli.console import LINE_SECONDS, console
 from gadget.mrd.images.counter import ImageCounter
 from gadget.mrd.images.meta import is_std_map
 from gadget.stream.progress import Progress
-
-LINE_SECONDS = 10.0
-"""Least time between two log lines of progress."""
 
 log = logging.getLogger(__name__)
 
