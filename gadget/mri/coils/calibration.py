@@ -54,7 +54,11 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
         for lines, size in zip(centre, region.mask.shape, strict=True)
     )
     kspace = region.crop(measured.kspace)
-    smooth = (low_resolution_images if complete else walsh_images)(kspace, region.mask)
+    smooth = (
+        low_resolution_images(kspace, region.mask, centre)
+        if complete
+        else walsh_images(kspace, region.mask)
+    )
     settings = WITH_CENTRE if complete else WITHOUT_CENTRE
     touched = touched_axes(smooth, may_fold) if complete else ()
     y, x = (REACH[0] if axis in touched else 0.0 for axis in (-2, -1))

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.operators.sense import varying_axes
-from gadget.mri.sampling.centre import centre_extent
 
 MAX_CENTRE = 32
 """Most points of the fully sampled centre that are used, along an axis."""
@@ -16,12 +15,18 @@ BLOCKS = 20
 """Blocks along an axis for the local coil covariance."""
 
 
-def low_resolution_images(kspace: Tensor, mask: Tensor) -> Tensor:
-    """Return smooth coil images `[coil, y, x]` from the fully sampled centre, zero-filled."""
+def low_resolution_images(kspace: Tensor, mask: Tensor, centre: tuple[int, int]) -> Tensor:
+    """Return smooth coil images `[coil, y, x]` from the fully sampled centre, zero-filled.
+
+    Parameters
+    ----------
+    kspace, mask
+        Centred k-space `[coil, ky, kx]` and its measured points `[ky, kx]`.
+    centre
+        Size (ky, kx) of the fully sampled centre.
+    """
     window = torch.ones((), device=kspace.device)
-    for axis, (size, full) in enumerate(
-        zip(centre_extent(mask.cpu().numpy()), mask.shape, strict=True)
-    ):
+    for axis, (size, full) in enumerate(zip(centre, mask.shape, strict=True)):
         width = min(MAX_CENTRE, size)
         k = torch.arange(full, device=kspace.device) - full // 2
         # Tapered: no ringing into the air around the object.
