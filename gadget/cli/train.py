@@ -21,7 +21,7 @@ from gadget.text import pluralize
 
 if TYPE_CHECKING:
     from gadget.training.images import Volume
-    from gadget.training.loop import Progress
+    from gadget.training.loop import TrainingProgress
     from gadget.training.ranks import Ranks
     from gadget.training.trainer import Trainer
 
@@ -174,7 +174,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]:
+def _progress(steps: int, ranks: Ranks) -> Iterator[Callable[[TrainingProgress], None]]:
     """Give a function that shows the progress: a bar with the time left, or log lines."""
     if not ranks.is_main:
         yield lambda now: None
@@ -192,10 +192,10 @@ def _progress(steps: int, ranks: Ranks) -> Iterator[Callable[[Progress], None]]:
             yield lambda now: bars.update(task, completed=now.step, description=_words(now))
 
 
-def _log_progress(now: Progress) -> None:
+def _log_progress(now: TrainingProgress) -> None:
     if now.loss is not None:
         log.info("step %d of %d, %s", now.step, now.steps, _words(now))
 
 
-def _words(now: Progress) -> str:
+def _words(now: TrainingProgress) -> str:
     return "training" if now.loss is None else f"loss {now.loss:.4f}"

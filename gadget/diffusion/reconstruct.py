@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import torch
 
     from gadget.diffusion.prior import Prior
-    from gadget.diffusion.volume import Volume
+    from gadget.diffusion.volume import VolumeProblem
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class Reconstructor:
             for kspace, result in zip(batch.kspaces, results, strict=True)
         ]
 
-    def _volumes(self, method: str, batch: _Batch) -> list[Volume]:
+    def _volumes(self, method: str, batch: _Batch) -> list[VolumeProblem]:
         """Reconstruct on the device, or on the CPU if one buffer is too large for its memory."""
         import torch
 
@@ -199,16 +199,16 @@ class Reconstructor:
 
     def _on_device(
         self, device: torch.device, prior: Prior | None, method: str, batch: _Batch
-    ) -> list[Volume]:
+    ) -> list[VolumeProblem]:
         from gadget.diffusion.solver import Solver
-        from gadget.diffusion.volume import Volume
+        from gadget.diffusion.volume import VolumeProblem
 
         if device not in batch.volumes:
             keep_orientation = prior is not None and not prior.any_orientation
             # The published sampler has coil images, which fold.
             may_fold = self.settings.method != "paper"
             batch.volumes[device] = [
-                Volume(kspace, device, self.settings.noise_std, keep_orientation, may_fold)
+                VolumeProblem(kspace, device, self.settings.noise_std, keep_orientation, may_fold)
                 for kspace in batch.kspaces
             ]
         volumes = batch.volumes[device]
@@ -231,5 +231,5 @@ class _Batch:
     kspaces: list[KSpace]
     progress: ProgressCallback
     deadline: Deadline
-    volumes: dict[torch.device, list[Volume]] = field(default_factory=dict)
+    volumes: dict[torch.device, list[VolumeProblem]] = field(default_factory=dict)
     """The buffers prepared for a device, shared by all methods."""

@@ -14,7 +14,7 @@ from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.diffusion.samplers.problem import Problem, SamplerResult
 from gadget.diffusion.settings import SamplerSettings
-from gadget.diffusion.volume import PlaneProblem, Volume
+from gadget.diffusion.volume import PlaneProblem, VolumeProblem
 from gadget.errors import ReconError
 
 STD_CORRECTION = {"fast": 6.0, "paper": 1.0}
@@ -60,7 +60,7 @@ class Solver:
         self.timer = timer
         self.deadline = deadline
 
-    def run(self, volumes: list[Volume], progress: ProgressCallback) -> None:
+    def run(self, volumes: list[VolumeProblem], progress: ProgressCallback) -> None:
         """Sample every plane of volumes, which are on the prior's device."""
         for volume in volumes:
             volume.reset(self.settings.samples)
@@ -75,7 +75,7 @@ class Solver:
             finished += len(group)
             started = self.deadline.elapsed
 
-    def _groups(self, volumes: list[Volume]) -> Iterator[list[PlaneProblem]]:
+    def _groups(self, volumes: list[VolumeProblem]) -> Iterator[list[PlaneProblem]]:
         """Yield the planes in their order, those of one shape several at a time."""
         group: list[PlaneProblem] = []
         for volume in volumes:

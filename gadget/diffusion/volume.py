@@ -35,7 +35,7 @@ reach beyond the field of view, as objects that fold do."""
 Details: TypeAlias = dict[str, str | int | float]
 
 
-class Volume:
+class VolumeProblem:
     """One k-space buffer and the image that is reconstructed from it.
 
     Parameters
@@ -163,7 +163,7 @@ class Volume:
 class PlaneProblem:
     """The problem of one plane, in the prior's units."""
 
-    volume: Volume
+    volume: VolumeProblem
     index: PlaneIndex
     transposed: bool
     """Whether rows and columns are exchanged."""

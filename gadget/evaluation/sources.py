@@ -18,7 +18,7 @@ from gadget.extras import optional_import
 from gadget.files import raise_unreadable, walk
 from gadget.mrd.raw.raw_file import RAW_SUFFIXES
 from gadget.training.readers import magnitude
-from gadget.training.stack import slice_axis
+from gadget.training.slices import slice_axis
 
 IMAGE_SUFFIXES = (".nii", ".nii.gz", ".npy")
 SUFFIXES = IMAGE_SUFFIXES + RAW_SUFFIXES

@@ -1,4 +1,4 @@
-"""Read stacks of magnitude slices from DICOM series."""
+"""Read magnitude slices from DICOM series."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.extras import optional_import
 from gadget.training.skipped_files import SkippedFiles
-from gadget.training.stack import Stack, isotropic, to_slices
+from gadget.training.slices import Slices, isotropic, to_slices
 
 NO_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "VELOCITY MAP"}
 """Third and further values of Image Type that are no magnitude."""
@@ -59,7 +59,7 @@ def group_series(paths: Iterable[Path], skipped: SkippedFiles) -> dict[str, list
     return series
 
 
-def read_series(paths: list[Path], skipped: SkippedFiles) -> Iterator[Stack]:
+def read_series(paths: list[Path], skipped: SkippedFiles) -> Iterator[Slices]:
     """Yield the volumes of one series; of repeated positions, each time as one more volume."""
     frames: list[Frame] = []
     for path in paths:

@@ -17,13 +17,13 @@ from gadget.files import walk
 from gadget.training.dicom import group_series, read_series
 from gadget.training.readers import read_hdf5, read_nifti, read_numpy
 from gadget.training.skipped_files import SkippedFiles
-from gadget.training.stack import MIN_EDGE, Stack, usable_slices
+from gadget.training.slices import MIN_EDGE, Slices, usable_slices
 
 log = logging.getLogger(__name__)
 
 Volume: TypeAlias = list[NDArray[np.float16]]
 """Magnitude slices `[y, x]` of a file or DICOM series, bright tissue near 1; sizes may differ."""
-Reader: TypeAlias = Callable[[Path], Iterable[Stack]]
+Reader: TypeAlias = Callable[[Path], Iterable[Slices]]
 
 NIFTI = (".nii", ".nii.gz")
 NUMPY, HDF5, DICOM = b"\x93NUMPY", b"\x89HDF\r\n\x1a\n", b"DICM"
@@ -116,17 +116,17 @@ def _reader(path: Path) -> Reader | None:
     raise DataError("it is no image in a format that is read here (NIfTI, DICOM, HDF5, .npy)")
 
 
-def _read_volume(stacks: Iterable[Stack], path: Path) -> Volume:
+def _read_volume(parts: Iterable[Slices], path: Path) -> Volume:
     volume: Volume = []
     count = 0
     unusable = DataError("it holds no slice")
     with warnings.catch_warnings():
         # What matters of them is told in a line.
         warnings.simplefilter("ignore")
-        for stack in stacks:
-            count += len(stack)
+        for part in parts:
+            count += len(part)
             try:
-                volume += usable_slices(stack)
+                volume += usable_slices(part)
             except DataError as error:
                 unusable = error
     if not volume:

@@ -35,8 +35,8 @@ ROLLBACK_SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Progress of a training."""
+class TrainingProgress:
+    """How far a training is."""
 
     step: int
     steps: int
@@ -53,7 +53,7 @@ def train(
     trainer: Trainer,
     volumes: Sequence[Volume],
     folder: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingProgress], None],
     *,
     validation: Validation | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -126,7 +126,7 @@ class _Run:
         trainer: Trainer,
         checkpoints: Checkpoints,
         folder: Path,
-        report: Callable[[Progress], None],
+        report: Callable[[TrainingProgress], None],
         validation: Validation | None,
     ) -> None:
         self._trainer = trainer
@@ -137,7 +137,7 @@ class _Run:
         )
         self._losses: list[Tensor] = []
         self._saved = self._validated = time.monotonic()
-        report(Progress(trainer.step, trainer.config.steps, None))
+        report(TrainingProgress(trainer.step, trainer.config.steps, None))
 
     def run(self, volumes: Sequence[Volume], stop: Callable[[], bool]) -> None:
         trainer, config, ranks = self._trainer, self._trainer.config, self._trainer.ranks
@@ -183,7 +183,7 @@ class _Run:
             raise Diverged(f"The loss is {loss}")
         if not trainer.is_finite():
             raise Diverged("Some weights are no numbers")
-        self._report(Progress(trainer.step, trainer.config.steps, loss))
+        self._report(TrainingProgress(trainer.step, trainer.config.steps, loss))
         if self._training_log is not None:
             self._training_log.write(loss)
 

@@ -1,4 +1,4 @@
-"""Read stacks of magnitude slices from NIfTI, NumPy and HDF5 files."""
+"""Read magnitude slices from NIfTI, NumPy and HDF5 files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.extras import optional_import
 from gadget.training.skipped_files import log_skipped
-from gadget.training.stack import Stack, to_slices
+from gadget.training.slices import Slices, to_slices
 
 FASTMRI = ("reconstruction_rss", "reconstruction_esc")
 """Datasets `[slice, y, x]` of fastMRI files, multi-coil and single-coil."""
 
 
-def read_nifti(path: Path) -> Iterator[Stack]:
+def read_nifti(path: Path) -> Iterator[Slices]:
     """Yield the volumes of a NIfTI file: one of a 2D or 3D image, each of a 4D image."""
     with optional_import("NIfTI files need", "train"):
         import nibabel
@@ -45,7 +45,7 @@ def read_nifti(path: Path) -> Iterator[Stack]:
         yield to_slices(volume.reshape(planes), spacing)
 
 
-def read_numpy(path: Path) -> Iterator[Stack]:
+def read_numpy(path: Path) -> Iterator[Slices]:
     """Yield the slices of a NumPy file `[slice, y, x]` or `[y, x]`."""
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.ndim not in (2, 3):
@@ -53,7 +53,7 @@ def read_numpy(path: Path) -> Iterator[Stack]:
     yield list(magnitude(array).reshape(-1, *array.shape[-2:]))
 
 
-def read_hdf5(path: Path) -> Iterator[Stack]:
+def read_hdf5(path: Path) -> Iterator[Slices]:
     """Yield fastMRI's reconstructions, or each series of ISMRMRD images."""
     with h5py.File(path, "r") as file:
         for name in FASTMRI:
@@ -65,7 +65,7 @@ def read_hdf5(path: Path) -> Iterator[Stack]:
                     )
                 yield list(images)
                 return
-        yield from _series_stacks(_image_series(file), path)
+        yield from _slices_by_series(_image_series(file), path)
 
 
 def magnitude(array: NDArray[Any]) -> NDArray[np.float32]:
@@ -95,7 +95,7 @@ def _image_series(file: h5py.File) -> list[h5py.Group]:
     return found
 
 
-def _series_stacks(series: list[h5py.Group], path: Path) -> Iterator[Stack]:
+def _slices_by_series(series: list[h5py.Group], path: Path) -> Iterator[Slices]:
     """Yield the slices of each series; those that cannot be read are logged beside others."""
     if not series:
         raise DataError(
@@ -121,7 +121,7 @@ def _series_stacks(series: list[h5py.Group], path: Path) -> Iterator[Stack]:
         log_skipped(f"'{name}' of {path}", reason)
 
 
-def _series_slices(series: h5py.Group) -> Stack:
+def _series_slices(series: h5py.Group) -> Slices:
     """Return the magnitude slices of one series, coils combined by root sum of squares."""
     from gadget.mrd.images.make_image import NO_MAGNITUDE
     from gadget.mrd.images.meta import is_std_map, parse_meta
@@ -134,7 +134,7 @@ def _series_slices(series: h5py.Group) -> Stack:
     if len(types) < len(data):
         raise DataError(f"'{series.name}' has {len(data)} images and {len(types)} headers")
     texts = series["attributes"].asstr("utf-8", "replace")[()] if "attributes" in series else ()
-    slices: Stack = []
+    slices: Slices = []
     for number in range(len(data)):
         meta = parse_meta((texts[number] if number < len(texts) else "").encode())
         if types[number] in NO_MAGNITUDE or is_std_map(meta):

@@ -14,7 +14,7 @@ import pytest
 from gadget.errors import DataError
 from gadget.mri.intensity_scale import image_scale
 from gadget.training.images import find_files, load_volumes
-from gadget.training.stack import slice_axis, usable_slices
+from gadget.training.slices import slice_axis, usable_slices
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gadget.diffusion.settings import SamplerSettings
 from gadget.errors import ConfigError
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.methods.with_bart import PENALTIES, Bart, BartMaps
-from gadget.evaluation.methods.with_fastmri import UNet, VarNet
+from gadget.evaluation.methods.with_fastmri import FastMriUNet, FastMriVarNet
 from gadget.evaluation.methods.with_score_gadget import (
     CountingPrior,
     ScoreGadget,
@@ -58,8 +58,8 @@ class MethodFactory:
             **{f"sigpy-{app}": partial(self._sigpy, app) for app in APPS},
             "bart": lambda _: [Bart(penalty, self._bart_maps) for penalty in PENALTIES],
             **{f"bart-{penalty}": partial(self._bart, penalty) for penalty in PENALTIES},
-            "unet": lambda weights: [UNet(weights, device)],
-            "varnet": lambda weights: [VarNet(weights, device)],
+            "unet": lambda weights: [FastMriUNet(weights, device)],
+            "varnet": lambda weights: [FastMriVarNet(weights, device)],
             "ssos": lambda steps: [self._sampler("ssos", steps, "paper", joint_every=0)],
             "paper": lambda steps: [self._sampler("paper", steps, "paper")],
             "fast": lambda steps: [self._sampler("fast", steps, "fast")],

@@ -29,7 +29,7 @@ CLIP = 6
 """Standard deviations that the U-Net's input is clipped to, as in its training."""
 
 
-class UNet:
+class FastMriUNet:
     """The baseline U-Net on the root-sum-of-squares image of the zero-filled data.
 
     Raises
@@ -59,7 +59,7 @@ class UNet:
         yield _estimate(clean, started)
 
 
-class VarNet:
+class FastMriVarNet:
     """The end-to-end variational network.
 
     Raises

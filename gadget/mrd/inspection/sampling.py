@@ -22,7 +22,7 @@ PARTIAL_FOURIER_MAXIMUM = 0.93
 """Partial Fourier factor above which missing outer lines count as chance."""
 
 
-class Pattern(NamedTuple):
+class LinePattern(NamedTuple):
     """Sampling pattern of a mask `[kz, ky]`."""
 
     name: Literal["complete", "uniform", "irregular"]
@@ -89,7 +89,7 @@ class Sampling:
         )
 
 
-def describe(lines: Mask) -> Pattern:
+def describe(lines: Mask) -> LinePattern:
     """Return the sampling pattern of a mask `[kz, ky]`."""
     centre_z, centre_y = centre_extent(lines)
     centre = (centre_y, centre_z)
@@ -98,14 +98,14 @@ def describe(lines: Mask) -> Pattern:
     outside[z0:z1, y0:y1] = False
     kz, ky = np.nonzero(outside)
     if not kz.size:
-        return Pattern("complete", (1, 1), centre)
+        return LinePattern("complete", (1, 1), centre)
     step_z, step_y = (max(1, math.gcd(*(axis - axis[0]).tolist())) for axis in (kz, ky))
     all_z, all_y = np.nonzero(lines)
     box = lines[all_z.min() : all_z.max() + 1, all_y.min() : all_y.max() + 1]
     first_z, first_y = (kz[0] - all_z.min()) % step_z, (ky[0] - all_y.min()) % step_y
     if box[first_z::step_z, first_y::step_y].all():
-        return Pattern("uniform", (step_y, step_z), centre)
-    return Pattern("irregular", None, centre)
+        return LinePattern("uniform", (step_y, step_z), centre)
+    return LinePattern("irregular", None, centre)
 
 
 def partial_fourier_factor(along: Mask) -> float:

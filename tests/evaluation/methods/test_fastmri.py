@@ -8,7 +8,7 @@ import torch
 
 from gadget.errors import ConfigError, WeightsError
 from gadget.evaluation.methods import with_fastmri
-from gadget.evaluation.methods.with_fastmri import FIRST, UNet, VarNet
+from gadget.evaluation.methods.with_fastmri import FIRST, FastMriUNet, FastMriVarNet
 from gadget.mri.sampling.patterns import parse_pattern
 
 
@@ -24,23 +24,23 @@ def kspace(case):
 
 def test_weights_that_are_not_there():
     with pytest.raises(ConfigError, match="give them as varnet:FILE"):
-        VarNet("nowhere.pt", "cpu")
+        FastMriVarNet("nowhere.pt", "cpu")
     with pytest.raises(ConfigError, match="'' do not exist; give them as unet:FILE"):
-        UNet("", "cpu")
+        FastMriUNet("", "cpu")
 
 
 def test_a_file_that_holds_no_weights(tmp_path):
     for content in ("weights", ""):
         (tmp_path / "weights.pt").write_text(content)
         with pytest.raises(WeightsError, match="cannot be read"):
-            UNet(str(tmp_path / "weights.pt"), "cpu")
+            FastMriUNet(str(tmp_path / "weights.pt"), "cpu")
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(3)], {"state_dict": 5}, 7])
 def test_a_file_that_holds_something_else(tmp_path, content):
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match="are no weights: expected a state dict or a Lightning"):
-        UNet(str(tmp_path / "weights.pt"), "cpu")
+        FastMriUNet(str(tmp_path / "weights.pt"), "cpu")
 
 
 @pytest.mark.parametrize("content", [{3: torch.zeros(3), "a": 5}, {FIRST: torch.tensor(1.0)}])
@@ -48,7 +48,7 @@ def test_weights_of_no_network(monkeypatch, tmp_path, content):
     monkeypatch.setattr(with_fastmri, "_models", lambda: SimpleNamespace(Unet=None))
     torch.save(content, tmp_path / "weights.pt")
     with pytest.raises(WeightsError, match="are not those of this network"):
-        UNet(str(tmp_path / "weights.pt"), "cpu")
+        FastMriUNet(str(tmp_path / "weights.pt"), "cpu")
 
 
 @pytest.mark.parametrize("prefix", ["", "unet."])
@@ -60,7 +60,7 @@ def test_unet(models, tmp_path, kspace, case, prefix):
     for name in ("weight", "bias"):
         state[f"{prefix}up_conv.1.1.{name}"] *= 0
     torch.save({"state_dict": state} if prefix else state, tmp_path / "unet.pt")
-    (estimate,) = UNet(str(tmp_path / "unet.pt"), "cpu").reconstruct(kspace)
+    (estimate,) = FastMriUNet(str(tmp_path / "unet.pt"), "cpu").reconstruct(kspace)
     assert estimate.image.shape == case.truth.shape
     assert np.ptp(estimate.image) < 1e-3
     assert estimate.image.mean() == pytest.approx(case.truth.mean(), rel=0.1)
@@ -70,7 +70,7 @@ def test_unet(models, tmp_path, kspace, case, prefix):
 def test_varnet(models, tmp_path, kspace, case):
     network = models.VarNet(num_cascades=2, sens_chans=3, sens_pools=2, chans=4, pools=3)
     torch.save(network.state_dict(), tmp_path / "varnet.pt")
-    (estimate,) = VarNet(str(tmp_path / "varnet.pt"), "cpu").reconstruct(kspace)
+    (estimate,) = FastMriVarNet(str(tmp_path / "varnet.pt"), "cpu").reconstruct(kspace)
     assert estimate.image.shape == case.truth.shape
     # Untrained, and still consistent with the data: the head is where it was.
     assert np.corrcoef(estimate.image.ravel(), case.truth.ravel())[0, 1] > 0.5
@@ -79,4 +79,4 @@ def test_varnet(models, tmp_path, kspace, case):
 def test_weights_of_another_network(models, tmp_path):
     torch.save(models.Unet(1, 1, 4, 2).state_dict(), tmp_path / "unet.pt")
     with pytest.raises(WeightsError, match="are not those of this network"):
-        VarNet(str(tmp_path / "unet.pt"), "cpu")
+        FastMriVarNet(str(tmp_path / "unet.pt"), "cpu")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.mri.intensity_scale import image_scale
 
-Stack: TypeAlias = list[NDArray[np.float32]]
+Slices: TypeAlias = list[NDArray[np.float32]]
 """Slices `[y, x]` that share one scale of intensity, as a file stores them."""
 
 MIN_EDGE = 64
@@ -25,7 +25,7 @@ ISOTROPIC = 1.3
 MAX_VALUE = float(np.finfo(np.float16).max)
 
 
-def to_slices(volume: NDArray[Any], spacing: Sequence[float]) -> Stack:
+def to_slices(volume: NDArray[Any], spacing: Sequence[float]) -> Slices:
     """Slice a volume: isotropic ones along all three axes, single slices and thick ones in plane.
 
     Parameters
@@ -57,7 +57,7 @@ def isotropic(spacing: Sequence[float]) -> bool:
     return max(spacing) < ISOTROPIC * min(spacing)
 
 
-def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
+def usable_slices(slices: Slices) -> Iterator[NDArray[np.float16]]:
     """Yield the slices that are not mostly air, with bright tissue near 1.
 
     Raises
@@ -65,13 +65,13 @@ def usable_slices(stack: Stack) -> Iterator[NDArray[np.float16]]:
     DataError
         There is none, or what is called a slice has other axes.
     """
-    for s in stack:
+    for s in slices:
         if s.ndim != 2:
             raise DataError(f"expected slices [y, x], got one of shape {list(s.shape)}")
     # Interpolated volumes undershoot a little beside bright edges; more than that is no magnitude.
     finite = [
         np.maximum(s, 0)
-        for s in stack
+        for s in slices
         if s.size
         and np.isfinite(s).all()
         and s.max() > max(0, s.min())
