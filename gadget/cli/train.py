@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as ProgressBars
 
 from gadget.cli.console import console, print_result
+from gadget.cli.signals import handle_signals
 from gadget.errors import ConfigError
 from gadget.files import make_folder
 from gadget.text import pluralize
@@ -57,7 +58,8 @@ def train(
 ) -> None:
     """Train a prior; the same command goes on where an interrupted training stopped.
 
-    Ctrl-C and SIGTERM save a checkpoint first and end with exit status 130 and 143.
+    Ctrl-C, SIGTERM and the end of its terminal save a checkpoint first, and end it with exit status
+    130, 143 and 129.
 
     Example: score-gadget train models/brain-small/training.toml images -o run --validation held-out
 
@@ -156,16 +158,17 @@ def _save(trainer: Trainer, output: Path) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; a second one has its default effect."""
+    """Collect SIGINT, SIGTERM and SIGHUP; a second one of the first two has its default effect."""
     received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
 
     def take(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, before[number])
+        # At the end of a terminal, shell and kernel both send a SIGHUP.
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGHUP else before[number])
 
-    before: dict[int, Any] = {
-        number: signal.signal(number, take) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    handle_signals(take, *numbers)
     try:
         yield received
     finally:
