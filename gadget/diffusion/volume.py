@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -67,13 +67,7 @@ class VolumeProblem:
         self._device = device
         self._keep_orientation = keep_orientation
         self._may_fold = may_fold
-        planes = list(split_planes(kspace.data, kspace.weight))
-        calibration = _calibration_planes(kspace, len(planes))
-        self._planes = [
-            (plane, lines)
-            for plane, lines in zip(planes, calibration, strict=True)
-            if plane.data.any()
-        ]
+        self._planes = [plane for plane in split_planes(kspace) if plane.data.any()]
         self._initial_images: dict[int, NDArray[np.complex64]] = {}
         self.reset(samples=1)
 
@@ -107,7 +101,7 @@ class VolumeProblem:
             The time is over, and there is a plane that does not have it.
         """
         self.reset(samples=1)
-        for number, (plane, _) in enumerate(self._planes):
+        for number, plane in enumerate(self._planes):
             if number not in self._initial_images:
                 deadline.check()
                 self._problem(number)
@@ -123,23 +117,21 @@ class VolumeProblem:
             self.std[index] = std_factor * np.std(np.abs(samples), axis=0, ddof=1)
 
     def _problem(self, number: int) -> PlaneProblem:
-        plane, calibration = self._planes[number]
+        plane = self._planes[number]
         # Fourier transforms of neighbours in memory are several times faster.
         axes = varying_axes(torch.from_numpy(plane.weight > 0))
         transposed = axes == (-2,) and not self._keep_orientation
         if transposed:
             plane = plane.transposed()
-            calibration = calibration.transposed() if calibration is not None else None
         plane, data_scale = _normalised(plane)
         # The centre of k-space is where calibration looks, and what the prior's images have.
         rows, columns = offset = echo_offset(plane.data, plane.weight > 0)
         if any(offset):
             plane = plane.moved(-rows, -columns)
-            calibration = calibration.moved(-rows, -columns) if calibration is not None else None
         measured = self._measured(plane)
         lines = measured
-        if calibration is not None and _is_better(calibration, plane):
-            calibration, _ = _normalised(calibration)
+        if plane.calibration is not None and _is_better(plane.calibration, plane):
+            calibration, _ = _normalised(plane.calibration)
             lines = self._measured(calibration)
         may_fold = self._may_fold and data_scale > SIGNAL * self._noise_std
         coils = calibrate(lines, measured.sampling.axes if may_fold else ())
@@ -192,14 +184,6 @@ def _is_better(calibration: Plane, image: Plane) -> bool:
     """
     theirs, ours = (math.prod(centre_extent(plane.weight > 0)) for plane in (calibration, image))
     return theirs >= ours and bool(calibration.data.any())
-
-
-def _calibration_planes(kspace: KSpace, count: int) -> Sequence[Plane | None]:
-    lines = kspace.calibration
-    if lines is None:
-        return [None] * count
-    # Split along the same axis as the image, whatever their own pattern is.
-    return list(split_planes(lines.data, lines.weight, kspace.weight))
 
 
 def _normalised(plane: Plane) -> tuple[Plane, float]:

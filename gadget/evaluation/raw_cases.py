@@ -56,7 +56,7 @@ def _slices(file: RawFile, slices: int) -> Iterator[Callable[[], Case]]:
         if number in found:
             continue
         found.add(number)
-        planes = list(split_planes(buffer.kspace.data, buffer.kspace.weight))
+        planes = list(split_planes(buffer.kspace))
         for index in central_slices(len(planes), slices):
             # Of several slabs, each goes on counting where the one before ends.
             shown = number * len(planes) + index
