@@ -119,8 +119,9 @@ def _read_nifti(path: Path) -> NDArray[np.float32]:
     with optional_import("NIfTI files need", "evaluate"):
         import nibabel
     orientations: Any = nibabel.orientations
+    without_axes_of_one_point: Any = nibabel.funcs.squeeze_image
     try:
-        image: Any = nibabel.load(path)
+        image = without_axes_of_one_point(nibabel.load(path))
         if len(image.shape) == 2:
             pixels = np.asarray(image.dataobj)[..., None]
             image = nibabel.Nifti1Image(pixels, image.affine)  # type: ignore[no-untyped-call]

@@ -64,7 +64,7 @@ def test_isotropic_volumes_are_cut_transversally(tmp_path):
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2), (0, 2, 1), (1, 2, 0)])
-@pytest.mark.parametrize("shape", [(12, 14), (12, 14, 1)])
+@pytest.mark.parametrize("shape", [(12, 14), (12, 14, 1), (12, 14, 1, 1)])
 def test_a_slice_of_cubes_is_cut_in_its_plane(tmp_path, axes, shape):
     affine = np.zeros((4, 4))
     affine[(*axes, 3), range(4)] = 1
