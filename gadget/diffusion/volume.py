@@ -129,12 +129,11 @@ class VolumeProblem:
         if any(offset):
             plane = plane.moved(-rows, -columns)
         measured = self._measured(plane)
-        lines = measured
-        if plane.calibration is not None and _is_better(plane.calibration, plane):
-            calibration, _ = _normalised(plane.calibration)
-            lines = self._measured(calibration)
         may_fold = self._may_fold and data_scale > SIGNAL * self._noise_std
-        coils = calibrate(lines, measured.sampling.axes if may_fold else ())
+        coils = calibrate(
+            self._calibration_lines(plane) or measured,
+            measured.sampling.axes if may_fold else (),
+        )
         measured = replace(measured, field_of_view=coils.field_of_view)
         image = conventional_image(measured, coils)
         scale = image_scale(image.abs().cpu().numpy())
@@ -144,6 +143,13 @@ class VolumeProblem:
         found = PlaneProblem(self, plane.index, transposed, offset, data_scale * scale, problem)
         self._initial_images[number] = found.to_volume(problem.conventional_image())
         return found
+
+    def _calibration_lines(self, plane: Plane) -> Measurement | None:
+        """Return a plane's calibration lines where they tell more of the coils than its image."""
+        if plane.calibration is None or not _is_better(plane.calibration, plane):
+            return None
+        normalised, _ = _normalised(plane.calibration)
+        return self._measured(normalised)
 
     def _measured(self, plane: Plane) -> Measurement:
         kspace = torch.tensordot(self._compression, torch.from_numpy(plane.data), dims=1)

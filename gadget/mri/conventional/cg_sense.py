@@ -19,7 +19,15 @@ SPECTRAL_ITERATIONS = 60
 
 
 def conventional_image(measured: Measurement, coils: CoilModel) -> Tensor:
-    """Return the image `[y, x]` that suits the centre of k-space of what `coils` were found in."""
+    """Return the CG-SENSE image `[y, x]`; the MAP image for coils found without a complete centre.
+
+    Parameters
+    ----------
+    measured
+        K-space of one plane.
+    coils
+        Coil sensitivities, on the field of view of the measurement.
+    """
     image = cg_sense_image if coils.centre_sampled else spectral_prior_image
     return image(measured.sampling, coils.maps, measured.data)
 
