@@ -14,6 +14,7 @@ from PIL import Image
 
 from gadget.errors import ConfigError
 from gadget.evaluation.comparison import Comparison, Quality
+from gadget.evaluation.report.pictures import display_maximum
 from gadget.files import write_errors
 
 ERROR_GAIN = 5
@@ -37,7 +38,7 @@ def save_figure(comparison: Comparison, path: Path) -> None:
     width, height = 4 * INCHES, rows * (INCHES + CAPTION_INCHES)
     figure = Figure((width, height), dpi=DOTS_PER_INCH, facecolor="black")
     canvas = FigureCanvasAgg(figure)
-    peak = float(np.quantile(comparison.truth[:rows], 0.998))
+    peak = display_maximum(comparison.truth[:rows])
     for row in range(rows):
         bottom = 1 - ((row + 1) * (INCHES + CAPTION_INCHES)) / height
         for column, (caption, image) in enumerate(_columns(comparison, row)):
