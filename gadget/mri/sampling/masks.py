@@ -38,10 +38,10 @@ def random_lines(
     return _draw_mask(_centre((lines,), centre_fraction), None, acceleration, rng)
 
 
-def uniform_lines(lines: int, acceleration: float, centre_fraction: float, offset: int = 0) -> Mask:
-    """Return every `acceleration`-th line `[line]` from `offset` on, and a fully sampled centre."""
+def uniform_lines(lines: int, acceleration: float, centre_fraction: float) -> Mask:
+    """Return every `acceleration`-th line `[line]`, from the first on, and a sampled centre."""
     mask = _centre((lines,), centre_fraction)
-    mask[np.arange(offset, lines, acceleration).astype(int)] = True
+    mask[np.arange(0, lines, acceleration).astype(int)] = True
     return mask
 
 
