@@ -84,10 +84,13 @@ class SamplerSettings(BaseModel):
         """Whether the method samples, and so needs a prior."""
         return self.method in SAMPLERS
 
-    def step_count(self, *, centre_sampled: bool = True) -> int:
-        """`steps`, or the method's default, which depends on whether the centre is complete."""
+    def step_count(self, *, calibrated: bool = True) -> int:
+        """`steps`, or the method's default.
+
+        That depends on whether the coil sensitivities come from a complete centre of k-space.
+        """
         if self.steps is not None:
             return self.steps
         if self.method == "paper":
             return 500
-        return 30 if centre_sampled else 40
+        return 30 if calibrated else 40

@@ -139,7 +139,14 @@ class VolumeProblem:
         scale = image_scale(image.abs().cpu().numpy())
         averages = float(plane.weight[plane.weight > 0].mean())
         noise = self._noise_std / (2 * averages) ** 0.5 / (data_scale * scale)
-        problem = Problem(measured.data / scale, measured.sampling, coils, image / scale, noise)
+        problem = Problem(
+            measured.data / scale,
+            measured.sampling,
+            coils,
+            image / scale,
+            noise,
+            measured.centre_sampled,
+        )
         found = PlaneProblem(self, plane.index, transposed, offset, data_scale * scale, problem)
         self._initial_images[number] = found.to_volume(problem.conventional_image())
         return found

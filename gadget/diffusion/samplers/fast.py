@@ -8,8 +8,9 @@ Denoising diffusion models for plug-and-play image restoration, CVPR workshops 2
 into a plausible image decays slowly, and momentum shortens that (Polyak, Some methods of speeding
 up the convergence of iteration methods, 1964). It would add up the noise of many levels; antithetic
 noise, the negative of that of the level before, cancels instead (Hammersley and Morton, A new Monte
-Carlo technique, 1956). Every other level, coil sensitivities and intensity scale are refined from
-the current images. Without a complete centre of k-space, sensitivities and image are updated
+Carlo technique, 1956). Every other level, the intensity scale is refined from the current images,
+and where their k-space has a complete centre so are the coil sensitivities. Those of separate
+calibration lines stay; without a complete centre in either, sensitivities and image are updated
 jointly, at every level.
 """
 
@@ -133,9 +134,10 @@ class _Chain:
         self.noise = max(problem.noise_std, MIN_NOISE)
         self._sampling = problem.sampling
         self._data = problem.data
+        self._centre_sampled = problem.centre_sampled
         self._joint = (
             None
-            if problem.coils.centre_sampled
+            if problem.coils.from_centre
             else JointStep(problem.sampling, problem.data, problem.coils)
         )
         self._generator = torch.Generator().manual_seed(seed)
@@ -197,13 +199,13 @@ class _Chain:
         self._solve(denoised, weight, CONSISTENCY_ITERATIONS[0])
 
     def refine_scale_and_coils(self) -> None:
-        """Refine the intensity scale and the coil sensitivities from the current images."""
+        """Refine the intensity scale, and sensitivities, from the current images."""
         scale = image_scale(self.images.mean(dim=0).abs().cpu().numpy())
         factor = min(max(scale, 1 / MAX_SCALE_CHANGE, self.noise / MAX_NOISE), MAX_SCALE_CHANGE)
         if abs(factor - 1) > SCALE_TOLERANCE:
             self._rescale(factor)
         coils = self._coils
-        if self._joint is None:
+        if self._centre_sampled:
             coils = coils.refitted(self.images.mean(dim=0), self._sampling, self._data)
         self._set_coils(coils)
 

@@ -111,8 +111,9 @@ class _Chain:
     def joint_step(self, i: int, lam: float) -> None:
         """Data consistency of the combined image, with refitted coils (Algorithm 5)."""
         problem = self.problem
-        combined = combine(self.mean, self.coils.maps)
-        self.coils = self.coils.refitted(combined, problem.sampling, problem.data)
+        if problem.centre_sampled:
+            combined = combine(self.mean, self.coils.maps)
+            self.coils = self.coils.refitted(combined, problem.sampling, problem.data)
         maps = self.coils.maps
         operator = SenseOperator(problem.sampling, maps)
         gain = lam * self._data_weight(i)

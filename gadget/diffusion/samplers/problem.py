@@ -24,6 +24,9 @@ class Problem:
     """The conventional image `[y, x]` with these sensitivities, on their field of view."""
     noise_std: float
     """Standard deviation of the receiver noise in the real and in the imaginary part."""
+    centre_sampled: bool = True
+    """Whether the centre of its k-space is complete. Otherwise fitting the sensitivities to an
+    image does not improve them: errors of the image become errors of the sensitivities."""
 
     @property
     def shape(self) -> tuple[int, int]:

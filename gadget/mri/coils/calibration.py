@@ -18,10 +18,8 @@ from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator, combine
-from gadget.mri.sampling.centre import centre_extent
+from gadget.mri.sampling.centre import centre_extent, is_complete
 
-MIN_CENTRE = 6
-"""Fewest adjacent lines that count as a fully sampled centre."""
 FIRST_ORDER = 3
 """Polynomial coefficients of the initial estimate, along an axis."""
 WITH_CENTRE = JointFitSettings(order=10, newton_steps=10, cg_iterations=40, natural_spectrum=False)
@@ -49,10 +47,7 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
     mask = measured.mask
     region = CalibrationRegion.of(mask)
     centre = centre_extent(region.mask.cpu().numpy())
-    complete = all(
-        lines >= min(MIN_CENTRE, size)
-        for lines, size in zip(centre, region.mask.shape, strict=True)
-    )
+    complete = is_complete(centre, region.mask.shape)
     kspace = region.crop(measured.kspace)
     smooth = (
         low_resolution_images(kspace, region.mask, centre)
@@ -73,7 +68,7 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
             low_resolution = suited_field_of_view(image, coils.field_of_view, centre)
             suited = low_resolution.at(field_of_view.matrix)
         if suited == field_of_view:
-            return replace(coils, field_of_view=field_of_view, centre_sampled=complete)
+            return replace(coils, field_of_view=field_of_view, from_centre=complete)
 
 
 def _fit(low: Measurement, smooth: Tensor, settings: JointFitSettings) -> CoilModel:

@@ -31,9 +31,8 @@ class CoilModel:
 
     coefficients: Tensor
     field_of_view: FieldOfView
-    centre_sampled: bool = True
-    """Whether the centre of k-space was fully sampled. Otherwise fitting them to an image
-    does not improve them: errors of the image become errors of the sensitivities."""
+    from_centre: bool = True
+    """Whether they were found in a complete centre of k-space."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -19,7 +19,7 @@ SPECTRAL_ITERATIONS = 60
 
 
 def conventional_image(measured: Measurement, coils: CoilModel) -> Tensor:
-    """Return the CG-SENSE image `[y, x]`; the MAP image for coils found without a complete centre.
+    """Return the CG-SENSE image `[y, x]`; the MAP image where the centre is incomplete.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def conventional_image(measured: Measurement, coils: CoilModel) -> Tensor:
     coils
         Coil sensitivities, on the field of view of the measurement.
     """
-    image = cg_sense_image if coils.centre_sampled else spectral_prior_image
+    image = cg_sense_image if measured.centre_sampled else spectral_prior_image
     return image(measured.sampling, coils.maps, measured.data)
 
 
@@ -50,9 +50,8 @@ def cg_sense_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Te
 def spectral_prior_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
     """Return the MAP image `[y, x]` under a 1/k spectrum, for data without a complete centre.
 
-    Minimises ``|A m - y|^2 + WEIGHT |V^-1 F m|^2``, V being `natural_amplitudes`: more blurred
-    where much was measured, but `cg_sense_image` has too little of the low spatial frequencies.
-    Parameters as there.
+    Minimises ``|A m - y|^2 + WEIGHT |V^-1 F m|^2``, V being `natural_amplitudes`, beginning at the
+    `cg_sense_image`, which has too little of the low spatial frequencies. Parameters as there.
     """
     operator = SenseOperator(sampling, maps)
     amplitudes = natural_amplitudes((maps.shape[-2], maps.shape[-1]), maps.device)
@@ -68,6 +67,7 @@ def spectral_prior_image(sampling: SamplingOperator, maps: Tensor, data: Tensor)
     def normal(spectrum: Tensor) -> Tensor:
         return adjoint(operator.forward(image(spectrum))) + WEIGHT * spectrum
 
-    rhs = adjoint(data)
+    start = torch.fft.ifftshift(cg_sense_image(sampling, maps, data), (-2, -1))
+    spectrum = torch.fft.fft2(start, norm="ortho") / amplitudes
     solver = ConjugateGradient(dims=(-2, -1))
-    return image(solver.solve(normal, rhs, torch.zeros_like(rhs), SPECTRAL_ITERATIONS))
+    return image(solver.solve(normal, adjoint(data), spectrum, SPECTRAL_ITERATIONS))

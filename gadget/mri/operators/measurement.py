@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.sense import SamplingOperator
+from gadget.mri.sampling.centre import centre_extent, is_complete
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Measurement:
     """Measured points `[ky, kx]`."""
     field_of_view: FieldOfView | None = None
     """Of the images, where it is not just the mask's matrix."""
+
+    @cached_property
+    def centre_sampled(self) -> bool:
+        """Whether the centre of k-space is complete."""
+        mask = self.mask.cpu().numpy()
+        return is_complete(centre_extent(mask), mask.shape)
 
     @cached_property
     def sampling(self) -> SamplingOperator:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+MIN_CENTRE = 6
+"""Fewest adjacent lines that count as a complete centre."""
+
 
 def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the size (ky, kx) of the largest centred block of `mask` that is fully measured.
@@ -34,3 +37,8 @@ def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
             else:
                 growing.remove(axis)
     return sizes[0], sizes[1]
+
+
+def is_complete(extent: tuple[int, int], shape: tuple[int, ...]) -> bool:
+    """Whether a centre of that size (ky, kx) of a matrix tells of coil sensitivities."""
+    return all(lines >= min(MIN_CENTRE, size) for lines, size in zip(extent, shape, strict=True))

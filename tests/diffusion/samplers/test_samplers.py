@@ -206,9 +206,12 @@ def test_fast_finds_out_that_the_scale_was_wrong(gaussian, factor):
     assert case.distance(_fast(case, problem=wrong).images[0].numpy() / factor) < 1.2 * right
 
 
-@pytest.mark.parametrize("centre_sampled", [True, False])
-def test_fast_refits_the_coils_or_finds_them_together_with_the_image(
-    gaussian, monkeypatch, centre_sampled
+@pytest.mark.parametrize(
+    ("centre_sampled", "from_centre", "fits_and_steps"),
+    [(True, True, (4, 0)), (False, True, (0, 0)), (False, False, (0, 8))],
+)
+def test_fast_refits_the_coils_or_keeps_them_or_finds_them_together_with_the_image(
+    gaussian, monkeypatch, centre_sampled, from_centre, fits_and_steps
 ):
     fits, steps = [], []
     refitted, solve = CoilModel.refitted, JointStep.solve
@@ -219,9 +222,10 @@ def test_fast_refits_the_coils_or_finds_them_together_with_the_image(
         JointStep, "solve", lambda *a, **names: steps.append(names) or solve(*a, **names)
     )
     case = gaussian()
-    coils = replace(case.problem.coils, centre_sampled=centre_sampled)
-    _fast(case, steps=9, problem=replace(case.problem, coils=coils))
-    assert (len(fits), len(steps)) == ((4, 0) if centre_sampled else (0, 8))
+    coils = replace(case.problem.coils, from_centre=from_centre)
+    problem = replace(case.problem, coils=coils, centre_sampled=centre_sampled)
+    _fast(case, steps=9, problem=problem)
+    assert (len(fits), len(steps)) == fits_and_steps
 
 
 def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):

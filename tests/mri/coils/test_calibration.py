@@ -89,7 +89,7 @@ def test_what_is_missing_around_the_centre_is_not_made_up_for_by_the_coils(measu
     mask = np.broadcast_to(lines[:, None], (96, 96))
     scan = measure((96, 96), coils=8, mask=mask, noise=0.005)
     coils, *_ = _calibrated(scan)
-    assert not coils.centre_sampled
+    assert not coils.from_centre
     assert np.median(scan.map_error(coils.maps.numpy())) < 6e-4
 
 
