@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import resource
+
 import h5py
 import ismrmrd
 import numpy as np
@@ -53,3 +55,13 @@ def test_a_folder_that_is_not_there(run):
     done = run("simulate", "nowhere/raw.h5", "--matrix", 32)
     assert done.returncode == 2
     assert "'nowhere/raw.h5' cannot be written" in done.stderr
+
+
+def test_a_full_disk_is_a_sentence(run, tmp_path):
+    done = run(
+        *("simulate", "raw.h5", "--matrix", 64, "--coils", 4),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
+    )
+    assert done.returncode == 2
+    assert "'raw.h5' cannot be written: File too large." in done.stderr
+    assert not list(tmp_path.iterdir())

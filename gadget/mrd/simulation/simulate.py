@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from gadget.errors import ConfigError
 from gadget.files import safe_write
 from gadget.mrd.images.make_image import make_image
 from gadget.mrd.images.meta import PREFIX
-from gadget.mrd.images.writer import ImageWriter
 from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulated_scan import (
     DWELL_US,
@@ -118,17 +118,19 @@ def write_simulation(path: Path, scan: SimulatedScan) -> None:
         The file cannot be written, or the scan is impossible.
     """
     simulation = Simulation(scan)
+    # In memory: HDF5 crashes the process after a write that failed.
+    content = io.BytesIO()
+    raw = ismrmrd.Dataset(content, "dataset", True)
+    raw.write_xml_header(xml_header(scan))
+    for readout in simulation.readouts():
+        raw.append_acquisition(readout)
+    raw.close()
+    truth = ismrmrd.Dataset(content, TRUTH_GROUP, True)
+    for image in simulation.truth():
+        truth.append_image(f"image_{image.image_series_index}", image)
+    truth.close()
     with safe_write(path, ConfigError) as part:
-        dataset = ismrmrd.Dataset(str(part), "dataset", True)
-        try:
-            dataset.write_xml_header(xml_header(scan))
-            for readout in simulation.readouts():
-                dataset.append_acquisition(readout)
-        finally:
-            dataset.close()
-        with ImageWriter(part, TRUTH_GROUP) as truth:
-            for image in simulation.truth():
-                truth.append(image)
+        part.write_bytes(content.getbuffer())
 
 
 def _measure(scan: SimulatedScan, number: int, rng: np.random.Generator) -> NDArray[np.complex64]:
