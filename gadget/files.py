@@ -103,9 +103,17 @@ def write_errors(path: Path, error_type: type[ReconError]) -> Iterator[None]:
 
 @contextmanager
 def safe_write(path: Path, error_type: type[ReconError]) -> Iterator[Path]:
-    """As `atomic_write`, with an `OSError` as the sentence that `path` cannot be written."""
-    with write_errors(path, error_type), atomic_write(path) as part:
-        yield part
+    """As `atomic_write`, with an `OSError` as the sentence that `path` cannot be written.
+
+    Devices and pipes are not replaced either.
+    """
+    with write_errors(path, error_type):
+        if path.exists() and not path.is_file():
+            raise error_type(
+                f"'{path}' cannot be written: it is no regular file. Choose another name."
+            )
+        with atomic_write(path) as part:
+            yield part
 
 
 def make_folder(folder: Path) -> None:
