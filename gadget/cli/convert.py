@@ -48,7 +48,8 @@ def convert(
         raise ConfigError("Say what to convert the images to: --nifti, --dicom or --png FOLDER.")
     groups = read_groups(file, group)
     stems = _stems(list(groups))
-    header = _header(file, group) if raw is None else _header_of_raw(raw)
+    others = group is None
+    header = _header(file, list(groups), others=others) if raw is None else _header_of_raw(raw)
     if header is None and (nifti is not None or dicom is not None):
         log.warning(
             "There is no header beside the images: patient and scanner are unknown. Give the raw "
@@ -93,21 +94,20 @@ def _header_of_raw(path: Path) -> bytes:
         return raw.header_xml
 
 
-def _header(path: Path, group: str | None) -> bytes | None:
-    """Return the XML header in a file of images, if there is one; rather one beside images.
+def _header(path: Path, beside: Sequence[str], *, others: bool) -> bytes | None:
+    """Return the XML header in the groups of images, or else, where `others` count, in any.
 
     Raises
     ------
     ConfigError
         Groups of images have different ones.
     """
-    from gadget.mrd.hdf5 import image_groups, open_hdf5
+    from gadget.mrd.hdf5 import open_hdf5
     from gadget.mrd.raw.raw_source import read_text
 
     with open_hdf5(path) as file:
-        beside = [group] if group is not None else image_groups(file)
-        others = [] if group is not None else list(file)
-        found = {name: read_text(file.get(f"{name}/xml")) for name in (*beside, *others)}
+        groups = (*beside, *file) if others else beside
+        found = {name: read_text(file.get(f"{name}/xml")) for name in groups}
     if len({found[name] for name in beside} - {b""}) > 1:
         names = ", ".join(f"'{name}'" for name in beside)
         raise ConfigError(

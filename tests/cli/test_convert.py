@@ -44,6 +44,22 @@ def test_a_header_beside_the_images_counts(run, raw, tmp_path):
     assert pydicom.dcmread(path).Manufacturer == "score-gadget"
 
 
+@pytest.mark.parametrize("group", ["scan/images/image_0", "scan"])
+def test_a_header_beside_the_images_counts_for_a_series_and_for_what_is_above(
+    run, raw, tmp_path, group
+):
+    import pydicom
+
+    with h5py.File(raw, "r+") as file:
+        file.move("truth", "scan/images")
+        file.move("dataset/xml", "scan/images/xml")
+        del file["dataset"]
+    done = run("convert", raw, "-g", group, "--dicom", "d")
+    assert done.stderr == ""
+    (path, _) = sorted((tmp_path / "d").rglob("*.dcm"))
+    assert pydicom.dcmread(path).Manufacturer == "score-gadget"
+
+
 def test_images_of_a_replay_lie_as_those_with_their_raw_data(run, raw, tmp_path):
     import pydicom
 
