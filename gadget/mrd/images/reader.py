@@ -72,7 +72,7 @@ def _series_number(group: h5py.Group) -> int:
 def _read_series(group: h5py.Group, path: Path) -> list[ismrmrd.Image]:
     try:
         return [_read_image(group, number) for number in range(len(group["header"]))]
-    except (OSError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, IndexError) as error:
         raise DataError(
             f"The images in '{path}' at '{group.name}' are damaged: {reason(error)}. "
             "Reconstruct them again."

@@ -209,6 +209,16 @@ def test_reading_tells_what_is_missing(tmp_path):
             read_images(path, name)
 
 
+def test_a_header_without_pixels_is_a_sentence(tmp_path):
+    path = tmp_path / "out.h5"
+    with ImageWriter(path) as writer:
+        writer.append(_image())
+    with h5py.File(path, "r+") as file:  # as a client leaves it that is killed while it writes
+        file["dataset/image_1/header"].resize(2, axis=0)
+    with pytest.raises(DataError, match=r"images in '.*' at '/dataset/image_1' are damaged"):
+        read_images(path)
+
+
 def test_raw_data_are_never_replaced(tmp_path):
     path = tmp_path / "raw.h5"
     with h5py.File(path, "w") as file:
