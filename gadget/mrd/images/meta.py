@@ -95,16 +95,20 @@ def to_meta(values: Mapping[str, MetaValue]) -> ismrmrd.Meta:
 def parse_meta(attributes: bytes) -> ismrmrd.Meta:
     """Parse the attributes of an image from an untrusted source.
 
-    Attributes that are no metadata are dropped with a warning: the image is kept.
+    Attributes that are no metadata are dropped with a warning: the image is kept. Empty texts stay
+    empty: ismrmrd reads them as None, and writes "None" for that.
     """
     if declares_entities(attributes):
         log.warning("The attributes of an image declare a document type or entities: dropped.")
         return ismrmrd.Meta()
     try:
-        return ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))
+        meta = ismrmrd.Meta.deserialize(attributes.decode("utf-8", "replace"))
     except (ParseError, AssertionError) as error:
         log.warning("The attributes of an image are not ISMRMRD metadata (%s): dropped.", error)
         return ismrmrd.Meta()
+    for name, value in meta.items():
+        meta[name] = [one or "" for one in value] if isinstance(value, list) else value or ""
+    return meta
 
 
 def is_std_map(meta: Mapping[str, object]) -> bool:

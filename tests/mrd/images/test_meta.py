@@ -4,7 +4,14 @@ import ismrmrd
 import numpy as np
 import pytest
 
-from gadget.mrd.images.meta import STD_ROLE, display_window, image_meta, is_std_map, to_meta
+from gadget.mrd.images.meta import (
+    STD_ROLE,
+    display_window,
+    image_meta,
+    is_std_map,
+    parse_meta,
+    to_meta,
+)
 from gadget.mrd.xml_header.header import parse_header
 
 
@@ -73,6 +80,11 @@ def test_texts_survive_the_xml():
         "flag": "true",
         "number": "0.3",
     }
+
+
+def test_empty_texts_of_others_stay_empty():
+    meta = ismrmrd.Meta(ImageComment="", history=["a", ""], role="Image")
+    assert parse_meta(meta.serialize().encode()) == meta
 
 
 def test_the_window_holds_the_brightest_pixels():
