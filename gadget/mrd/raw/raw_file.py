@@ -102,8 +102,14 @@ class RawFile:
         ----------
         block
             Readouts that are read from the file at once.
+
+        Raises
+        ------
+        DataError
+            The file is damaged; where only waveforms are, after all readouts.
         """
-        waveforms = self._source.waveforms(block)
+        problems: list[DataError] = []
+        waveforms = _intact(self._source.waveforms(block), problems)
         waiting = next(waveforms, None)
         for stamp, message in self._acquisition_messages(block):
             while waiting is not None and waiting[0] < stamp:
@@ -112,6 +118,8 @@ class RawFile:
             yield message
         if waiting is not None:
             yield from (WAVEFORM_ID + waveform for _, waveform in chain([waiting], waveforms))
+        if problems:
+            raise problems[0]
 
     def acquisitions(self, block: int = BLOCK) -> Iterator[ismrmrd.Acquisition]:
         """Yield every readout."""
@@ -170,6 +178,14 @@ def _source(file: h5py.File, path: Path, wanted: str | None) -> RawSource:
     if group == KSPACE and is_fastmri(file):
         return FastMriSource(file, path)
     return IsmrmrdSource(file, group, path)
+
+
+def _intact(messages: Iterator[Message], problems: list[DataError]) -> Iterator[Message]:
+    """Yield messages until one is damaged, whose error is noted."""
+    try:
+        yield from messages
+    except DataError as error:
+        problems.append(error)
 
 
 def _floats(values: NDArray[np.float32]) -> memoryview:

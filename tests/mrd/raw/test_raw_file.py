@@ -72,6 +72,22 @@ def test_waveforms_go_before_later_readouts(make_scan, raw_file):
     np.testing.assert_array_equal(items[0].data, waveforms[0].data)
 
 
+def test_a_damaged_waveform_costs_no_readout(make_scan, raw_file):
+    scan = make_scan()
+    readouts = scan.readouts(scan.image(), ky=range(4))  # time stamps 1000 to 1003
+    waveforms = [_waveform(stamp) for stamp in (5, 1001)]
+    path = raw_file(scan.xml, readouts, waveforms=waveforms)
+    with h5py.File(path, "r+") as file:
+        row = file["dataset/waveforms"][1]
+        row["data"] = row["data"][:2]
+        file["dataset/waveforms"][1] = row
+    sent = []
+    with RawFile(path) as raw, pytest.raises(DataError, match="announces 6 values and holds 2"):
+        sent.extend(raw.messages())
+    items = [decode(message) for one in sent for message in messages_in(one)]
+    assert [one for one in items if isinstance(one, ismrmrd.Acquisition)] == readouts
+
+
 def test_takes_the_only_group_there_is(make_scan, raw_file):
     scan = make_scan()
     path = raw_file(scan.xml, scan.readouts(scan.image()), group="scan 7/raw")
