@@ -57,13 +57,15 @@ class ImageAccumulator:
             average = None  # a header that declares less than comes does not know the last one
         if header.flags & flags.LAST_IN_MEASUREMENT:
             return True
-        if segment is not None and header.idx.segment < segment.maximum:
+        if segment is not None and self._segments < segment.maximum:
             return False
         if average is not None and header.idx.average < average.maximum:
             return False
         self._ended_partitions.add(header.idx.kspace_encode_step_2)
         complete = self._has_all_partitions(header.flags)
-        if average is not None and complete:
+        # Segments that take turns, as the directions of an echo train do, end with any of them.
+        last = segment is None or header.idx.segment >= segment.maximum
+        if average is not None and complete and last:
             return True
         # Of a volume with lines of one partition so far, it is the flag of that.
         self.flagged = complete or self.grid.partitions > 1

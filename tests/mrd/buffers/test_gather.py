@@ -189,6 +189,20 @@ def test_flags_of_segments_do_not_split_an_image(make_scan):
     assert buffer.kspace.mask.all()
 
 
+def test_a_flag_completes_an_echo_train_whose_segments_are_its_directions(make_scan):
+    scan = make_scan(limits={"average": (0, 0, 0), "segment": (0, 1, 0)})
+    trains = [scan.readouts(scan.image(number), set=number) for number in range(3)]
+    for train in trains:
+        for one in train[::2]:  # it ends forwards
+            one.idx.segment = 1
+        _flag(train[-1], "LAST_IN_SLICE")
+    gatherer = Gatherer(scan.header)
+    counts = [len(gatherer.add(one)) for train in trains for one in train]
+    assert np.flatnonzero(counts).tolist() == [8, 16]
+    (last,) = gatherer.finish()
+    assert last.kspace.mask.all()
+
+
 @pytest.mark.parametrize("counter", ["segment", "average"])
 @pytest.mark.parametrize("flagged", [False, True])
 def test_repetitions_within_shots_or_averages_are_not_torn(make_scan, counter, flagged):
