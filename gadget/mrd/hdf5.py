@@ -9,6 +9,9 @@ import h5py
 
 from gadget.errors import ConfigError, DataError, reason
 
+HDF5_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+"""Exceptions of h5py for files that are damaged inside."""
+
 
 class BeingWritten(DataError):  # noqa: N818 - what happens, as in FileExists
     """Another program has a file open for writing."""

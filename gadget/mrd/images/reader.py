@@ -10,7 +10,7 @@ import numpy as np
 from ismrmrd.hdf5 import image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
-from gadget.mrd.hdf5 import is_image_series, open_hdf5
+from gadget.mrd.hdf5 import HDF5_ERRORS, is_image_series, open_hdf5
 from gadget.mrd.images.meta import parse_meta
 
 
@@ -41,7 +41,12 @@ def read_groups(path: Path | str, group: str | None = None) -> dict[str, list[is
         if group is not None and not isinstance(file.get(group.strip("/")), h5py.Group):
             names = ", ".join(f"'{name}'" for name in file)
             raise ConfigError(f"'{path}' has no group '{group}'; it has {names or 'none'}.")
-        series = _image_series(file[group] if group is not None else file)
+        try:
+            series = _image_series(file[group] if group is not None else file)
+        except HDF5_ERRORS as error:
+            raise DataError(
+                f"'{path}' is damaged: {str(error).strip(chr(39))}. Reconstruct it again."
+            ) from error
         if not series:
             raise DataError(
                 f"'{path}' holds no ISMRMRD images; give a file that a reconstruction has written."
@@ -72,7 +77,7 @@ def _series_number(group: h5py.Group) -> int:
 def _read_series(group: h5py.Group, path: Path) -> list[ismrmrd.Image]:
     try:
         return [_read_image(group, number) for number in range(len(group["header"]))]
-    except (OSError, RuntimeError, ValueError, TypeError, IndexError) as error:
+    except HDF5_ERRORS as error:
         raise DataError(
             f"The images in '{path}' at '{group.name}' are damaged: {reason(error)}. "
             "Reconstruct them again."

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import ConfigError, DataError
-from gadget.mrd.hdf5 import image_groups, open_hdf5, raw_groups
+from gadget.mrd.hdf5 import HDF5_ERRORS, image_groups, open_hdf5, raw_groups
 from gadget.mrd.raw.fastmri_source import KSPACE, FastMriSource, is_fastmri
 from gadget.mrd.raw.ismrmrd_source import IsmrmrdSource
 from gadget.mrd.raw.raw_source import RawSource, Readouts
@@ -24,8 +24,6 @@ RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
 """Suffixes of raw data files in a folder."""
 DEFAULT_GROUP = "dataset"
 BLOCK = 256
-HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""Exceptions of h5py for files that are damaged inside."""
 
 Message = tuple[int, bytes]
 """Time stamp and bytes of a message."""

@@ -219,6 +219,16 @@ def test_a_header_without_pixels_is_a_sentence(tmp_path):
         read_images(path)
 
 
+@pytest.mark.parametrize("signature", [b"HEAP", b"TREE", b"SNOD"])
+def test_a_file_damaged_inside_is_a_sentence(tmp_path, signature):
+    path = tmp_path / "out.h5"
+    with ImageWriter(path) as writer:
+        writer.append(_image())
+    path.write_bytes(path.read_bytes().replace(signature, b"xxxx"))
+    with pytest.raises(DataError, match=r"'.*out.h5' is damaged: .* Reconstruct it again"):
+        read_images(path)
+
+
 def test_raw_data_are_never_replaced(tmp_path):
     path = tmp_path / "raw.h5"
     with h5py.File(path, "w") as file:
