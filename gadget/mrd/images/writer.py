@@ -164,7 +164,13 @@ class ImageWriter:
                     f"'{self.path}' holds raw data in '{self.group}'; choose another file for the "
                     "images, or another group."
                 )
-            self._copy_all_but(self.group.split("/"), existing, self._file)
+            try:
+                self._copy_all_but(self.group.split("/"), existing, self._file)
+            except (RuntimeError, LookupError) as error:
+                raise ConfigError(
+                    f"'{self.path}' holds what cannot be copied ({error.args[0]}); "
+                    "choose another file for the images."
+                ) from error
 
     def _copy_all_but(self, excluded: list[str], source: h5py.Group, target: h5py.Group) -> None:
         """Copy a group without the one below it that the path `excluded` leads to."""

@@ -240,6 +240,17 @@ def test_raw_data_are_never_replaced(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["raw.h5"]
 
 
+def test_what_cannot_be_copied_is_not_replaced(tmp_path):
+    path = tmp_path / "out.h5"
+    with h5py.File(path, "w") as file:
+        file["elsewhere"] = h5py.ExternalLink("gone.h5", "/images")
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="choose another file for the images"):
+        ImageWriter(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["out.h5"]
+
+
 def test_groups_beside_a_nested_one_stay(tmp_path):
     path = tmp_path / "images.h5"
     for seed, group in enumerate(("scan/a", "scan/b", "other", "scan/b")):
