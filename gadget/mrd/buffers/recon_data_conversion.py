@@ -61,15 +61,21 @@ def from_recon_data(
     Raises
     ------
     DataError
-        The arrays do not fit together, or hold no image line.
+        The arrays do not fit together, or hold no image line; after the buffers of all the others.
     """
     calibration = calibration or CalibrationLines(log.warning)
+    errors: list[DataError] = []
     # Calibration lines of an encoding space of their own come behind the image they are for.
     for bit in sorted(recon_data.bits, key=lambda bit: bit.data.data.size > 0):
-        if bit.data.data.size:
-            yield from _unpack(bit, header, calibration)
-        else:
-            _add_calibration(bit, header, calibration)
+        try:
+            if bit.data.data.size:
+                yield from _unpack(bit, header, calibration)
+            else:
+                _add_calibration(bit, header, calibration)
+        except DataError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _recon_buffer(kspace: KSpace, headers: NDArray[np.void], buffer: Buffer) -> ReconBuffer:
@@ -105,18 +111,29 @@ def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Ite
             yield _unpack_gathered(bit, index, header)
         return
     grids: dict[ImageKey, LineGrid] = {}
+    errors: list[DataError] = []
     for index in np.ndindex(bit.data.data.shape[:3]):
         lines = bit.data.headers[index]
         if ((lines["number_of_samples"] > 0) & _is_image_line(lines)).any():
-            _add_image_lines(bit, index, header, grids)
+            try:
+                _add_image_lines(bit, index, header, grids)
+            except DataError as error:
+                errors.append(error)
     _add_calibration(bit, header, calibration, grids)
-    if not grids:
+    if not grids and not errors:
         raise DataError(
             "The headers of a k-space buffer are all blank, or those of navigators and the like, "
             "so no line of it was measured. Check what comes before this node."
         )
     for key, grid in grids.items():
-        yield make_buffer(grid, calibration.best_match(key, grid))
+        try:
+            buffer = make_buffer(grid, calibration.best_match(key, grid))
+        except DataError as error:
+            errors.append(error)
+            continue
+        yield buffer
+    if errors:
+        raise errors[0]
 
 
 def _check(buffer: ReconBuffer) -> None:

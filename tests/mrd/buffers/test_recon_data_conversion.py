@@ -294,6 +294,36 @@ def test_an_empty_bit_is_passed_over(make_scan):
     (_,) = from_recon_data(ReconData([ReconBit(empty), ReconBit(full)]), scan.header)
 
 
+def test_an_encoding_that_the_header_lacks_costs_itself_alone(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    lost, found = (_as_gadgetron(scan.readouts(scan.image()), 8) for _ in range(2))
+    lost.headers["encoding_space_ref"] = 1
+    buffers = from_recon_data(ReconData([ReconBit(lost), ReconBit(found)]), scan.header)
+    assert next(buffers).reference.encoding_space_ref == 0
+    with pytest.raises(DataError, match="names encoding space 1"):
+        next(buffers)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("center_sample", 99, "does not fit the encoded matrix"),
+        ("discard_post", 15, "no image line"),
+    ],
+)
+def test_a_slice_that_does_not_fit_costs_itself_alone(make_scan, field, value, sentence):
+    scan = make_scan()
+    slices = [_as_gadgetron(scan.readouts(scan.image(), slice=number), 8) for number in range(2)]
+    slices[0].headers[field] = value
+    both = ReconBuffer(
+        *(np.concatenate([getattr(one, name) for one in slices]) for name in ("data", "headers"))
+    )
+    buffers = from_recon_data(ReconData([ReconBit(both)]), scan.header)
+    assert next(buffers).reference.idx.slice == 1
+    with pytest.raises(DataError, match=sentence):
+        next(buffers)
+
+
 def test_blank_headers_alone_are_an_error(make_scan):
     buffer = _as_gadgetron(make_scan().readouts(make_scan().image()), 8)
     buffer.headers["number_of_samples"] = 0
