@@ -49,6 +49,21 @@ def test_a_script_reads_json(run, raw):
     }
 
 
+@pytest.mark.parametrize(
+    "command", [("inspect",), ("replay", "-o", "out.h5", "--set", "method=fft")]
+)
+def test_a_date_of_birth_that_is_none_is_not_told(run, raw, command):
+    with h5py.File(raw, "r+") as file:
+        header = file["dataset/xml"][0]
+        at = header.index(b"<measurementInformation>")
+        birth = b"<patientBirthdate>19800131</patientBirthdate>"
+        patient = b"<subjectInformation>" + birth + b"</subjectInformation>"
+        file["dataset/xml"][0] = header[:at] + patient + header[at:]
+    done = run(*command, raw)
+    assert done.returncode == 0, done.stderr
+    assert "19800131" not in done.stdout + done.stderr
+
+
 def test_names_are_not_taken_for_pictures(run, raw):
     with h5py.File(raw, "r+") as file:
         xml = file["dataset/xml"][0].replace(b"score-gadget simulation", b"t2:b:x[red]")

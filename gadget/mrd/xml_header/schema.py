@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
+import warnings
 import xml.etree.ElementTree as ElementTree
 from functools import cache
 
@@ -15,6 +16,9 @@ from gadget.mrd.xml_header.elements import local_name, parse_xml
 from gadget.mrd.xml_header.safe_xml import to_utf8
 
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
+
+# Warnings of xsdata quote what they are about, such as the patient's date of birth.
+warnings.filterwarnings("ignore", "Failed to convert value")
 
 
 def sanitize_header(xml: bytes) -> bytes:
