@@ -56,7 +56,8 @@ class ImageWriter:
         self, path: Path | str, group: str = "dataset", header_xml: bytes | None = None
     ) -> None:
         self.path = Path(path)
-        self.group = group.strip("/")
+        # As HDF5 takes it, which passes over these parts.
+        self.group = "/".join(part for part in group.split("/") if part not in ("", "."))
         self.count = 0
         self._signatures: dict[int, Signature] = {}
         self._renumbered: dict[tuple[int, Signature], int] = {}

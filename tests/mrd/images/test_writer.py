@@ -133,6 +133,15 @@ def test_other_groups_stay_and_the_same_one_is_replaced(tmp_path):
     assert [int(image.meta["number"]) for image in read_images(path, "two")] == [2]
 
 
+@pytest.mark.parametrize("group", ["scan//a", "./scan/a", "/scan/./a/"])
+def test_the_same_group_is_replaced_however_it_is_written(tmp_path, group):
+    path = tmp_path / "images.h5"
+    for seed in range(2):
+        with ImageWriter(path, group, b"<ismrmrdHeader/>") as writer:
+            writer.append(_image(seed))
+    assert [int(image.meta["number"]) for image in read_images(path, "scan/a")] == [1]
+
+
 def test_refuses_to_replace_a_file_of_another_kind(tmp_path):
     path = tmp_path / "thesis.txt"
     path.write_text("years of work")
