@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import ismrmrd
 import numpy as np
 from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
-from gadget.errors import ConfigError, DataError, reason
+from gadget.errors import ConfigError, DataError, ReconError, reason
 from gadget.files import temporary_path
 from gadget.mrd.hdf5 import BeingWritten, open_hdf5
 
@@ -121,17 +121,18 @@ class ImageWriter:
         if not self._file:
             return
         try:
-            try:
-                self._file.close()
-            finally:
-                os.close(self._descriptor)
+            with ExitStack() as stack:
+                stack.callback(os.close, self._descriptor)
+                stack.callback(self._file.close)
+                if self.count and self._state() != self._copied:
+                    self._keep_other_groups()  # another program has written some since
             if not self.count:
                 self._temporary.unlink(missing_ok=True)
                 return
             with h5py.File(self._temporary, "r"):
                 pass
             self._temporary.replace(self.path)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ReconError) as error:
             self._temporary.unlink(missing_ok=True)
             raise DataError(
                 f"'{self.path}' could not be completed: {reason(error)}. No image is kept."
@@ -148,8 +149,16 @@ class ImageWriter:
                 raise
             log.exception("The images before the error are lost too.")
 
-    def _keep_other_groups(self) -> None:
+    def _state(self) -> tuple[int, int] | None:
+        """Return what tells one state of the existing file from another, None without one."""
         if not self.path.exists():
+            return None
+        found = self.path.stat()
+        return found.st_ino, found.st_mtime_ns
+
+    def _keep_other_groups(self) -> None:
+        self._copied = self._state()
+        if self._copied is None:
             return
         try:
             existing = open_hdf5(self.path)
@@ -178,6 +187,8 @@ class ImageWriter:
         first, *rest = excluded
         for name in source:
             if name != first:
+                if name in target:
+                    del target[name]
                 with self._allocated(self.path.stat().st_size):
                     source.copy(name, target)
             elif rest and isinstance(source[name], h5py.Group):

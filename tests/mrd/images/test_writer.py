@@ -133,6 +133,34 @@ def test_other_groups_stay_and_the_same_one_is_replaced(tmp_path):
     assert [int(image.meta["number"]) for image in read_images(path, "two")] == [2]
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_groups_that_others_write_in_the_meantime_stay(tmp_path, before):
+    path = tmp_path / "images.h5"
+    if before:
+        with ImageWriter(path, "other") as writer:
+            writer.append(_image(2))
+    with ImageWriter(path, "slow") as slow:
+        slow.append(_image(0))
+        with ImageWriter(tmp_path / "others.h5", "other") as other:
+            other.append(_image(1))
+        other.path.replace(path)
+    found = {group: read_images(path, group) for group in ("slow", "other")}
+    assert [image.meta["number"] for images in found.values() for image in images] == ["0", "1"]
+
+
+def test_raw_data_that_come_in_the_meantime_are_not_replaced(tmp_path):
+    path = tmp_path / "images.h5"
+    writer = ImageWriter(path)
+    writer.append(_image())
+    with h5py.File(path, "w") as file:
+        file["dataset/data"] = np.zeros(3)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="holds raw data in 'dataset'"):
+        writer.close()
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["images.h5"]
+
+
 @pytest.mark.parametrize("group", ["scan//a", "./scan/a", "/scan/./a/"])
 def test_the_same_group_is_replaced_however_it_is_written(tmp_path, group):
     path = tmp_path / "images.h5"
