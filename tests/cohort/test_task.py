@@ -87,6 +87,18 @@ def test_images_before_an_error_are_kept_where_there_were_none(
     assert [image.slice for image in read_images(output, "dataset")] == [0, 1]
 
 
+def test_images_of_readouts_that_nobody_asked_for_are_missed(run_task, recipe, data, monkeypatch):
+    def leave_early(pipeline, header, messages, take, *rest):
+        for _ in range(9):  # the noise scan and a line of the first slice
+            next(messages)
+        take(ismrmrd.Image.from_array(np.ones((1, 1, 8, 8), np.float32), transpose=False))
+
+    monkeypatch.setattr(tasks, "run_pipeline", leave_early)
+    (outcome,) = run_task(recipe(), data("a.h5"))
+    assert outcome.failed
+    assert outcome.summary.startswith("Only 1 of 2 images came out of the pipeline")
+
+
 def test_of_an_unexpected_error_the_first_line_is_told(run_task, recipe, data, monkeypatch):
     def fail(*_):
         raise RuntimeError("CUDA error: misaligned address\nCompile with TORCH_USE_CUDA_DSA")
