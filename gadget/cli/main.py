@@ -26,7 +26,7 @@ from gadget.cli import (
 )
 from gadget.cli.console import print_error, print_result, replace_unencodable, set_up_logging
 from gadget.cli.signals import handle_signals
-from gadget.errors import ConfigError, ReconError, first_line
+from gadget.errors import ConfigError, ReconError, first_line, reason
 
 FAILED, MISUSED = 1, 2
 
@@ -85,6 +85,9 @@ def main() -> None:
         raise SystemExit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
+        if isinstance(error, OSError) and error.filename:  # a folder that may not be entered, say
+            print_error(f"'{error.filename}' could not be read or written: {reason(error)}.")
+            raise SystemExit(MISUSED) from None
         print_error(
             f"{type(error).__name__}: {first_line(error)}. That is an error of score-gadget "
             "itself; run it again with -v before the command to see where it happened."

@@ -16,6 +16,7 @@ def commands(command, name):
     return found
 
 
+LONG = "a" * 300
 COMMANDS = commands(typer.main.get_command(app), "score-gadget")
 
 
@@ -40,6 +41,22 @@ def test_the_traceback_is_in_the_detailed_log_only(run, tmp_path):
     arguments = ("replay", "notes.txt", "-o", "out.h5")
     assert "Traceback" not in run(*arguments).stderr
     assert "Traceback" in run("-v", *arguments).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", LONG),
+        ("convert", LONG, "--png", "p"),
+        ("replay", LONG, "-o", "out.h5"),
+        ("replay", "raw.h5", "-o", LONG),
+        ("replay", "raw.h5", "-o", "out.h5", "-c", LONG),
+    ],
+)
+def test_a_name_that_the_system_refuses_is_a_wrong_argument(run, raw, arguments):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert f"'{LONG}' could not be read or written: File name too long." in done.stderr
 
 
 def test_of_an_unexpected_error_the_first_line_is_told(monkeypatch, capsys):
