@@ -30,7 +30,8 @@ def open_hdf5(path: Path) -> h5py.File:
         It is not an HDF5 file.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        other = "is a folder" if path.is_dir() else "is no regular file"
+        what = other if path.exists() else "does not exist"
         raise ConfigError(f"'{path}' {what}; an ISMRMRD file in HDF5 format is needed.")
     try:
         with path.open("rb"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 
 import h5py
 import ismrmrd
@@ -108,6 +109,12 @@ def test_no_such_file_is_an_error_and_creates_none(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="is a folder"):
         RawFile(tmp_path)
+
+
+def test_a_pipe_is_said_to_be_none(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe' is no regular file; an ISMRMRD file"):
+        RawFile(tmp_path / "pipe")
 
 
 def test_a_file_of_another_kind_is_an_error(tmp_path):
