@@ -94,17 +94,18 @@ class Gatherer:
         """
         header = header_of(acquisition)
         bits = header.flags
-        if bits & flags.NOT_IMAGE:
-            return []
         key = ImageKey.of(header)
-        if key not in self._open:
-            # Before the readout is added: it may be a calibration line that replaces theirs.
-            self._complete_superseded(key)
-        image = self._place_or_reject(acquisition, key)
-        if image is not None:
-            image.flagged = False
-            if bits & flags.LAST_IN_BUFFER and image.is_completed_by(header):
-                self._complete([key])
+        if bits & flags.NOT_IMAGE:
+            image = self._open.get(key)  # a slice may end with a navigator
+        else:
+            if key not in self._open:
+                # Before the readout is added: it may be a calibration line that replaces theirs.
+                self._complete_superseded(key)
+            image = self._place_or_reject(acquisition, key)
+            if image is not None:
+                image.flagged = False
+        if image is not None and bits & flags.LAST_IN_BUFFER and image.is_completed_by(header):
+            self._complete([key])
         return self._take_ready()
 
     def flush(self) -> Iterator[Buffer]:
@@ -248,22 +249,26 @@ class Gatherer:
                     "a later repetition: another image is made of them."
                 )
             self._coils.forget(key)
-            coils = image.grid.coils
-            if len(image.grid) == 1 and self._coils.is_unusual(key, coils):
-                self._reject_image(
-                    image,
-                    f"The only readout of {key.name} has {coils} coils, other than most: it is no "
-                    "image.",
-                )
-                continue
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
-            if image.grid.has_empty_lines and self._warns_unusable:
-                self._warn_once("Lines of nothing but zeros count as not measured.")
-            calibration = self._calibration.best_match(key, image.grid)
-            self._ready.append(make_buffer(image.grid, calibration))
-            self._completed.add(key)
+            try:
+                self._ready.append(self._make_buffer(key, image.grid))
+            except DataError as error:
+                self._rejected.add(error)
+            else:
+                self._completed.add(key)
+
+    def _make_buffer(self, key: ImageKey, grid: LineGrid) -> Buffer:
+        """Make the buffer of an image; raise `DataError` if its readouts are those of none."""
+        if len(grid) == 1 and self._coils.is_unusual(key, grid.coils):
+            raise DataError(
+                f"The only readout of {key.name} has {grid.coils} coils, other than most: it is no "
+                "image."
+            )
+        if grid.has_empty_lines and self._warns_unusable:
+            self._warn_once("Lines of nothing but zeros count as not measured.")
+        return make_buffer(grid, self._calibration.best_match(key, grid))
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []

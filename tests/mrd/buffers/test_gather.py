@@ -274,6 +274,36 @@ def test_a_readout_without_coils_costs_nothing_else(make_scan, place):
 
 
 @pytest.mark.parametrize("flagged", [False, True])
+def test_a_readout_too_short_for_an_image_costs_no_other(make_scan, flagged):
+    scan = make_scan()
+    stray = scan.readouts(scan.image(), ky=[4], contrast=1)[0]
+    header = stray.getHead()
+    header.number_of_samples, header.center_sample = 4, 2
+    short = ismrmrd.Acquisition(header, stray.data[:, 6:10].copy())
+    if flagged:
+        _flag(short, "LAST_IN_SLICE")
+    readouts = scan.readouts(scan.image())
+    found = []
+    with pytest.raises(DataError, match="no image line"):
+        found.extend(Gatherer(scan.header).gather([*readouts[:3], short, *readouts[3:]]))
+    (buffer,) = found
+    assert buffer.kspace.weight.all()
+
+
+def test_a_navigator_at_the_end_completes_its_image(make_scan):
+    scan = make_scan()
+    gatherer = Gatherer(scan.header)
+    complete = []
+    for number in range(2):
+        readouts = scan.readouts(scan.image(number), set=number)
+        navigator = _flag(scan.readouts(scan.image(), ky=[4], set=number)[0], "IS_NAVIGATION_DATA")
+        _flag(navigator, "LAST_IN_SLICE")
+        complete.append([len(gatherer.add(one)) for one in [*readouts, navigator]])
+    assert complete[1] == [1, *[0] * 8]
+    assert len(list(gatherer.finish())) == 1
+
+
+@pytest.mark.parametrize("flagged", [False, True])
 def test_a_readout_without_samples_costs_its_own_image_alone(make_scan, flagged):
     scan = make_scan(limits={"average": (0, 0, 0)})
     empty = scan.readouts(scan.image(), ky=[4], slice=9)[0]
