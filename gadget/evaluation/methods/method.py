@@ -63,7 +63,10 @@ class Method(Protocol):
 
 
 class CoilMaps(ABC):
-    """Coil maps of the last scan, cached: methods with the same maps share them."""
+    """Coil maps of the last scan, cached: methods with the same maps share them.
+
+    They are found in its separate calibration lines, where it has any.
+    """
 
     def __init__(self) -> None:
         self._kspace: KSpace | None = None
@@ -74,7 +77,7 @@ class CoilMaps(ABC):
         """Return maps `[coil, y, x]` and the seconds that they took."""
         if kspace is not self._kspace:
             started = time.monotonic()
-            self._maps = self._calibrate(kspace)
+            self._maps = self._calibrate(kspace.calibration or kspace)
             self._kspace, self._seconds = kspace, time.monotonic() - started
         return self._maps, self._seconds
 
