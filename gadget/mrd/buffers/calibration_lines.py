@@ -22,7 +22,8 @@ TOLERANCE = 0.01
 class CalibrationLines:
     """Calibration lines, of the latest repetition and of unfinished images.
 
-    Those that an image has among its own serve images without.
+    Those that an image has among its own serve images without. Of interleaved images all lines
+    do, summed over repetitions and phases.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ class CalibrationLines:
 
         Those of a new repetition replace the old, but for those of images that are `unfinished`.
         """
+        if encoding.interleaved:
+            key = _of_all_images(key)
         grid = self._grids.get(key)
         if grid is None or grid.coils != header.active_channels:
             for old in [other for other in self._grids if other[:-1] == key[:-1]]:
@@ -54,17 +57,22 @@ class CalibrationLines:
             grid = self._grids[key] = LineGrid.of_readout(encoding, header)
         return grid
 
+    def lacks_centre(self, key: ImageKey) -> bool:
+        """Whether the centre of k-space is not yet complete in the lines of interleaved images."""
+        grid = self._grids.get(_of_all_images(key))
+        return grid is None or not grid.centre_sampled
+
     def best_match(self, key: ImageKey, image: LineGrid) -> KSpace | None:
         """Return the calibration lines whose counters are closest to those of an image.
 
-        None where there are none, or where they are lines of the image itself.
+        None where there are none, or where the image has them among its own.
         """
-        if image.encoding.merges_calibration and key in self._grids:
-            return None
         candidates = [
             other
             for other, lines in self._grids.items()
-            if other.slice == key.slice and lines.coils == image.coils
+            if other.slice == key.slice
+            and lines.coils == image.coils
+            and not (image.encoding.merges_calibration and image.covers(lines))
         ]
         fitting = [other for other in candidates if _same_field_of_view(self._grids[other], image)]
         if not fitting:
@@ -84,6 +92,11 @@ class CalibrationLines:
                 f"of {image.name}; not used."
             )
         self._warned.add(pair)
+
+
+def _of_all_images(key: ImageKey) -> ImageKey:
+    """Return the key of the lines of interleaved images."""
+    return key._replace(phase=0, repetition=0)
 
 
 def _same_field_of_view(lines: LineGrid, image: LineGrid) -> bool:

@@ -10,6 +10,7 @@ import ismrmrd
 from gadget.errors import DataError, ReconError
 from gadget.mrd.buffers.buffer import Buffer, make_buffer
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
+from gadget.mrd.buffers.complete_images import CompleteImages
 from gadget.mrd.buffers.grid import LineGrid, add_readout
 from gadget.mrd.buffers.image_accumulator import ImageAccumulator
 from gadget.mrd.readouts import flags
@@ -32,7 +33,8 @@ class Gatherer:
     for every average, segment and partition: before the last average or segment that the header
     declares neither flag nor repetition counts, and where the flag is not known to be that of the
     last average or partition, it counts as soon as the first readout of another image follows.
-    Repetitions interleaved line by line are complete at the end of the stream.
+    Repetitions interleaved line by line are complete at the end of the stream. The first images of
+    a scan with interleaved calibration wait for the lines of those that follow.
 
     Parameters
     ----------
@@ -60,6 +62,7 @@ class Gatherer:
         self._open: dict[ImageKey, ImageAccumulator] = {}
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
+        self._complete_images = CompleteImages(self._calibration)
         self._rejected = RejectedReadouts(warn)
         self._coils = CoilCheck(header.receiver_channels)
         self._superseded: set[ImageKey] = set()
@@ -112,6 +115,9 @@ class Gatherer:
         """Yield the incomplete images, one buffer at a time."""
         for key in list(self._open):
             self._complete([key])
+            yield from self._take_ready()
+        for key, grid in self._complete_images.take(end=True):
+            self._make_buffer(key, grid)
             yield from self._take_ready()
 
     def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
@@ -207,7 +213,8 @@ class Gatherer:
     @staticmethod
     def _calibrates_others(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> bool:
         """Whether a line of an image may serve others, of a later repetition or contrast."""
-        return encoding.merges_calibration and header.flags & flags.ANY_CALIBRATION != 0
+        flagged = encoding.merges_calibration and header.flags & flags.ANY_CALIBRATION
+        return encoding.interleaved or bool(flagged)
 
     def _warn_once(self, warning: str) -> None:
         if warning not in self._warnings:
@@ -252,15 +259,22 @@ class Gatherer:
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
-            try:
-                self._ready.append(self._make_buffer(key, image.grid))
-            except DataError as error:
-                self._rejected.add(error)
-            else:
-                self._completed.add(key)
+            self._complete_images.add(key, image.grid)
+        for key, grid in self._complete_images.take(end=False):
+            self._make_buffer(key, grid)
 
-    def _make_buffer(self, key: ImageKey, grid: LineGrid) -> Buffer:
-        """Make the buffer of an image; raise `DataError` if its readouts are those of none."""
+    def _make_buffer(self, key: ImageKey, grid: LineGrid) -> None:
+        """Make the buffer of an image, unless its readouts are those of none."""
+        try:
+            self._check_image(key, grid)
+            self._ready.append(make_buffer(grid, self._calibration.best_match(key, grid)))
+        except DataError as error:
+            self._rejected.add(error)
+        else:
+            self._completed.add(key)
+
+    def _check_image(self, key: ImageKey, grid: LineGrid) -> None:
+        """Raise `DataError` if an image is a stray readout; warn of empty lines."""
         if len(grid) == 1 and self._coils.is_unusual(key, grid.coils):
             raise DataError(
                 f"The only readout of {key.name} has {grid.coils} coils, other than most: it is no "
@@ -268,7 +282,6 @@ class Gatherer:
             )
         if grid.has_empty_lines and self._warns_unusable:
             self._warn_once("Lines of nothing but zeros count as not measured.")
-        return make_buffer(grid, self._calibration.best_match(key, grid))
 
     def _take_ready(self) -> list[Buffer]:
         ready, self._ready = self._ready, []

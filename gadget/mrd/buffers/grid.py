@@ -17,6 +17,7 @@ from gadget.mrd.readouts.placement import grid_width, readout_extent
 from gadget.mrd.readouts.recentre import recentred
 from gadget.mrd.readouts.samples import is_empty
 from gadget.mrd.xml_header.header import Encoding
+from gadget.mri.sampling.centre import centre_extent, is_complete
 
 LINES_PER_BLOCK = 16
 """Lines that are transformed together; a block fits the CPU cache."""
@@ -64,6 +65,18 @@ class LineGrid:
     def partitions(self) -> int:
         """Number of kz with lines."""
         return len({kz for kz, _ in self._lines})
+
+    def covers(self, other: LineGrid) -> bool:
+        """Whether all lines of another grid are measured here."""
+        return self.dense_shape == other.dense_shape and other._lines.keys() <= self._lines.keys()
+
+    @property
+    def centre_sampled(self) -> bool:
+        """Whether the lines in the centre of k-space are complete."""
+        _, ny, nz = self.encoding.encoded.matrix
+        mask = np.zeros((nz, ny), bool)
+        mask[tuple(np.transpose(list(self._lines)))] = True
+        return is_complete(centre_extent(mask), mask.shape)
 
     @property
     def dense_shape(self) -> tuple[int, int, int]:

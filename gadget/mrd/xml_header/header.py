@@ -52,7 +52,16 @@ class Encoding:
     @property
     def merges_calibration(self) -> bool:
         """Whether calibration lines are image lines too: they have the image's contrast."""
-        return self.calibration_mode in ("embedded", "interleaved")
+        return self.calibration_mode == "embedded" or self.interleaved
+
+    @property
+    def interleaved(self) -> bool:
+        """Whether images measure lines in turn, all of which together calibrate each (TGRAPPA).
+
+        Breuer et al., Dynamic autocalibrated parallel imaging using temporal GRAPPA, Magn Reson
+        Med 2005, doi:10.1002/mrm.20430.
+        """
+        return self.calibration_mode == "interleaved"
 
     @property
     def recon_readout(self) -> int:

@@ -400,6 +400,52 @@ def test_calibration_lines_of_one_image_serve_those_without(make_scan, counter, 
     np.testing.assert_array_equal(borrowed.calibration.data[..., lines, :], own.data[..., lines, :])
 
 
+def _interleaved(scan, count: int, **numbers: int) -> list[list[ismrmrd.Acquisition]]:
+    """Readouts of images of which each measures every other line in turn."""
+    return [
+        scan.readouts(scan.image(i), range(i % 2, 8, 2), repetition=i, **numbers)
+        for i in range(count)
+    ]
+
+
+def test_interleaved_images_are_calibrated_with_the_lines_of_all(make_scan):
+    scan = make_scan(calibration="interleaved")
+    images = _interleaved(scan, 4)
+    gatherer = Gatherer(scan.header)
+    buffers, counts = [], []
+    for image in images:
+        _flag(image[-1], "LAST_IN_SLICE")
+        buffers += [buffer for one in image for buffer in gatherer.add(one)]
+        counts.append(len(buffers))
+    buffers += gatherer.finish()
+    # The first one waits for the lines of the second, whose flag counts when the third begins.
+    assert counts == [0, 0, 2, 3]
+    assert [one.reference.idx.repetition for one in buffers] == [0, 1, 2, 3]
+    for number, buffer in enumerate(buffers):
+        assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [*range(number % 2, 8, 2)]
+        assert buffer.kspace.calibration.mask.all()
+
+
+def test_interleaved_images_that_never_have_a_centre_wait_for_a_few_others_alone(make_scan):
+    scan = make_scan(calibration="interleaved")
+    images = [scan.readouts(scan.image(i), [1, 3, 5, 7], repetition=i) for i in range(5)]
+    gatherer = Gatherer(scan.header)
+    counts = [sum(len(gatherer.add(one)) for one in image) for image in images]
+    assert counts == [0, 0, 1, 1, 1]
+    assert len(list(gatherer.finish())) == 2
+
+
+def test_interleaved_slices_wait_each_for_its_own_lines(make_scan):
+    scan = make_scan(calibration="interleaved")
+    slices = [_interleaved(scan, 3, slice=number) for number in range(2)]
+    readouts = [one for pair in zip(*slices, strict=True) for image in pair for one in image]
+    buffers = _gather(scan.header, readouts)
+    assert [(one.reference.idx.repetition, one.reference.idx.slice) for one in buffers] == [
+        (repetition, number) for repetition in range(3) for number in range(2)
+    ]
+    assert all(one.kspace.calibration.mask.all() for one in buffers)
+
+
 @pytest.mark.parametrize("mode", ["separate", "external", None])
 def test_calibration_lines_of_another_contrast_stay_apart(make_scan, mode):
     scan = make_scan(calibration=mode)
