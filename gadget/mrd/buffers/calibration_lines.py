@@ -47,8 +47,6 @@ class CalibrationLines:
 
         Those of a new repetition replace the old, but for those of images that are `unfinished`.
         """
-        if encoding.interleaved:
-            key = _of_all_images(key)
         grid = self._grids.get(key)
         if grid is None or grid.coils != header.active_channels:
             for old in [other for other in self._grids if other[:-1] == key[:-1]]:
@@ -56,6 +54,16 @@ class CalibrationLines:
                     del self._grids[old]
             grid = self._grids[key] = LineGrid.of_readout(encoding, header)
         return grid
+
+    def include(self, key: ImageKey, image: LineGrid) -> None:
+        """Add the lines of a complete image, if it is one of interleaved images."""
+        if not image.encoding.interleaved:
+            return
+        key = _of_all_images(key)
+        lines = self._grids.get(key)
+        if lines is None or (lines.coils, lines.width) != (image.coils, image.width):
+            lines = self._grids[key] = LineGrid(image.encoding, image.coils, image.width)
+        lines.include(image)
 
     def lacks_centre(self, key: ImageKey) -> bool:
         """Whether the centre of k-space is not yet complete in the lines of interleaved images."""

@@ -28,7 +28,8 @@ class CompleteImages:
         self._waiting: deque[tuple[ImageKey, LineGrid]] = deque()
 
     def add(self, key: ImageKey, grid: LineGrid) -> None:
-        """Add an image."""
+        """Add an image, and its lines to those that calibrate others."""
+        self._calibration.include(key, grid)
         self._waiting.append((key, grid))
 
     def take(self, *, end: bool) -> Iterator[tuple[ImageKey, LineGrid]]:

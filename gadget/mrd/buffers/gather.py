@@ -205,16 +205,13 @@ class Gatherer:
             image = self._image(key, encoding, header)
             image.add(position, acquisition.data, header)
             self._rejected.lost_images.discard(key)
-        if separate_calibration or self._calibrates_others(encoding, header):
+        if separate_calibration or (
+            # A line of an image may serve others, of a later repetition or contrast.
+            encoding.merges_calibration and header.flags & flags.ANY_CALIBRATION
+        ):
             grid = self._calibration.grid(key, encoding, header, self._open)
             add_readout(grid, position, acquisition.data, header)
         return image
-
-    @staticmethod
-    def _calibrates_others(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> bool:
-        """Whether a line of an image may serve others, of a later repetition or contrast."""
-        flagged = encoding.merges_calibration and header.flags & flags.ANY_CALIBRATION
-        return encoding.interleaved or bool(flagged)
 
     def _warn_once(self, warning: str) -> None:
         if warning not in self._warnings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ismrmrd
 import numpy as np
@@ -120,16 +120,25 @@ class LineGrid:
         samples = samples[:, max(0, -start) : samples.shape[1] - max(0, stop - self.width)]
         empty = is_empty(samples)
         samples, weight = self._full_width(samples, max(0, start))
-        line = self._lines.get(position)
-        if line is None:
-            self._lines[position] = _Line(samples, weight, header, empty)
+        self._add(position, _Line(samples, weight, header, empty))
+
+    def include(self, other: LineGrid) -> None:
+        """Add the lines of another grid of as many coils and samples."""
+        for position, line in other._lines.items():
+            self._add(position, replace(line))
+
+    def _add(self, position: tuple[int, int], added: _Line) -> None:
+        line = self._lines.setdefault(position, added)
+        if line is added:
             return
         # Not in place: the first readout's own samples stay what they are.
-        line.samples = line.samples + samples
-        line.weight = line.weight + weight
-        line.empty &= empty
-        if flags.calibration_only(line.header.flags) and not flags.calibration_only(header.flags):
-            line.header = header
+        line.samples = line.samples + added.samples
+        line.weight = line.weight + added.weight
+        line.empty &= added.empty
+        if flags.calibration_only(line.header.flags) and not (
+            flags.calibration_only(added.header.flags)
+        ):
+            line.header = added.header
 
     def _full_width(
         self, samples: NDArray[np.complex64], start: int

@@ -126,6 +126,8 @@ def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Ite
             "so no line of it was measured. Check what comes before this node."
         )
     for key, grid in grids.items():
+        calibration.include(key, grid)
+    for key, grid in grids.items():
         try:
             buffer = make_buffer(grid, calibration.best_match(key, grid))
         except DataError as error:
@@ -252,7 +254,7 @@ def _add_calibration(
     calibration: CalibrationLines,
     images: Container[ImageKey] = (),
 ) -> None:
-    """Add the separately measured calibration lines of each of the images."""
+    """Add the calibration lines of each of the images."""
     buffer = bit.calibration
     if buffer is None or buffer.density is not None or not buffer.data.size:
         return
@@ -263,8 +265,6 @@ def _add_calibration(
             continue
         first = header_at(buffer.headers[index], (int(lines[0][0]), int(lines[0][1])))
         encoding = header.encoding(first.encoding_space_ref)
-        if encoding.merges_calibration:
-            continue
         # A gadget may have combined the coils.
         first.active_channels = buffer.data.shape[3]
         _add_lines(buffer, index, calibration.grid(ImageKey.of(first), encoding, first, images))

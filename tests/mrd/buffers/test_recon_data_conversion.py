@@ -276,6 +276,33 @@ def test_calibration_lines_of_a_message_before_serve_the_next_repetition(make_sc
     assert used[2] is None
 
 
+def test_embedded_calibration_lines_of_a_message_before_serve_an_image_without(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="embedded")
+    even, middle = range(0, 8, 2), [3, 4, 5]
+    calibration = _as_gadgetron(scan.readouts(scan.image(1), ky=middle), 8)
+    first = _as_gadgetron(scan.readouts(scan.image(1), ky=even), 8)
+    second = _as_gadgetron(scan.readouts(scan.image(2), ky=even, contrast=1), 8)
+    lines = CalibrationLines(pytest.fail)
+    (one,) = from_recon_data(ReconData([ReconBit(first, calibration)]), scan.header, lines)
+    (other,) = from_recon_data(ReconData([ReconBit(second)]), scan.header, lines)
+    assert one.kspace.calibration is None
+    assert np.flatnonzero(other.kspace.mask.any((0, 2))).tolist() == list(even)
+    assert np.flatnonzero(other.kspace.calibration.mask.any((0, 2))).tolist() == middle
+
+
+def test_interleaved_repetitions_are_calibrated_with_the_lines_of_all(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="interleaved")
+    readouts = [
+        one
+        for number in range(2)
+        for one in scan.readouts(scan.image(number), ky=range(number, 8, 2), repetition=number)
+    ]
+    bit = ReconBit(_as_gadgetron(readouts, 8, n=2))
+    for number, buffer in enumerate(from_recon_data(ReconData([bit]), scan.header)):
+        assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [*range(number, 8, 2)]
+        assert buffer.kspace.calibration.mask.all()
+
+
 def test_calibration_lines_may_come_behind_the_image_they_are_for(make_scan):
     """Those of an encoding space of their own are in a further bit without image lines."""
     scan = make_scan(encoded_fov=(16.0, 16.0, 5.0), calibration="separate")
