@@ -55,7 +55,7 @@ def inspect(
     for encoding, mask in found.masks.items():
         down = "kz" if mask.shape[0] > 1 else "kx"
         print_result(f"\nmeasured points of encoding {encoding}: ky to the right, {down} down")
-        for line in draw(mask, results.width - 2, HEIGHT):
+        for line in draw(mask, max(1, results.width - 2), HEIGHT):
             print_result(f"|{line}|")
 
 

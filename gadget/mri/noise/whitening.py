@@ -75,7 +75,7 @@ def whitening_matrix(covariance: NoiseCovariance) -> NDArray[np.complex64]:
         log.warning("Coils %s measured no noise at all; they are left as they are.", silent)
     if covariance.samples < SAMPLES_PER_COIL * coils:
         reason = f"{covariance.samples} noise samples are too few for {coils} coils"
-    elif not np.linalg.cond(correlation) < MAX_CONDITION:
+    elif not (np.isfinite(correlation).all() and np.linalg.cond(correlation) < MAX_CONDITION):
         reason = "the noise covariance is singular"
     else:
         lower = np.linalg.cholesky(correlation)
