@@ -137,6 +137,8 @@ class Solver:
         if float(sample.images.abs().max()) > MAX_GAIN * expected:
             raise ReconError(f"the sampler went astray: values above {MAX_GAIN:g} times SENSE's")
         plane.store(sample.images, STD_CORRECTION[settings.method])
+        if sample.residual is not None:
+            plane.volume.add_residual(sample.residual)
         plane.volume.details |= {
             "steps": steps,
             "evaluations": sample.evaluations,

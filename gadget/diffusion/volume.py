@@ -87,6 +87,11 @@ class VolumeProblem:
         }
         """For the image's metadata."""
 
+    def add_residual(self, residual: float) -> None:
+        """Note what the image of a plane leaves of the data; the metadata have the largest."""
+        largest = max(residual, float(self.details.get("residual", 0)))
+        self.details["residual"] = round(largest, 2)
+
     def problems(self) -> Iterator[PlaneProblem]:
         """Yield the problem of one plane after the other, each with its coil sensitivities."""
         for number in range(len(self)):

@@ -653,6 +653,7 @@ def test_details_say_how_the_image_was_made(measure):
     assert (details["model"], details["model_sha256"]) == ("smooth", "0" * 64)
     assert details["acceleration"] == pytest.approx(scan.kspace.acceleration, abs=1e-3)
     assert 1 <= details["virtual_coils"] <= 6
+    assert 0 < details["residual"] < 1.5
     assert 0 < details["seconds"] < taken + 0.001
     assert result.summary.startswith("method fast, ")
     assert "fallback" not in result.summary

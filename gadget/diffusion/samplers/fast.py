@@ -104,7 +104,10 @@ def sample_fast(
     for chain, estimate, level in zip(chains, estimates, levels, strict=True):
         chain.final_data_consistency(estimate, level)
     report(steps, steps)
-    return [SamplerResult(chain.result(), evaluations=steps) for chain in chains]
+    return [
+        SamplerResult(chain.result(), evaluations=steps, residual=chain.residual())
+        for chain in chains
+    ]
 
 
 def _denoise_batch(
@@ -212,6 +215,13 @@ class _Chain:
     def result(self) -> Tensor:
         """Return the images within the field of view, in the problem's units."""
         return self.scale * self._operator.within_field_of_view(self.images)
+
+    def residual(self) -> float:
+        """Return what the images leave of the measured data, in units of the noise."""
+        rest = self._operator.forward(self.images.mean(dim=0)) - self._data
+        mask = self._sampling.mask.expand(rest.shape)
+        power = rest[mask].abs().square().mean() / (2 * self.noise**2)
+        return float(power.sqrt())
 
     def _rescale(self, factor: float) -> None:
         """Divide all intensities by `factor`."""

@@ -47,6 +47,9 @@ class SamplerResult:
     """Combined complex images `[sample, y, x]` within the field of view, in the prior's units."""
     evaluations: int
     """Network evaluations of one complex image that one sample took."""
+    residual: float | None = None
+    """Root mean square of what the images leave of the measured data, in units of the noise: 1
+    where only noise is left. Coil images, which have no model of the coils, have none."""
 
 
 def complex_noise(

@@ -228,6 +228,16 @@ def test_fast_refits_the_coils_or_keeps_them_or_finds_them_together_with_the_ima
     assert (len(fits), len(steps)) == fits_and_steps
 
 
+def test_the_residual_is_what_the_image_leaves_of_the_data(gaussian):
+    case = gaussian(shape=(16, 16))
+    kept = replace(case.problem, centre_sampled=False)
+    found = _fast(case, problem=kept)
+    assert found.residual == pytest.approx(case.residual(found.images[0]), rel=1e-4)
+    assert 0.5 < found.residual < 1.1
+    turned = torch.tensor([1, 1j, 1, 1j])[:, None, None]
+    assert _fast(case, problem=replace(kept, data=turned * kept.data)).residual > 2
+
+
 def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
     case = gaussian()
     _fast(case, steps=8)
