@@ -28,8 +28,12 @@ def conventional_image(measured: Measurement, coils: CoilModel) -> Tensor:
     coils
         Coil sensitivities, on the field of view of the measurement.
     """
-    image = cg_sense_image if measured.centre_sampled else spectral_prior_image
-    return image(measured.sampling, coils.maps, measured.data)
+    sampling, maps, data = measured.sampling, coils.maps, measured.data
+    if measured.centre_sampled:
+        return cg_sense_image(sampling, maps, data)
+    # With sensitivities of no centre either, its low spatial frequencies would be wrong.
+    start = cg_sense_image(sampling, maps, data) if coils.from_centre else None
+    return spectral_prior_image(sampling, maps, data, start)
 
 
 def cg_sense_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
@@ -47,11 +51,14 @@ def cg_sense_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Te
     return operator.regularised_inverse(adjoint, torch.zeros_like(adjoint), WEIGHT, ITERATIONS)
 
 
-def spectral_prior_image(sampling: SamplingOperator, maps: Tensor, data: Tensor) -> Tensor:
+def spectral_prior_image(
+    sampling: SamplingOperator, maps: Tensor, data: Tensor, start: Tensor | None = None
+) -> Tensor:
     """Return the MAP image `[y, x]` under a 1/k spectrum, for data without a complete centre.
 
-    Minimises ``|A m - y|^2 + WEIGHT |V^-1 F m|^2``, V being `natural_amplitudes`, beginning at the
-    `cg_sense_image`, which has too little of the low spatial frequencies. Parameters as there.
+    Minimises ``|A m - y|^2 + WEIGHT |V^-1 F m|^2``, V being `natural_amplitudes`: more blurred
+    where much was measured, but `cg_sense_image` has too little of the low spatial frequencies.
+    Parameters as there; `start` is an image to begin with in place of zeros.
     """
     operator = SenseOperator(sampling, maps)
     amplitudes = natural_amplitudes((maps.shape[-2], maps.shape[-1]), maps.device)
@@ -67,7 +74,10 @@ def spectral_prior_image(sampling: SamplingOperator, maps: Tensor, data: Tensor)
     def normal(spectrum: Tensor) -> Tensor:
         return adjoint(operator.forward(image(spectrum))) + WEIGHT * spectrum
 
-    start = torch.fft.ifftshift(cg_sense_image(sampling, maps, data), (-2, -1))
-    spectrum = torch.fft.fft2(start, norm="ortho") / amplitudes
+    rhs = adjoint(data)
+    if start is None:
+        spectrum = torch.zeros_like(rhs)
+    else:
+        spectrum = torch.fft.fft2(torch.fft.ifftshift(start, (-2, -1)), norm="ortho") / amplitudes
     solver = ConjugateGradient(dims=(-2, -1))
-    return image(solver.solve(normal, adjoint(data), spectrum, SPECTRAL_ITERATIONS))
+    return image(solver.solve(normal, rhs, spectrum, SPECTRAL_ITERATIONS))
