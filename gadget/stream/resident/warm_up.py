@@ -17,7 +17,7 @@ from gadget.stream.wire.messages import MessageId, text_of
 
 SCAN = SimulatedScan(matrix=256, coils=8, slices=1)
 CONFIGURATION = (
-    b'<configuration><property name="method" value="fast"/><property name="steps" value="2"/>'
+    b'<configuration><property name="method" value="fast"/><property name="steps" value="4"/>'
     b'<property name="prewhiten" value="true"/><property name="output" value="magnitude"/>'
     b"</configuration>"
 )
