@@ -84,7 +84,7 @@ class SamplerSettings(BaseModel):
         """Whether the method samples, and so needs a prior."""
         return self.method in SAMPLERS
 
-    def step_count(self, *, calibrated: bool = True) -> int:
+    def step_count(self, *, from_centre: bool = True) -> int:
         """`steps`, or the method's default.
 
         That depends on whether the coil sensitivities come from a complete centre of k-space.
@@ -93,4 +93,4 @@ class SamplerSettings(BaseModel):
             return self.steps
         if self.method == "paper":
             return 500
-        return 30 if calibrated else 40
+        return 30 if from_centre else 40

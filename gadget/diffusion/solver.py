@@ -114,18 +114,18 @@ class Solver:
             results[:] = self._samples(problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
-        calibrated = all(problem.coils.from_centre for problem in problems)
+        from_centre = all(problem.coils.from_centre for problem in problems)
         key = (
             self.prior.device,
             coils,
-            calibrated,
+            from_centre,
             problems[0].shape,
             settings.samples,
             len(group),
         )
         share = len(group) / (count - finished)
         steps = self.deadline.plan(
-            settings.step_count(calibrated=calibrated), key, run, share, reserved_s
+            settings.step_count(from_centre=from_centre), key, run, share, reserved_s
         )
         self.timer.measure(key, run, steps, report)
         for plane, sample in zip(group, results, strict=True):

@@ -23,7 +23,7 @@ from gadget.mri.noise.level import estimate_noise_std
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import varying_axes
 from gadget.mri.planes import Plane, PlaneIndex, split_planes
-from gadget.mri.sampling.centre import centre_extent
+from gadget.mri.sampling.centre import centre_extent, has_centre
 from gadget.mri.sampling.echo import echo_offset, echo_phase
 
 COMPRESSION_ENERGY = 0.999
@@ -200,7 +200,8 @@ def _is_better(calibration: Plane, image: Plane) -> bool:
 
     Where they are as large they are better: they may have been taken for that alone.
     """
-    theirs, ours = (math.prod(centre_extent(plane.weight > 0)) for plane in (calibration, image))
+    masks = (calibration.weight > 0, image.weight > 0)
+    theirs, ours = ((has_centre(mask), math.prod(centre_extent(mask))) for mask in masks)
     return theirs >= ours and bool(calibration.data.any())
 
 

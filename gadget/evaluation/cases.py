@@ -67,6 +67,10 @@ class Case:
         mask = self.measured & pattern.draw(shape, self.rng(seed, pattern.name))
         if not mask.any():
             raise DataError(f"The pattern {pattern.label} measures nothing of {self.title}.")
+        return self.masked(mask)
+
+    def masked(self, mask: NDArray[np.bool_]) -> KSpace:
+        """Return the k-space of the measured points `mask` `[ky, kx]`."""
         return KSpace((self.kspace * mask)[:, None], mask[None].astype(np.float32))
 
     def crop(self, image: NDArray[Any]) -> NDArray[Any]:

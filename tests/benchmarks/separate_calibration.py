@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -69,13 +70,8 @@ def scans(case: Case, acceleration: int) -> tuple[KSpace, KSpace]:
     object_ = case.truth / np.percentile(case.truth, 99)
     # sqrt(x) / x - 1, which grows without bound in air.
     other = case.brightened(np.float32(1) / np.sqrt(np.clip(object_, 0.05, None)) - 1)
-    separate = masked(other, centre)
-    return masked(case, lines | centre), masked(case, lines, separate)
-
-
-def masked(case: Case, mask: np.ndarray, calibration: KSpace | None = None) -> KSpace:
-    data = (case.kspace * mask)[:, None].astype(np.complex64)
-    return KSpace(data, mask[None].astype(np.float32), calibration)
+    separate = replace(case.masked(lines), calibration=other.masked(centre))
+    return case.masked(lines | centre), separate
 
 
 def compared(case: Case, images: list[np.ndarray]) -> Iterator[tuple[float, float]]:

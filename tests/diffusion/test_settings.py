@@ -12,7 +12,7 @@ from gadget.stream.settings import make_settings
 def test_defaults():
     settings = SamplerSettings()
     assert (settings.method, settings.model, settings.seed) == ("fast", "auto", 0)
-    assert (settings.step_count(), settings.step_count(calibrated=False)) == (30, 40)
+    assert (settings.step_count(), settings.step_count(from_centre=False)) == (30, 40)
     assert SamplerSettings(method="paper").step_count() == 500
     assert SamplerSettings(method="paper", steps=7).step_count() == 7
 

@@ -202,7 +202,9 @@ class _Chain:
         self._solve(denoised, weight, CONSISTENCY_ITERATIONS[0])
 
     def refine_scale_and_coils(self) -> None:
-        """Refine the intensity scale, and sensitivities, from the current images."""
+        """Refine the intensity scale from the current images, and where their centre is measured
+        the coil sensitivities.
+        """
         scale = image_scale(self.images.mean(dim=0).abs().cpu().numpy())
         factor = min(max(scale, 1 / MAX_SCALE_CHANGE, self.noise / MAX_NOISE), MAX_SCALE_CHANGE)
         if abs(factor - 1) > SCALE_TOLERANCE:

@@ -59,16 +59,15 @@ class CalibrationLines:
         """Add the lines of a complete image, if it is one of interleaved images."""
         if not image.encoding.interleaved:
             return
-        key = _of_all_images(key)
+        key = key.without_time
         lines = self._grids.get(key)
         if lines is None or (lines.coils, lines.width) != (image.coils, image.width):
             lines = self._grids[key] = LineGrid(image.encoding, image.coils, image.width)
         lines.include(image)
 
     def lacks_centre(self, key: ImageKey) -> bool:
-        """Whether the centre of k-space is not yet complete in the lines of interleaved images."""
-        grid = self._grids.get(_of_all_images(key))
-        return grid is None or not grid.centre_sampled
+        """Whether the centre is not yet complete in the lines of interleaved images so far."""
+        return not self._grids[key.without_time].centre_sampled
 
     def best_match(self, key: ImageKey, image: LineGrid) -> KSpace | None:
         """Return the calibration lines whose counters are closest to those of an image.
@@ -100,11 +99,6 @@ class CalibrationLines:
                 f"of {image.name}; not used."
             )
         self._warned.add(pair)
-
-
-def _of_all_images(key: ImageKey) -> ImageKey:
-    """Return the key of the lines of interleaved images."""
-    return key._replace(phase=0, repetition=0)
 
 
 def _same_field_of_view(lines: LineGrid, image: LineGrid) -> bool:

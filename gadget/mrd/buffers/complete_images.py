@@ -40,5 +40,5 @@ class CompleteImages:
     def _waits(self, key: ImageKey, grid: LineGrid) -> bool:
         if not (grid.encoding.interleaved and self._calibration.lacks_centre(key)):
             return False
-        alike = sum(other.slice == key.slice for other, _ in self._waiting)
+        alike = sum(other.without_time == key.without_time for other, _ in self._waiting)
         return alike < math.prod(grid.encoding.acceleration)

@@ -112,7 +112,7 @@ class Gatherer:
         return self._take_ready()
 
     def flush(self) -> Iterator[Buffer]:
-        """Yield the incomplete images, one buffer at a time."""
+        """Yield the images that are incomplete or wait for others, one buffer at a time."""
         for key in list(self._open):
             self._complete([key])
             yield from self._take_ready()
@@ -205,10 +205,9 @@ class Gatherer:
             image = self._image(key, encoding, header)
             image.add(position, acquisition.data, header)
             self._rejected.lost_images.discard(key)
-        if separate_calibration or (
-            # A line of an image may serve others, of a later repetition or contrast.
-            encoding.merges_calibration and header.flags & flags.ANY_CALIBRATION
-        ):
+        # An embedded line may serve images of a later repetition or contrast, too.
+        shared = encoding.embedded and header.flags & flags.ANY_CALIBRATION
+        if separate_calibration or shared:
             grid = self._calibration.grid(key, encoding, header, self._open)
             add_readout(grid, position, acquisition.data, header)
         return image

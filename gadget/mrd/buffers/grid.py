@@ -17,7 +17,7 @@ from gadget.mrd.readouts.placement import grid_width, readout_extent
 from gadget.mrd.readouts.recentre import recentred
 from gadget.mrd.readouts.samples import is_empty
 from gadget.mrd.xml_header.header import Encoding
-from gadget.mri.sampling.centre import centre_extent, is_complete
+from gadget.mri.sampling.centre import has_centre
 
 LINES_PER_BLOCK = 16
 """Lines that are transformed together; a block fits the CPU cache."""
@@ -75,8 +75,9 @@ class LineGrid:
         """Whether the lines in the centre of k-space are complete."""
         _, ny, nz = self.encoding.encoded.matrix
         mask = np.zeros((nz, ny), bool)
-        mask[tuple(np.transpose(list(self._lines)))] = True
-        return is_complete(centre_extent(mask), mask.shape)
+        for position in self._lines:
+            mask[position] = True
+        return has_centre(mask)
 
     @property
     def dense_shape(self) -> tuple[int, int, int]:

@@ -265,6 +265,8 @@ def _add_calibration(
             continue
         first = header_at(buffer.headers[index], (int(lines[0][0]), int(lines[0][1])))
         encoding = header.encoding(first.encoding_space_ref)
+        if encoding.interleaved:
+            continue  # all lines of its images calibrate
         # A gadget may have combined the coils.
         first.active_channels = buffer.data.shape[3]
         _add_lines(buffer, index, calibration.grid(ImageKey.of(first), encoding, first, images))

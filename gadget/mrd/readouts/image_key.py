@@ -50,6 +50,11 @@ class ImageKey(NamedTuple):
         """The counters as text."""
         return ", ".join(f"{field} {value}" for field, value in self._asdict().items())
 
+    @property
+    def without_time(self) -> ImageKey:
+        """The key of all images that differ in time alone, in repetition and phase."""
+        return self._replace(phase=0, repetition=0)
+
     def similarity(self, other: ImageKey) -> tuple[int, float]:
         """Rank another image as source of coil maps: most equal counters, then latest earlier."""
         same = sum(a == b for a, b in zip(self, other, strict=True))

@@ -52,7 +52,12 @@ class Encoding:
     @property
     def merges_calibration(self) -> bool:
         """Whether calibration lines are image lines too: they have the image's contrast."""
-        return self.calibration_mode == "embedded" or self.interleaved
+        return self.embedded or self.interleaved
+
+    @property
+    def embedded(self) -> bool:
+        """Whether an image measures calibration lines among its own."""
+        return self.calibration_mode == "embedded"
 
     @property
     def interleaved(self) -> bool:

@@ -18,7 +18,7 @@ from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.measurement import Measurement
 from gadget.mri.operators.sense import SamplingOperator, combine
-from gadget.mri.sampling.centre import centre_extent, is_complete
+from gadget.mri.sampling.centre import centre_extent, has_centre
 
 FIRST_ORDER = 3
 """Polynomial coefficients of the initial estimate, along an axis."""
@@ -47,7 +47,7 @@ def calibrate(measured: Measurement, may_fold: tuple[int, ...] = ()) -> CoilMode
     mask = measured.mask
     region = CalibrationRegion.of(mask)
     centre = centre_extent(region.mask.cpu().numpy())
-    complete = is_complete(centre, region.mask.shape)
+    complete = has_centre(region.mask)
     kspace = region.crop(measured.kspace)
     smooth = (
         low_resolution_images(kspace, region.mask, centre)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.sense import SamplingOperator
-from gadget.mri.sampling.centre import centre_extent, is_complete
+from gadget.mri.sampling.centre import has_centre
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,7 @@ class Measurement:
     @cached_property
     def centre_sampled(self) -> bool:
         """Whether the centre of k-space is complete."""
-        mask = self.mask.cpu().numpy()
-        return is_complete(centre_extent(mask), mask.shape)
+        return has_centre(self.mask)
 
     @cached_property
     def sampling(self) -> SamplingOperator:

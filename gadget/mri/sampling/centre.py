@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MIN_CENTRE = 6
-"""Fewest adjacent lines that count as a complete centre."""
+"""Fewest adjacent points along an axis that count as a complete centre."""
 
 
 def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -39,6 +44,9 @@ def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def is_complete(extent: tuple[int, int], shape: tuple[int, ...]) -> bool:
-    """Whether a centre of that size (ky, kx) of a matrix tells of coil sensitivities."""
-    return all(lines >= min(MIN_CENTRE, size) for lines, size in zip(extent, shape, strict=True))
+def has_centre(mask: NDArray[np.bool_] | Tensor) -> bool:
+    """Whether the centre of a mask `[ky, kx]` is complete enough to tell of coil sensitivities."""
+    sizes = [min(MIN_CENTRE, n) for n in mask.shape]
+    starts = [n // 2 - size // 2 for n, size in zip(mask.shape, sizes, strict=True)]
+    rows, columns = (slice(a, a + size) for a, size in zip(starts, sizes, strict=True))
+    return bool(mask[rows, columns].all())

@@ -446,6 +446,25 @@ def test_interleaved_slices_wait_each_for_its_own_lines(make_scan):
     assert all(one.kspace.calibration.mask.all() for one in buffers)
 
 
+def test_flagged_lines_of_interleaved_images_do_not_replace_those_of_all(make_scan):
+    scan = make_scan(calibration="interleaved")
+    images = _interleaved(scan, 4)
+    for image in images:
+        _flag(image[2], "IS_PARALLEL_CALIBRATION_AND_IMAGING")
+    for buffer in _gather(scan.header, [one for image in images for one in image]):
+        weight = buffer.kspace.calibration.weight
+        assert weight.min() >= 1
+        assert weight.max() <= 2
+
+
+def test_interleaved_contrasts_wait_each_for_its_own_lines(make_scan):
+    scan = make_scan(calibration="interleaved")
+    contrasts = [_interleaved(scan, 2, contrast=number) for number in range(2)]
+    readouts = [one for pair in zip(*contrasts, strict=True) for image in pair for one in image]
+    for buffer in _gather(scan.header, readouts):
+        assert buffer.kspace.calibration.mask.all()
+
+
 @pytest.mark.parametrize("mode", ["separate", "external", None])
 def test_calibration_lines_of_another_contrast_stay_apart(make_scan, mode):
     scan = make_scan(calibration=mode)
