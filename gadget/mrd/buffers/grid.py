@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from gadget.errors import DataError
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
+from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.oversampling import remove_oversampling
 from gadget.mrd.readouts.placement import grid_width, readout_extent
 from gadget.mrd.readouts.recentre import recentred
 from gadget.mrd.readouts.samples import is_empty
 from gadget.mrd.xml_header.header import Encoding
 from gadget.mri.sampling.centre import has_centre
+
+log = logging.getLogger(__name__)
 
 LINES_PER_BLOCK = 16
 """Lines that are transformed together; a block fits the CPU cache."""
@@ -164,22 +168,24 @@ class LineGrid:
     ) -> tuple[NDArray[np.complex64], NDArray[np.float32], NDArray[np.void]]:
         """Return data `[coil, kz, ky, kx]`, weights `[kz, ky, kx]` and headers `[kz, ky]`.
 
-        Averages are divided by their count and readout oversampling is removed. Lines without
-        signal count as not measured, unless all image lines are. Unless the lines
-        are to be kept, the grid gives its memory back on the way and is empty afterwards.
+        Averages are divided by their count, readout oversampling and spikes are removed. Lines
+        without signal count as not measured, unless all image lines are. Unless the lines are to
+        be kept, the grid gives its memory back on the way and is empty afterwards.
         """
         nz, ny, nx = self.dense_shape
         data = np.zeros((self.coils, nz, ny, nx), np.complex64)
         weights = np.zeros((nz, ny, nx), np.float32)
         headers = np.zeros((nz, ny), HEADER_DTYPE)
         drop_empty = self._has_image_signal()
+        spikes = 0
         block = np.empty((LINES_PER_BLOCK, self.coils, self.width), np.complex64)
         for positions in _batches(list(self._lines), LINES_PER_BLOCK):
             lines = [self._lines[at] if keep else self._lines.pop(at) for at in positions]
             samples = np.stack([line.samples for line in lines], out=block[: len(lines)])
             weight = np.stack([line.weight for line in lines])
             samples, weight = _divide_by_averages(samples, weight)
-            samples, weight = remove_oversampling(samples, weight, nx)
+            samples, weight, found = remove_oversampling(samples, weight, nx)
+            spikes += found
             if drop_empty:
                 weight = weight * [[not line.empty] for line in lines]
             for (kz, ky), measured in zip(positions, samples, strict=True):
@@ -188,6 +194,9 @@ class LineGrid:
             weights[there] = weight
             raw = b"".join(bytes(line.header) for line in lines)
             headers[there] = np.frombuffer(raw, HEADER_DTYPE)
+        if spikes:
+            image = ImageKey.of(lines[0].header).name
+            log.warning("%d spikes in the readouts of %s have been removed.", spikes, image)
         _set_sample_counts(headers, weights)
         return data, weights, headers
 

@@ -9,6 +9,8 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from gadget.mrd.readouts.spikes import remove_spikes
+
 EDGE_SAMPLES = 2
 """Cropped samples next to unmeasured ones that count as unmeasured: interpolation mixes them."""
 
@@ -16,10 +18,11 @@ EDGE_SAMPLES = 2
 @np.errstate(over="ignore", invalid="ignore")  # of damaged samples: that shows in the image
 def remove_oversampling(
     samples: NDArray[np.complex64], weight: NDArray[np.float32], size: int
-) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
-    """Crop the field of view along the readout to its centre.
+) -> tuple[NDArray[np.complex64], NDArray[np.float32], int]:
+    """Crop the field of view along the readout to its centre, and remove spikes.
 
-    Both transforms are orthonormal: the variance of white noise stays what it was.
+    Both transforms are orthonormal: the variance of white noise stays what it was. Also returned is
+    how many samples were spikes; without oversampling none is known.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ def remove_oversampling(
     """
     width = samples.shape[-1]
     if size == width:
-        return samples, weight
+        return samples, weight, 0
     # Of an even number of samples, where k-space has its origin is a sign in the image, which the
     # way back undoes.
     even = width % 2 == size % 2 == 0
@@ -40,16 +43,18 @@ def remove_oversampling(
         samples = np.fft.ifftshift(samples, axes=-1)
     image = scipy.fft.ifft(samples, axis=-1, norm="ortho", overwrite_x=True)
     left = size // 2
+    # Where samples are missing, the object itself is seen beyond the field of view.
+    spikes = remove_spikes(image, size) if weight.all() else 0
     image = np.concatenate([image[..., : size - left], image[..., width - left :]], axis=-1)
     cropped = scipy.fft.fft(image, axis=-1, norm="ortho", overwrite_x=True)
     if not even:
         cropped = np.fft.fftshift(cropped, axes=-1)
     if weight.min() == weight.max():
-        return cropped, weight[:, :size]
+        return cropped, weight[:, :size], spikes
     kept = _crop_weight(weight, size)
     if not kept.all():
         cropped *= (kept > 0)[:, None]
-    return cropped, kept
+    return cropped, kept, spikes
 
 
 def _crop_weight(weight: NDArray[np.float32], size: int) -> NDArray[np.float32]:

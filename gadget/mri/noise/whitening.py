@@ -28,6 +28,8 @@ NOISE_QUANTILE = 0.25
 """Quantile of the power of differences that is that of noise."""
 MAX_POWER = 2.0
 """Largest power of noise, relative to that quantile."""
+SPIKE = 40.0
+"""Power of a sample, relative to the median, that is no noise: by chance, one in 1e12 has it."""
 MAX_EXCESS = 0.3
 """Allowed excess of the correlation of neighbours over white noise: receiver filters cause some."""
 
@@ -45,14 +47,21 @@ class NoiseCovariance:
         return len(self._sum)
 
     def add(self, noise: NDArray[np.complex64]) -> None:
-        """Add noise samples `[coil, sample]`."""
-        wide = noise.astype(np.complex128)
+        """Add noise samples `[coil, sample]`, but for spikes."""
+        wide = noise[:, ~_are_spikes(noise)].astype(np.complex128)
         self._sum += wide @ wide.conj().T
-        self.samples += noise.shape[1]
+        self.samples += wide.shape[1]
 
     def matrix(self) -> NDArray[np.complex128]:
         """Return the covariance `[coil, coil]`, E[n n^H]."""
         return self._sum / max(1, self.samples)
+
+
+def _are_spikes(noise: NDArray[np.complex64]) -> NDArray[np.bool_]:
+    """Whether samples `[sample]` of noise `[coil, sample]` hold a spike in any coil."""
+    power = np.abs(noise.astype(np.complex128)) ** 2
+    usual = np.median(power, axis=1, keepdims=True)
+    return np.asarray(((power > SPIKE * usual) & (usual > 0)).any(axis=0))
 
 
 def whitening_matrix(covariance: NoiseCovariance) -> NDArray[np.complex64]:

@@ -607,6 +607,22 @@ def test_damaged_samples_are_no_warning_of_numpy(make_scan, caplog):
     ]
 
 
+def test_a_spike_costs_nothing_but_a_warning(make_scan, caplog):
+    scan = make_scan(
+        encoded=(256, 16, 1), encoded_fov=(32.0, 16.0, 5.0), recon_fov=(16.0, 16.0, 5.0)
+    )
+    random = np.random.default_rng(0)
+    readouts = scan.readouts(scan.image())
+    for readout in readouts:
+        readout.data[:] = random.normal(size=(*readout.data.shape, 2)).view(np.complex128)[..., 0]
+    (clean,) = _gather(scan.header, readouts)
+    readouts[5].data[:, 77] += 1000
+    assert not caplog.messages
+    (buffer,) = _gather(scan.header, readouts)
+    assert np.abs(buffer.kspace.data - clean.kspace.data).max() < 10
+    assert "1 spikes in the readouts of encoding 0, slice 0" in caplog.text
+
+
 def test_lines_of_zeros_count_as_not_measured(make_scan, caplog):
     scan = make_scan()
     readouts = scan.readouts(scan.image())

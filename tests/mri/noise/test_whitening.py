@@ -122,3 +122,14 @@ def test_edges_that_hold_signal_give_no_covariance():
     assert (
         edge_covariance([(readout + signal).astype(np.complex64) for readout in readouts]) is None
     )
+
+
+def test_spikes_are_no_noise():
+    random = np.random.default_rng(8)
+    noise = random.normal(size=(4, 2000)) + 1j * random.normal(size=(4, 2000))
+    truth = _covariance(noise.astype(np.complex64)).matrix()
+    noise[:, 100] += 1000
+    noise[2, 1500] += 500
+    found = _covariance(noise.astype(np.complex64), parts=2)
+    assert found.samples == 1998
+    np.testing.assert_allclose(found.matrix(), truth, atol=0.05)
