@@ -14,7 +14,8 @@ ReconError
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,6 +49,31 @@ class DeviceMemoryError(ReconError):
 
 class DeadlineError(ReconError):
     """An image would come later than the settings allow."""
+
+
+class FirstError:
+    """Keeps the first error of several parts, none of which must cost another."""
+
+    def __init__(self, kind: type[ReconError] = DataError) -> None:
+        self._kind = kind
+        self._error: ReconError | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep an error of this kind that a part raises."""
+        try:
+            yield
+        except self._kind as error:
+            self.keep(error)
+
+    def keep(self, error: ReconError) -> None:
+        """Keep an error, if it is the first."""
+        self._error = self._error or error
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self._error is not None:
+            raise self._error
 
 
 OF_THE_WHOLE_SCAN = (ConfigError, WeightsError, StreamError)

@@ -84,6 +84,15 @@ class Reconstructor:
 
         return load_prior(self.settings.model, self.device)
 
+    @cached_property
+    def _cpu_prior(self) -> Prior:
+        """The prior for buffers that are too large for the device."""
+        import torch
+
+        from gadget.diffusion.model_loading import load_prior
+
+        return load_prior(self.settings.model, torch.device("cpu"))
+
     def prepare(self) -> None:
         """Import and load what the settings need; otherwise the first `reconstruct` does.
 
@@ -180,8 +189,6 @@ class Reconstructor:
         """Reconstruct on the device, or on the CPU if one buffer is too large for its memory."""
         import torch
 
-        from gadget.diffusion.model_loading import load_prior
-
         cpu = torch.device("cpu")
         samples = method in SAMPLERS
         try:
@@ -191,8 +198,7 @@ class Reconstructor:
                 raise
             log.warning("%s is out of memory, the CPU takes over: %s", self.device, error)
         torch.cuda.empty_cache()
-        prior = load_prior(self.settings.model, cpu) if samples else None
-        volumes = self._on_device(cpu, prior, method, batch)
+        volumes = self._on_device(cpu, self._cpu_prior if samples else None, method, batch)
         for volume in volumes:
             volume.details["device"] = f"cpu, {self.device} was out of memory"
         return volumes

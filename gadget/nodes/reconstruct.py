@@ -41,6 +41,7 @@ def reconstruct(session: Session) -> None:
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
+    from gadget.errors import FirstError
     from gadget.mrd.buffers.bucket_conversion import from_bucket
     from gadget.mrd.buffers.calibration_lines import CalibrationLines
     from gadget.mrd.buffers.gather import Gatherer
@@ -49,7 +50,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
 
     gatherer = None
     calibration = CalibrationLines(session.log.warning)
-    first_error: DataError | None = None
+    errors = FirstError()
     received = False
     try:
         for item in _whitened(session) if session.settings.prewhiten else session:
@@ -65,7 +66,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
             except DataError as error:
                 # The images of later items must not be lost with it.
                 session.log.error("%s", error)
-                first_error = first_error or error
+                errors.keep(error)
     except StreamError:
         yield from gatherer.flush() if gatherer is not None else ()
         raise
@@ -76,8 +77,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
         )
     if gatherer is not None:
         yield from gatherer.finish()
-    if first_error is not None:
-        raise first_error
+    errors.check()
 
 
 def _whitened(session: Session) -> Iterator[Item]:
@@ -87,18 +87,9 @@ def _whitened(session: Session) -> Iterator[Item]:
     from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
-    whitener = Prewhitener(session.header)
     warned = False
-    try:
-        for item in session:
-            if isinstance(item, ismrmrd.Acquisition):
-                yield from whitener.add(item)
-                continue
-            if not warned:
-                session.log.warning("The setting 'prewhiten' is for readouts: buffers came.")
-                warned = True
-            yield item
-    except StreamError:
-        yield from whitener.finish()
-        raise
-    yield from whitener.finish()
+    for item in Prewhitener(session.header).whiten(session):
+        if not (warned or isinstance(item, ismrmrd.Acquisition)):
+            session.log.warning("The setting 'prewhiten' is for readouts: buffers came.")
+            warned = True
+        yield item

@@ -14,7 +14,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
-from gadget.errors import OF_THE_WHOLE_SCAN, ReconError
+from gadget.errors import OF_THE_WHOLE_SCAN, FirstError, ReconError
 from gadget.stream.progress import ProgressWriter, Value
 
 if TYPE_CHECKING:
@@ -99,17 +99,16 @@ def successful(
     ReconError
         At the end: the first error of a buffer.
     """
-    first_error: ReconError | None = None
+    errors = FirstError(ReconError)
     for number, (buffer, result) in enumerate(attempts, start=1):
         if isinstance(result, ReconError):
             session.log.error("image %d: %s", number, result)
-            first_error = first_error or result
+            errors.keep(result)
         else:
             level = logging.INFO if result.fallback is None else logging.WARNING
             session.log.log(level, "image %d: %s", number, result.summary)
             yield buffer, result
-    if first_error is not None:
-        raise first_error
+    errors.check()
 
 
 def end_process(status: int) -> NoReturn:

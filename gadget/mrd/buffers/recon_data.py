@@ -13,6 +13,8 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.errors import DataError
+
 
 class SamplingLimit(ctypes.Structure):
     """First, central and last sampled index along one axis."""
@@ -50,6 +52,20 @@ class ReconBuffer:
     density: NDArray[np.float32] | None = None
     """Weights `[loc, s, n, kz, ky, kx]`. Our `gather` writes averages per point, 0 where not
     measured; Gadgetron's `BucketToBufferGadget` leaves them absent."""
+
+    def check_shapes(self) -> None:
+        """Raise `DataError` if the arrays do not fit together."""
+        shape = self.data.shape
+        if len(shape) != 7 or self.headers.shape != (*shape[:3], *shape[4:6]):
+            raise DataError(
+                "A k-space buffer must hold data [loc, s, n, coil, kz, ky, kx] and headers "
+                f"[loc, s, n, kz, ky], got {list(shape)} and {list(self.headers.shape)}."
+            )
+        if self.density is not None and self.density.shape != (*shape[:3], *shape[4:]):
+            raise DataError(
+                f"The density of a k-space buffer must be {[*shape[:3], *shape[4:]]} like its "
+                f"data, got {list(self.density.shape)}."
+            )
 
 
 @dataclass

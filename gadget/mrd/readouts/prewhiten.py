@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import ismrmrd
 import numpy as np
@@ -22,6 +23,9 @@ from gadget.mri.noise.whitening import (
 )
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item", bound=Any)
+"""A readout or something else of a stream."""
 
 NOISE_ESTIMATION_READOUTS = 32
 """Readouts that are buffered to estimate the noise from, where there is no noise scan."""
@@ -50,17 +54,22 @@ class Prewhitener:
         self._matrices: dict[int, NDArray[np.complex64] | None] = {}
         self._pending: list[ismrmrd.Acquisition] = []
 
-    def whiten(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[ismrmrd.Acquisition]:
-        """Yield the readouts of a scan whitened, in their order; see `add`.
+    def whiten(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the readouts of a scan whitened, in their order, and all else as it comes.
+
+        See `add`.
 
         Raises
         ------
         ReconError
-            What `acquisitions` raises; after the readouts of all that arrived.
+            What `items` raises; after the readouts of all that arrived.
         """
         try:
-            for acquisition in acquisitions:
-                yield from self.add(acquisition)
+            for item in items:
+                if isinstance(item, ismrmrd.Acquisition):
+                    yield from self.add(item)
+                else:
+                    yield item
         except ReconError:
             yield from self.finish()
             raise
