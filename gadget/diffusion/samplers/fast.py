@@ -30,6 +30,7 @@ from gadget.diffusion.schedule import power_schedule
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
+from gadget.mri.conventional.noise_gain import noise_gain
 from gadget.mri.intensity_scale import image_scale
 from gadget.mri.operators.sense import SenseOperator
 
@@ -38,7 +39,7 @@ START_FACTOR = 2.0
 SIGMA_START = (0.2, 1.5)
 """Range of the first noise level."""
 SIGMA_END = 0.015
-"""Last noise level where the receiver's noise is lower."""
+"""Last noise level where the images' noise is lower."""
 RHO = 7.0
 MOMENTUM = 0.75
 """Share of the last change of the images that is added to them again."""
@@ -57,9 +58,9 @@ PRIOR_WEIGHT = 0.7
 """Weight of the prior's estimate in a proximal step, 1 for an estimate as far off as what it was
 made of. With 0.5, of the level's noise alone, momentum went too far in an image of a knee."""
 FINAL_SIGMA = 1.25
-"""Noise level of the last evaluation, in units of the receiver's noise."""
+"""Noise level of the last evaluation, in units of the images' noise."""
 FINAL_WEIGHT = 4.0
-"""Weight of the last evaluation relative to the data: its error is below the receiver's noise."""
+"""Weight of the last evaluation relative to the data: its error is below the images' noise."""
 MIN_NOISE = 1e-4
 """Noise assumed in noise-free data: the proximal step needs a finite weight."""
 
@@ -99,7 +100,7 @@ def sample_fast(
             for chain in chains:
                 chain.refine_scale_and_coils()
     # Data consistency brings the receiver's noise back: denoise once more, without added noise.
-    levels = [max(FINAL_SIGMA * chain.noise, prior.sigma_min) for chain in chains]
+    levels = [max(FINAL_SIGMA * chain.image_noise, prior.sigma_min) for chain in chains]
     estimates = _denoise_batch(prior, [chain.images for chain in chains], levels, 0)
     for chain, estimate, level in zip(chains, estimates, levels, strict=True):
         chain.final_data_consistency(estimate, level)
@@ -149,8 +150,16 @@ class _Chain:
         self._coils = problem.coils
         self._operator = SenseOperator(self._sampling, problem.coils.maps)
         self._adjoint = self._operator.adjoint(self._data)
+        self._noise_gain = noise_gain(
+            self._operator, self._data, self.images, PRIOR_WEIGHT / 2, CONSISTENCY_ITERATIONS[0]
+        )
         self.levels = self._noise_levels(levels, prior)
         """Noise levels."""
+
+    @property
+    def image_noise(self) -> float:
+        """Noise that data consistency brings into the images, at a level of the data's noise."""
+        return self._noise_gain * self.noise
 
     def _noise_levels(self, count: int, prior: Prior) -> list[float]:
         """Return noise levels from the expected error of the initial image down to the noise.
@@ -158,7 +167,7 @@ class _Chain:
         All are ones that the prior knows.
         """
         error = expected_error(self._sampling, self._coils.maps, self.images[0])
-        last = min(max(SIGMA_END, self.noise, prior.sigma_min), prior.sigma_max)
+        last = min(max(SIGMA_END, self.image_noise, prior.sigma_min), prior.sigma_max)
         first = max(min(max(START_FACTOR * error, SIGMA_START[0]), SIGMA_START[1]), 2 * last)
         return power_schedule(min(first, prior.sigma_max), last, count, RHO)
 
@@ -198,7 +207,7 @@ class _Chain:
 
     def final_data_consistency(self, denoised: Tensor, sigma: float) -> None:
         """Set the images to the prior's last estimate, within the noise of the data."""
-        weight = FINAL_WEIGHT * (FINAL_SIGMA * self.noise / sigma) ** 2
+        weight = FINAL_WEIGHT * (FINAL_SIGMA * self.image_noise / sigma) ** 2
         self._solve(denoised, weight, CONSISTENCY_ITERATIONS[0])
 
     def refine_scale_and_coils(self) -> None:
