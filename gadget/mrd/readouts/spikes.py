@@ -15,21 +15,27 @@ from numpy.typing import NDArray
 
 MIN_BEYOND = 32
 """Fewest points beyond the field of view that tell of spikes."""
+MIN_SHARE = 1 / 3
+"""Least share of the readout's whole field of view that these points must be: from fewer, what a wave
+adds within the field of view is a guess, and an object that fills all of them looks like a wave."""
 EDGE = 1 / 16
 """Share of the readout's whole field of view, at both ends together, that receivers attenuate."""
 EXCESS = 1.2
-"""Energy beyond the field of view, relative to the median of the lines, from which on a line is
+"""Energy beyond the field of view, relative to the least of the lines, from which on a line is
 searched. A spike that adds less is not seen in the image."""
 MIN_LINES = 4
-"""Fewest lines of which most are taken to have no spike; of fewer each is searched."""
+"""Fewest lines of which one is taken to have no spike; of fewer each is searched."""
 CONTRAST = 100.0
 """How far the power of a spike stands out of all else that is seen beyond the field of view. Where
 an object reaches beyond it, its signal falls more slowly from sample to sample."""
 MAX_SPIKES = 2
 """Most spikes of a line; more, and they are signal."""
+MIN_DISTANCE = 2.0
+"""Least distance of two spikes, in units of what the part beyond the field of view resolves. Closer
+waves fit any narrow object there, and a jump at the ends of a readout."""
 TIMES = 4
 """Times per sample at which spikes are looked for."""
-ZOOMS, STEPS = 3, 9
+ZOOMS, STEPS = 5, 9
 """How often the best of so many times between neighbours is taken."""
 
 
@@ -49,12 +55,12 @@ def remove_spikes(image: NDArray[np.complex64], field_of_view: int) -> int:
     positions = np.fft.fftfreq(width, 1 / width)
     edge = width * (1 - EDGE) / 2
     beyond = np.flatnonzero((abs(positions) > field_of_view / 2) & (abs(positions) < edge))
-    if len(beyond) < MIN_BEYOND:
+    if len(beyond) < max(MIN_BEYOND, MIN_SHARE * width):
         return 0
     seen = image[..., beyond[0] : beyond[-1] + 1].view(np.float32)
     energy = np.einsum("lcx,lcx->l", seen, seen)
-    intact = np.flatnonzero(np.isfinite(energy))
-    usual = np.median(energy[intact]) if len(intact) >= MIN_LINES else 0.0
+    intact = np.flatnonzero(np.isfinite(energy) & (energy > 0))
+    usual = np.min(energy[intact]) if len(intact) >= MIN_LINES else 0.0
     searched = [line for line in intact if energy[line] > EXCESS * usual]
     return sum(_clean(image[line], beyond, positions) for line in searched)
 
@@ -102,7 +108,11 @@ def _find(
             return times, spikes
         if len(times) == MAX_SPIKES or power.max() < most:
             return [], spikes
-        times.append(_refined(np.argmax(power) / TIMES, residual / noise**0.5, positions, width))
+        time = _refined(np.argmax(power) / TIMES, residual / noise**0.5, positions, width)
+        apart = [abs((time - other + width / 2) % width - width / 2) for other in times]
+        if min(apart, default=width) < MIN_DISTANCE * width / len(positions):
+            return [], spikes
+        times.append(time)
         waves = _waves(times, positions, width)
         spikes = np.linalg.lstsq(waves.T, seen.T, rcond=None)[0].T
         residual = seen - spikes @ waves

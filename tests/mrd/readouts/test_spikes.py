@@ -113,3 +113,35 @@ def test_little_oversampling_tells_nothing():
     before = image.copy()
     assert remove_spikes(image, 240) == 0
     assert np.array_equal(image, before)
+
+
+def test_a_jump_at_the_end_of_a_readout_is_no_spike():
+    # What an object within the field of view leaves where its signal is cut off.
+    kspace = noise(np.random.default_rng(8), lines=1)
+    kspace[..., 50 : WIDTH - 9] = 0
+    kspace[..., WIDTH - 9 : WIDTH] += 3000
+    kspace[..., :50] += 3000 * np.exp(-np.arange(50) / 8)
+    assert cleaned(kspace)[1] == 0
+
+
+def test_spikes_in_most_lines_of_a_block():
+    random = np.random.default_rng(9)
+    kspace = damaged = noise(random)
+    for line in range(15):
+        damaged = spiked(damaged, line, 15 * line + random.random(), [1000] * 4)
+    found, count = cleaned(damaged)
+    assert count == 15
+    assert np.abs(found - kspace).max() < 20
+
+
+def test_large_spikes_are_gone_up_to_noise():
+    kspace = noise(np.random.default_rng(10))
+    found, count = cleaned(spiked(kspace, 4, 90.37, [1e4] * 4))
+    assert count == 1
+    assert np.sqrt(np.mean(np.abs(found - kspace)[4] ** 2)) < 0.5
+
+
+def test_an_object_that_fills_a_narrow_margin_is_no_spike():
+    x = np.fft.fftfreq(320, 1 / 320)
+    image = np.tile(np.exp(-((x / 400) ** 2)), (1, 1, 1)).astype(np.complex64) * 1000
+    assert remove_spikes(image, 256) == 0
