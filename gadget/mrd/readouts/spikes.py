@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 MIN_BEYOND = 32
 """Fewest points beyond the field of view that tell of spikes."""
 MIN_SHARE = 1 / 3
-"""Least share of the readout's whole field of view that these points must be: from fewer, what a wave
+"""Least share of the whole field of view that these points must be: from fewer, what a wave
 adds within the field of view is a guess, and an object that fills all of them looks like a wave."""
 EDGE = 1 / 16
 """Share of the readout's whole field of view, at both ends together, that receivers attenuate."""
