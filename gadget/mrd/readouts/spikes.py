@@ -1,4 +1,4 @@
-"""Removal of spikes: moments at which a discharge in the scanner room has hit a readout.
+"""Removal of spikes: single samples that a discharge in the scanner room has hit.
 
 A spike is a plane wave in the image, also beyond the field of view, where there is little but noise
 as long as the readout oversampling has not been removed. What lies there tells when a spike came
@@ -7,32 +7,29 @@ and how large it is, so that what it adds to the image can be subtracted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-MIN_BEYOND = 32
-"""Fewest points beyond the field of view that tell of spikes."""
 MIN_SHARE = 1 / 3
-"""Least share of the whole field of view that these points must be: from fewer, what a wave
-adds within the field of view is a guess, and an object that fills all of them looks like a wave."""
+"""Least share of the whole field of view that lies beyond: from less, what a wave adds within is a
+guess, and an object that fills all of it looks like a wave."""
+MIN_BEYOND = 32
+"""Fewest points beyond the field of view that tell a spike from signal."""
 EDGE = 1 / 16
-"""Share of the readout's whole field of view, at both ends together, that receivers attenuate."""
-EXCESS = 1.2
-"""Energy beyond the field of view, relative to the least of the lines, from which on a line is
-searched. A spike that adds less is not seen in the image."""
+"""Share of the whole field of view, at both ends together, that receivers attenuate."""
+QUANTILE, EXCESS = 0.25, 1.2
+"""A line is searched from so much energy beyond the field of view on, relative to a quantile of the
+lines."""
 MIN_LINES = 4
-"""Fewest lines of which one is taken to have no spike; of fewer each is searched."""
+"""Fewest lines that have a quantile without spikes; of fewer each is searched."""
 CONTRAST = 100.0
 """How far the power of a spike stands out of all else that is seen beyond the field of view. Where
 an object reaches beyond it, its signal falls more slowly from sample to sample."""
-MAX_SPIKES = 2
-"""Most spikes of a line; more, and they are signal."""
-MIN_DISTANCE = 2.0
-"""Least distance of two spikes, in units of what the part beyond the field of view resolves. Closer
-waves fit any narrow object there, and a jump at the ends of a readout."""
+NEIGHBOURS = np.arange(-4, 5)
+"""Samples around a spike that are no larger than it; near the echo, signal is not told from it."""
+WIDEST = 10
+"""Most samples that have a tenth of the power of a spike, or more."""
 TIMES = 4
 """Times per sample at which spikes are looked for."""
 ZOOMS, STEPS = 5, 9
@@ -41,7 +38,7 @@ ZOOMS, STEPS = 5, 9
 
 @np.errstate(over="ignore", invalid="ignore")  # of damaged samples: those are left as they are
 def remove_spikes(image: NDArray[np.complex64], field_of_view: int) -> int:
-    """Subtract spikes in k-space from an image, and return how many they were.
+    """Subtract spikes in k-space, at most one a line, from an image; return how many they were.
 
     Parameters
     ----------
@@ -60,66 +57,63 @@ def remove_spikes(image: NDArray[np.complex64], field_of_view: int) -> int:
     seen = image[..., beyond[0] : beyond[-1] + 1].view(np.float32)
     energy = np.einsum("lcx,lcx->l", seen, seen)
     intact = np.flatnonzero(np.isfinite(energy) & (energy > 0))
-    usual = np.min(energy[intact]) if len(intact) >= MIN_LINES else 0.0
+    usual = np.quantile(energy[intact], QUANTILE) if len(intact) >= MIN_LINES else 0.0
     searched = [line for line in intact if energy[line] > EXCESS * usual]
     return sum(_clean(image[line], beyond, positions) for line in searched)
 
 
 def _clean(
     image: NDArray[np.complex64], beyond: NDArray[np.intp], positions: NDArray[np.float64]
-) -> int:
-    """Subtract the spikes of a line `[coil, x]`, unless they may be signal."""
-    times, spikes = _find(image[:, beyond], positions[beyond], len(positions))
-    if not times:
-        return 0
-    waves = _waves(times, positions, len(positions))
-    added = spikes @ waves
+) -> bool:
+    """Subtract a spike from a line `[coil, x]`, unless there is none or it may be signal."""
+    width = len(positions)
+    seen = image[:, beyond]
+    power, noise = _spectrum(seen, beyond, width)
+    wide = np.count_nonzero(power > power.max() / 10) > WIDEST * TIMES
+    if wide or power.max() < _most_of_noise(len(image)):
+        return False
+    time = _refined(float(np.argmax(power)) / TIMES, seen / noise**0.5, positions[beyond], width)
+    (wave,) = _waves(time, positions, width)
+    share = len(beyond) / width
+    spike = seen @ wave[beyond].conj() / share
+    rest, noise = _spectrum(seen - np.outer(spike, wave[beyond]), beyond, width)
+    strength = (np.abs(spike * share) ** 2 / noise[:, 0]).sum()
+    if strength < CONTRAST * max(rest.max(), _most_of_noise(len(image))):
+        return False
+    cleaned = image - np.outer(spike, wave)
+    around = cleaned @ _waves(time + NEIGHBOURS, positions, width).conj().T
     # Of an object that reaches beyond the field of view, more of the signal comes from within.
-    true = (image - added) @ waves.conj().T
-    if (np.linalg.norm(true, axis=0) > np.linalg.norm(spikes, axis=0)).any():
-        return 0
-    image -= added
-    return len(times)
+    if np.linalg.norm(around, axis=0).max() > np.linalg.norm(spike):
+        return False
+    image[:] = cleaned
+    return True
 
 
-def _find(
-    seen: NDArray[np.complex64], positions: NDArray[np.float64], width: int
-) -> tuple[list[float], NDArray[np.complex128]]:
-    """Return when spikes came [samples] and their values `[coil, spike]`; none if not clear.
+def _spectrum(
+    seen: NDArray[np.complex64], beyond: NDArray[np.intp], width: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the power of waves in what is seen `[coil, x]`, and the noise of each coil.
 
-    Source: orthogonal matching pursuit (Pati, Rezaiifar and Krishnaprasad 1993,
-    doi:10.1109/ACSSC.1993.342465), of plane waves at `positions` in each coil `[coil, x]`.
+    The power `[time]`, `TIMES` per sample, is summed over the coils in units of their noise.
     """
-    coils = len(seen)
-    most = coils + 10 * coils**0.5 + 30  # of noise alone, in any scan
-    times: list[float] = []
-    spikes, residual = np.zeros((coils, 0), np.complex128), seen
-    while True:
-        spectrum = np.zeros((coils, TIMES * width), np.complex64)
-        spectrum[:, positions.astype(int)] = residual * TIMES**0.5
-        spectrum = scipy.fft.fft(spectrum, axis=-1, norm="ortho", overwrite_x=True)
-        # The square of noise has an exponential distribution; its median is that of few samples.
-        noise = np.median(np.abs(spectrum) ** 2, axis=1, keepdims=True) / np.log(2)
-        noise = np.maximum(noise, np.finfo(np.float32).tiny)
-        power = (np.abs(spectrum) ** 2 / noise).sum(axis=0)
-        seen_share = len(positions) / width
-        strongest = (np.abs(spikes * seen_share) ** 2 / noise).sum(axis=0).max(initial=0)
-        if strongest > CONTRAST * max(power.max(), most):
-            return times, spikes
-        if len(times) == MAX_SPIKES or power.max() < most:
-            return [], spikes
-        time = _refined(np.argmax(power) / TIMES, residual / noise**0.5, positions, width)
-        apart = [abs((time - other + width / 2) % width - width / 2) for other in times]
-        if min(apart, default=width) < MIN_DISTANCE * width / len(positions):
-            return [], spikes
-        times.append(time)
-        waves = _waves(times, positions, width)
-        spikes = np.linalg.lstsq(waves.T, seen.T, rcond=None)[0].T
-        residual = seen - spikes @ waves
+    spectrum = np.zeros((len(seen), TIMES * width), np.complex64)
+    # Of `TIMES` fields of view, the outer ones empty, in the order of a Fourier transform.
+    spectrum[:, np.where(beyond < width / 2, beyond, beyond - width)] = seen
+    spectrum = scipy.fft.fft(spectrum, axis=-1, overwrite_x=True)
+    power = np.abs(spectrum) ** 2 / width
+    # The square of noise has an exponential distribution; its median is that of few samples.
+    noise = np.median(power, axis=1, keepdims=True) / np.log(2)
+    noise = np.maximum(noise, np.finfo(np.float32).tiny)
+    return (power / noise).sum(axis=0), noise
+
+
+def _most_of_noise(coils: int) -> float:
+    """Return a power that noise alone has in no scan."""
+    return coils + 10 * coils**0.5 + 30
 
 
 def _refined(
-    time: float, seen: NDArray[np.complex64], positions: NDArray[np.float64], width: int
+    time: float, seen: NDArray[np.inexact], positions: NDArray[np.float64], width: int
 ) -> float:
     """Return when a spike came, between the neighbours of the best time so far."""
     reach = 1 / TIMES
@@ -132,7 +126,7 @@ def _refined(
 
 
 def _waves(
-    times: Sequence[float] | NDArray[np.float64], positions: NDArray[np.float64], width: int
+    times: float | NDArray[np.floating], positions: NDArray[np.float64], width: int
 ) -> NDArray[np.complex128]:
     """Return the images `[spike, x]` of spikes of 1."""
     phase = np.outer(times, positions) * (2 * np.pi / width)
