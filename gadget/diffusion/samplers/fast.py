@@ -11,7 +11,8 @@ noise, the negative of that of the level before, cancels instead (Hammersley and
 Carlo technique, 1956). Every other level, the intensity scale is refined from the current images,
 and where their k-space has a complete centre so are the coil sensitivities. Those of separate
 calibration lines stay; without a complete centre in either, sensitivities and image are updated
-jointly, at every level.
+jointly, at every level. The last levels follow the noise that the data bring into the image, and no
+pixel is changed by more than noise can be.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gadget.diffusion.samplers.highlights import split_highlights
 from gadget.diffusion.samplers.orientations import denoise_in_orientation
 from gadget.diffusion.samplers.problem import Problem, SamplerResult, complex_noise
 from gadget.diffusion.schedule import power_schedule
+from gadget.errors import ReconError
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
@@ -54,6 +56,12 @@ MAX_SCALE_CHANGE = 2.0
 MAX_NOISE = 0.5
 """Largest receiver noise, in units of the scale: in planes beside the object, which are air alone,
 the scale follows the noise instead."""
+MAX_CHANGE = 5.0
+"""Largest change of a pixel by the prior, in units of the noise level, which one of 3e5 pixels of
+noise exceeds. Where the error of an image is far above the level, a prior may go astray."""
+MAX_EXCESS = 0.5
+"""Largest share of pixels that a prior would change by more: of one that knows no such images at
+all, nothing is believed."""
 PRIOR_WEIGHT = 0.7
 """Weight of the prior's estimate in a proximal step, 1 for an estimate as far off as what it was
 made of. With 0.5, of the level's noise alone, momentum went too far in an image of a knee."""
@@ -87,12 +95,18 @@ def sample_fast(
         Noise levels, and the last evaluation.
     samples, seed, report
         As for every sampler.
+
+    Raises
+    ------
+    ReconError
+        The prior went astray.
     """
     chains = [_Chain(problem, steps - 1, samples, seed, prior) for problem in problems]
+    denoiser = _Denoiser(prior)
     for i in range(steps - 1):
         levels = [chain.levels[i] for chain in chains]
         noisy = [chain.add_noise(i) for chain in chains]
-        estimates = _denoise_batch(prior, noisy, levels, i)
+        estimates = denoiser(noisy, levels, i)
         for chain, estimate, level in zip(chains, estimates, levels, strict=True):
             chain.data_consistency(estimate, level)
         report(i + 1, steps)
@@ -101,9 +115,10 @@ def sample_fast(
                 chain.refine_scale_and_coils()
     # Data consistency brings the receiver's noise back: denoise once more, without added noise.
     levels = [max(FINAL_SIGMA * chain.image_noise, prior.sigma_min) for chain in chains]
-    estimates = _denoise_batch(prior, [chain.images for chain in chains], levels, 0)
+    estimates = denoiser([chain.images for chain in chains], levels, 0)
     for chain, estimate, level in zip(chains, estimates, levels, strict=True):
         chain.final_data_consistency(estimate, level)
+    denoiser.check()
     report(steps, steps)
     return [
         SamplerResult(chain.result(), evaluations=steps, residual=chain.residual())
@@ -111,16 +126,33 @@ def sample_fast(
     ]
 
 
-def _denoise_batch(
-    prior: Prior, images: list[Tensor], levels: list[float], number: int
-) -> list[Tensor]:
-    """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
-    batch = torch.cat(images)
-    sigmas = torch.tensor(levels, dtype=torch.float32, device=batch.device)
-    sigmas = sigmas.clamp(max=prior.sigma_max).repeat_interleave(len(images[0]))
-    clipped, highlights = split_highlights(batch, sigmas)
-    denoised = denoise_in_orientation(prior, clipped, sigmas, number) + highlights
-    return list(torch.split(denoised, len(images[0])))
+class _Denoiser:
+    """The prior, whose changes of an image are limited to the size of noise."""
+
+    def __init__(self, prior: Prior) -> None:
+        self._prior = prior
+        self._excess: list[Tensor] = []
+        """Share of the pixels of each batch whose change was limited."""
+
+    def __call__(self, images: list[Tensor], levels: list[float], number: int) -> list[Tensor]:
+        """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
+        batch = torch.cat(images)
+        sigmas = torch.tensor(levels, dtype=torch.float32, device=batch.device)
+        sigmas = sigmas.clamp(max=self._prior.sigma_max).repeat_interleave(len(images[0]))
+        clipped, highlights = split_highlights(batch, sigmas)
+        change = denoise_in_orientation(self._prior, clipped, sigmas, number) + highlights - batch
+        allowed = MAX_CHANGE * sigmas[:, None, None] / change.abs().clamp(min=1e-12)
+        self._excess.append((allowed < 1).float().mean())
+        return list(torch.split(batch + change * allowed.clamp(max=1), len(images[0])))
+
+    def check(self) -> None:
+        """Raise `ReconError` if the prior went astray; not at each level, for a GPU's sake."""
+        excess = float(torch.stack(self._excess).max())
+        if excess > MAX_EXCESS:
+            raise ReconError(
+                f"the sampler went astray: the prior would change {excess:.0%} of the pixels by "
+                f"more than {MAX_CHANGE:g} times the noise"
+            )
 
 
 class _Chain:
