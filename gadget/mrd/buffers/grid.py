@@ -20,6 +20,7 @@ from gadget.mrd.readouts.recentre import recentred
 from gadget.mrd.readouts.samples import is_empty
 from gadget.mrd.xml_header.header import Encoding
 from gadget.mri.sampling.centre import has_centre
+from gadget.text import pluralize
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class LineGrid:
             headers[there] = np.frombuffer(raw, HEADER_DTYPE)
         if spikes:
             image = ImageKey.of(lines[0].header).name
-            log.warning("%d spikes in the readouts of %s have been removed.", spikes, image)
+            log.warning("Removed from the readouts of %s: %s.", image, pluralize(spikes, "spike"))
         _set_sample_counts(headers, weights)
         return data, weights, headers
 

@@ -620,7 +620,8 @@ def test_a_spike_costs_nothing_but_a_warning(make_scan, caplog):
     assert not caplog.messages
     (buffer,) = _gather(scan.header, readouts)
     assert np.abs(buffer.kspace.data - clean.kspace.data).max() < 10
-    assert "1 spikes in the readouts of encoding 0, slice 0" in caplog.text
+    assert "Removed from the readouts of encoding 0, slice 0" in caplog.text
+    assert "1 spike." in caplog.text
 
 
 def test_lines_of_zeros_count_as_not_measured(make_scan, caplog):
