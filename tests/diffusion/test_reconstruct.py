@@ -464,7 +464,9 @@ def test_a_prior_that_gives_no_numbers_costs_quality_and_not_the_image(
     assert "a simpler method takes over" in caplog.text
     assert "Traceback" not in caplog.text
     assert result.method == "sense"
-    assert "not finite" in result.fallback or "astray" in result.fallback
+    # Infinite changes are limited, and too many.
+    reason = "astray" if (method, value) == ("fast", np.inf) else "not finite"
+    assert reason in result.fallback
     assert scan.error(result.image) < 0.05
 
 

@@ -26,7 +26,7 @@ from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import ProgressCallback
 from gadget.diffusion.samplers.highlights import split_highlights
 from gadget.diffusion.samplers.orientations import denoise_in_orientation
-from gadget.diffusion.samplers.problem import Problem, SamplerResult, complex_noise
+from gadget.diffusion.samplers.problem import Problem, SamplerResult
 from gadget.diffusion.schedule import power_schedule
 from gadget.errors import ReconError
 from gadget.mri.coils.coil_model import CoilModel
@@ -34,6 +34,7 @@ from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
 from gadget.mri.conventional.noise_gain import noise_gain
 from gadget.mri.intensity_scale import image_scale
+from gadget.mri.noise.complex_noise import complex_noise
 from gadget.mri.operators.sense import SenseOperator
 
 START_FACTOR = 2.0

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import ProgressCallback
-from gadget.diffusion.samplers.problem import Problem, SamplerResult, complex_noise
+from gadget.diffusion.samplers.problem import Problem, SamplerResult
 from gadget.diffusion.schedule import geometric_schedule
 from gadget.mri.coils.coil_model import CoilModel
+from gadget.mri.noise.complex_noise import complex_noise
 from gadget.mri.operators.sense import SenseOperator, combine
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
@@ -50,15 +49,3 @@ class SamplerResult:
     residual: float | None = None
     """Root mean square of what the images leave of the measured data, in units of the noise: 1
     where only noise is left. Coil images, which have no model of the coils, have none."""
-
-
-def complex_noise(
-    shape: tuple[int, ...], generator: torch.Generator, device: torch.device
-) -> Tensor:
-    """Draw noise of standard deviation 1 in the real and in the imaginary part.
-
-    Drawn on the CPU, so that one seed gives one noise on every device.
-    """
-    # From pinned memory, or the device would have to finish all that it was told before.
-    pairs = torch.randn(*shape, 2, generator=generator, pin_memory=device.type == "cuda")
-    return torch.view_as_complex(pairs).to(device, non_blocking=True)

@@ -68,9 +68,10 @@ def _clean(
     """Subtract a spike from a line `[coil, x]`, unless there is none or it may be signal."""
     width = len(positions)
     seen = image[:, beyond]
+    most = _most_of_noise(len(image))
     power, noise = _spectrum(seen, beyond, width)
     wide = np.count_nonzero(power > power.max() / 10) > WIDEST * TIMES
-    if wide or power.max() < _most_of_noise(len(image)):
+    if wide or power.max() < most:
         return False
     time = _refined(float(np.argmax(power)) / TIMES, seen / noise**0.5, positions[beyond], width)
     (wave,) = _waves(time, positions, width)
@@ -78,7 +79,7 @@ def _clean(
     spike = seen @ wave[beyond].conj() / share
     rest, noise = _spectrum(seen - np.outer(spike, wave[beyond]), beyond, width)
     strength = (np.abs(spike * share) ** 2 / noise[:, 0]).sum()
-    if strength < CONTRAST * max(rest.max(), _most_of_noise(len(image))):
+    if strength < CONTRAST * max(rest.max(), most):
         return False
     cleaned = image - np.outer(spike, wave)
     around = cleaned @ _waves(time + NEIGHBOURS, positions, width).conj().T

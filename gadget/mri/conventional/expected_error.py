@@ -7,6 +7,7 @@ from torch import Tensor
 
 from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.conventional.natural_spectrum import natural_amplitudes
+from gadget.mri.noise.complex_noise import complex_noise
 from gadget.mri.operators.sense import SamplingOperator, SenseOperator
 
 SEED = 0
@@ -36,5 +37,5 @@ def expected_error(sampling: SamplingOperator, maps: Tensor, image: Tensor) -> f
 
 def _random_natural_image(shape: tuple[int, int]) -> Tensor:
     generator = torch.Generator().manual_seed(SEED)
-    noise = torch.view_as_complex(torch.randn(*shape, 2, generator=generator))
+    noise = complex_noise(shape, generator, torch.device("cpu"))
     return torch.fft.ifft2(noise * natural_amplitudes(shape), norm="ortho")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gadget.mri.noise.complex_noise import complex_noise
 from gadget.mri.operators.sense import SenseOperator
 
 SEED = 0
@@ -29,7 +30,7 @@ def noise_gain(
         As of `SenseOperator.regularised_inverse`.
     """
     generator = torch.Generator().manual_seed(SEED)
-    noise = torch.view_as_complex(torch.randn(*data.shape, 2, generator=generator)).to(data.device)
+    noise = complex_noise(tuple(data.shape), generator, data.device)
     adjoint = operator.adjoint(noise).expand_as(images)
     found = operator.regularised_inverse(adjoint, torch.zeros_like(images), weight, iterations)
     return (1 + weight) * float((found.abs().square().mean() / 2).sqrt())

@@ -29,7 +29,7 @@ NOISE_QUANTILE = 0.25
 MAX_POWER = 2.0
 """Largest power of noise, relative to that quantile."""
 SPIKE = 40.0
-"""Power of a sample, relative to the median, that is no noise: by chance, one in 1e12 has it."""
+"""Power of a sample, relative to the median of many, that is no noise: one in 1e12 has it."""
 MAX_EXCESS = 0.3
 """Allowed excess of the correlation of neighbours over white noise: receiver filters cause some."""
 
@@ -48,7 +48,8 @@ class NoiseCovariance:
 
     def add(self, noise: NDArray[np.complex64]) -> None:
         """Add noise samples `[coil, sample]`, but for spikes."""
-        wide = noise[:, ~_are_spikes(noise)].astype(np.complex128)
+        wide = noise.astype(np.complex128)
+        wide = wide[:, ~_are_spikes(wide)]
         self._sum += wide @ wide.conj().T
         self.samples += wide.shape[1]
 
@@ -57,9 +58,9 @@ class NoiseCovariance:
         return self._sum / max(1, self.samples)
 
 
-def _are_spikes(noise: NDArray[np.complex64]) -> NDArray[np.bool_]:
+def _are_spikes(noise: NDArray[np.complex128]) -> NDArray[np.bool_]:
     """Whether samples `[sample]` of noise `[coil, sample]` hold a spike in any coil."""
-    power = np.abs(noise.astype(np.complex128)) ** 2
+    power = np.abs(noise) ** 2
     usual = np.median(power, axis=1, keepdims=True)
     return np.asarray(((power > SPIKE * usual) & (usual > 0)).any(axis=0))
 

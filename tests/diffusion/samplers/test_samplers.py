@@ -13,10 +13,10 @@ from gadget.diffusion.progress import no_progress
 from gadget.diffusion.samplers import fast
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
-from gadget.diffusion.samplers.problem import complex_noise
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
+from gadget.mri.noise.complex_noise import complex_noise
 
 
 def _fast(case, *, seed=0, steps=20, samples=1, problem=None, report=no_progress):
@@ -248,7 +248,9 @@ def test_noise_levels_fall_over_the_range_of_the_sampler(gaussian):
     assert levels[0] == pytest.approx(min(max(fast.START_FACTOR * error, 0.2), 1.5))
     assert all(a > b for a, b in pairwise(levels))
     # Four coils determine all that is not sampled, and so bring in the noise of complete data.
-    assert levels[-1] == pytest.approx(case.problem.noise_std, rel=0.1)
+    chain = fast._Chain(case.problem, 7, samples=1, seed=0, prior=case.prior)
+    assert levels[-1] == pytest.approx(chain.image_noise)
+    assert chain.image_noise == pytest.approx(case.problem.noise_std, rel=0.05)
     case = gaussian()
     _paper(case, steps=6, corrector_steps=0)
     assert case.prior.levels[0] == pytest.approx(case.prior.sigma_max)
