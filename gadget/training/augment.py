@@ -1,8 +1,9 @@
 """Complex training patches from magnitude images.
 
-The prior never sees measured phase. Real images have a phase that varies smoothly and a brightness
-that follows the receive coil; both are drawn at random and applied to the magnitudes, together with
-changes of resolution, contrast, scale and orientation, so that the prior does not depend on them.
+The prior never sees measured phase. Real images have a phase that varies smoothly, with steps
+between tissues in gradient echoes, and a brightness that follows the receive coil; all are drawn at
+random and applied to the magnitudes, together with changes of resolution, contrast, scale and
+orientation, so that the prior does not depend on them.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ MAX_BRIGHTNESS = 4.0
 """Brighter pixels [image scale] are clipped: vessels and artefacts must not dominate the loss."""
 CONTRAST_PROBABILITY = 0.25
 """Share of the patches whose contrast between tissues is changed."""
+STEP_PROBABILITY = 0.3
+"""Share of the patches in which some tissue has another phase."""
 
 
 class PatchSampler:
@@ -123,8 +126,10 @@ def _complex_patch(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     ramp_y, ramp_x = (steep * _uniform(-1, 1, generator) * pixel for _ in "yx")
     phase = phase + _uniform(-math.pi, math.pi, generator) + ramp_y[:, None] + ramp_x
     tissue = _random_contrast(_lower_noise_floor(magnitude, generator), generator)
-    image = tissue**gamma * scale * shading
-    return torch.stack([image * phase.cos(), image * phase.sin()])
+    image = tissue**gamma * scale * shading * torch.polar(torch.ones(()), phase)
+    if _bernoulli(STEP_PROBABILITY, generator):
+        image = image * _phase_steps(tissue, generator)
+    return torch.stack([image.real, image.imag])
 
 
 def _lower_noise_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
@@ -152,6 +157,21 @@ def _random_contrast(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     depth, waves = _uniform(0.3, 0.7, generator), _uniform(0.2, 0.6, generator)
     start = _uniform(0, 2 * math.pi, generator)
     return magnitude * (1 + depth * torch.sin(2 * math.pi * waves * magnitude + start))
+
+
+def _phase_steps(magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    """Random factors `[y, x]` that give some tissue another phase, as fat has in gradient echoes.
+
+    Which one is told by intensity and place. Pixels that hold some of either lose magnitude.
+    """
+    blurred = F.avg_pool2d(magnitude[None], 3, 1, 1)[0]
+    by_intensity = blurred / blurred.mean().clamp(min=1e-3)
+    by_place = _smooth_field(len(magnitude), int(_uniform(3, 10, generator)), generator)
+    mixed = torch.lerp(by_intensity, by_place, _uniform(0, 1, generator) ** 2)
+    threshold = torch.quantile(mixed, _uniform(0.1, 0.95, generator))
+    share = torch.sigmoid((mixed - threshold) / _uniform(0.02, 0.15, generator))
+    angle = torch.tensor(_uniform(-math.pi, math.pi, generator))
+    return 1 + share * (torch.polar(torch.ones(()), angle) - 1)
 
 
 def _smooth_field(size: int, knots: int, generator: torch.Generator) -> Tensor:

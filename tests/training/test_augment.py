@@ -27,6 +27,7 @@ def nothing_but(monkeypatch):
             "ROTATION_PROBABILITY",
             "FLOOR_PROBABILITY",
             "CONTRAST_PROBABILITY",
+            "STEP_PROBABILITY",
         ):
             monkeypatch.setattr(augment, name, float(name in wanted))
 
@@ -73,13 +74,13 @@ def test_patches_are_near_one_in_their_bright_parts(patches):
     assert float(patches.abs().max()) < 50
 
 
-def test_phases_are_anything_and_smooth(patches):
+def test_phases_are_anything_and_mostly_smooth(patches):
     centre = patches[:, 16, 16]
     angles = centre[centre.abs() > 0.1].angle()
     assert torch.histc(angles, 4, -torch.pi, torch.pi).min() > 0.15 * len(angles)
     neighbours = patches[:, :, 1:] * patches[:, :, :-1].conj()
     steps = neighbours[neighbours.abs() > 0.05].angle().abs()
-    assert float(torch.quantile(steps, 0.99)) < 1.0
+    assert float(torch.quantile(steps, 0.98)) < 1.0
     assert float(steps.max()) > 0.1
 
 
@@ -210,3 +211,21 @@ def test_contrasts_change_and_air_stays_dark(nothing_but):
     ]
     assert all(float(one[0, 0]) == 0 for one in changed)
     assert any((one.diff() < 0).any() for one in changed)
+
+
+def test_tissues_have_phases_of_their_own(nothing_but):
+    nothing_but("STEP_PROBABILITY")
+    image = np.full((64, 64), 0.4, np.float16)
+    image[16:48, 16:48] = 1
+    steps, losses = [], []
+    for number in range(60):
+        real, imaginary = PatchSampler([[image]], 64, 0).draw(number)[0]
+        patch = torch.complex(real, imaginary)
+        edge = patch[20:44, 17:19].mean() * patch[20:44, 13:15].mean().conj()
+        within = patch[20:44, 30:32].mean() * patch[20:44, 26:28].mean().conj()
+        steps.append(abs(float(edge.angle() - within.angle())))
+        losses.append(float(patch[20:44, 14:18].abs().min() / patch[20:44, 12].abs().min()))
+    # Smooth phase alone differs less, and its pixels lose nothing.
+    assert np.quantile(steps, 0.25) < 0.5
+    assert np.quantile(steps, 0.9) > 1.5
+    assert min(losses) < 0.7
