@@ -78,7 +78,9 @@ def show_cohort_progress(progress: CohortProgress) -> Iterator[ProgressDisplay]:
     if not console.is_terminal:
         yield _LogDisplay(progress)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"))
+    # Square brackets in the names of files are no markup.
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TextColumn("{task.fields[text]}"))
     with ProgressBars(*columns, console=console, transient=True) as bars:
         yield _BarDisplay(progress, bars)
 

@@ -190,7 +190,7 @@ def _step_progress(steps: int) -> Iterator[Callable[[str], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[now]}"),
+        TextColumn("{task.fields[now]}", markup=False),
     )
     with ProgressBars(*columns, console=console, transient=True) as bars:
         task = bars.add_task("", total=steps, now="")

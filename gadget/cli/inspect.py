@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
 from gadget.cli.console import console, print_result, results
 from gadget.text import pluralize
@@ -41,7 +42,7 @@ def inspect(
     from gadget.mrd.inspection.inspect_file import inspect_file
     from gadget.mrd.inspection.picture import draw, save_picture
 
-    with console.status(f"reading {file}"):
+    with console.status(Text(f"reading {file}")):
         found = inspect_file(file, group)
     if png is not None:
         if not found.masks:

@@ -68,10 +68,24 @@ def test_a_file_that_begins_again_has_done_nothing(clock):
     assert progress.summary == "0 of 1 files, 0 images"
 
 
-def test_bars_on_a_terminal(monkeypatch, caplog):
+@pytest.fixture
+def screen(monkeypatch):
+    """What a terminal shows."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
     monkeypatch.setattr(cohort_progress, "console", console)
+    return screen
+
+
+def test_square_brackets_in_names_are_shown(screen):
+    one = task("[left] knee[/x]", 1)
+    progress = CohortProgress([one])
+    with show_cohort_progress(progress) as follower:
+        follower.show(one, Started())
+    assert "[left] knee[/x]" in screen.getvalue()
+
+
+def test_bars_on_a_terminal(screen, caplog):
     progress = CohortProgress([BIG, SMALL])
     with show_cohort_progress(progress) as follower:
         for one, event in (

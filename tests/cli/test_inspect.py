@@ -36,6 +36,14 @@ def test_an_old_terminal_is_told_as_much_as_it_can_show(run, raw):
     assert "kx down\n|?" in done.stdout
 
 
+def test_square_brackets_in_a_name_are_no_markup(run, raw):
+    folder = raw.with_name("knee [")
+    folder.mkdir()
+    done = run("inspect", raw.rename(folder / "left].h5"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "knee [/left].h5: ISMRMRD" in done.stdout
+
+
 def test_a_script_reads_json(run, raw):
     done = run("inspect", raw, "--json")
     facts = json.loads(done.stdout)
