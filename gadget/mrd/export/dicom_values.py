@@ -29,13 +29,13 @@ def as_code(value: str) -> str:
 
 def as_date(value: str) -> str:
     """Return a date as DICOM writes it, an empty text for an impossible one."""
-    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)", value)
+    found = re.match(r"(\d{4})-?(\d\d)-?(\d\d)", value, re.ASCII)
     return "".join(found.groups()) if found and _exists(date, found.groups()) else ""
 
 
 def as_time(value: str) -> str:
     """Return a time of day as DICOM writes it, an empty text for an impossible one."""
-    found = re.match(r"(\d\d):?(\d\d):?(\d\d)(\.\d{1,6})?", value)
+    found = re.match(r"(\d\d):?(\d\d):?(\d\d)(\.\d{1,6})?", value, re.ASCII)
     if found is None or not _exists(time, found.groups()[:3]):
         return ""
     return "".join(part or "" for part in found.groups())
@@ -62,7 +62,7 @@ def as_position(value: str) -> str:
 
 def as_uid(value: str) -> str:
     """Return an identifier, where it is one."""
-    valid = re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", value)
+    valid = re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", value, re.ASCII)
     return value if valid and len(value) <= 64 else ""
 
 

@@ -326,6 +326,17 @@ def test_dates_that_never_were_are_left_out(convert, make_image):
 
 
 @pytest.mark.filterwarnings("error")
+def test_dates_times_and_identifiers_in_other_digits_are_left_out(convert, make_image):
+    arabic = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+    xml = HEADER.decode()
+    for text in ("1970-02-28", "2024-05-06", "07:08:09.5", "1.2.3.4"):
+        xml = xml.replace(f">{text}<", f">{text.translate(arabic)}<")
+    (file,) = convert(make_image(numbered(1, 4, 4)), xml=xml.encode())
+    assert (file.PatientBirthDate, file.StudyDate, file.StudyTime) == ("", "", "")
+    assert file.StudyInstanceUID.startswith("2.25.")
+
+
+@pytest.mark.filterwarnings("error")
 def test_codes_hold_no_other_letters_than_dicom_has_for_them(convert, make_image):
     parameter = "<userParameterString><name>{}</name><value>{}</value></userParameterString>"
     more = parameter.format("sequenceVariant", "sk\\sp") + parameter.format("scanOptions", "pfp; é")
