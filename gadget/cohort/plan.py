@@ -49,8 +49,8 @@ def make_plan(arguments: Sequence[Path], folder: Path, recipe: Recipe) -> Plan:
     Raises
     ------
     ConfigError
-        A file does not exist, a folder cannot be read, there are no raw data, two files have the
-        same output, raw data would be overwritten, or a model is missing.
+        A file does not exist, a folder cannot be read or is that of the images, there are no raw
+        data, two files have the same output, raw data would be overwritten, or a model is missing.
     """
     folder = _absolute(folder)
     fingerprint = fingerprint_of(recipe)
@@ -84,6 +84,11 @@ def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
     found: dict[Path, PurePath] = {}
     for argument in map(_absolute, arguments):
         if argument.is_dir():
+            if os.path.realpath(argument) == os.path.realpath(folder):
+                raise ConfigError(
+                    f"'{folder}' is the folder of the raw data; choose another one for the images: "
+                    "the next run would take them for raw data."
+                )
             below = sorted(_walk(argument, folder))
             if not below:
                 raise ConfigError(
@@ -100,9 +105,7 @@ def _find(arguments: Sequence[Path], folder: Path) -> dict[Path, PurePath]:
 
 
 def _walk(top: Path, outputs: Path) -> Iterator[Path]:
-    # Outputs are no raw data, unless they lie among them.
-    excluded = () if os.path.realpath(outputs) == os.path.realpath(top) else (outputs,)
-    for here, folders, files in walk(top, raise_unreadable, excluded):
+    for here, folders, files in walk(top, raise_unreadable, excluded=[outputs]):
         folders[:] = [name for name in folders if name[0] != "."]
         for name in files:
             if name[0] != "." and name.lower().endswith(RAW_SUFFIXES):

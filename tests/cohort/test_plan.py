@@ -114,13 +114,22 @@ def test_files_that_only_their_suffixes_tell_apart_keep_them(plan, recipe, data)
 def test_raw_data_are_not_written_over(recipe, data, tmp_path):
     folder = data("a.h5", "other/a.h5")
     with pytest.raises(ConfigError, match=r"data/a.h5' is raw data itself"):
-        make_plan([folder], folder, recipe())
+        make_plan([folder / "a.h5"], folder, recipe())
     with pytest.raises(ConfigError, match=r"other/a.h5' holds raw data; choose another"):
         make_plan([folder / "a.h5"], folder / "other", recipe())
     link = tmp_path / "link"
     link.symlink_to(folder)
     with pytest.raises(ConfigError, match="is raw data itself"):
-        make_plan([folder], link, recipe())
+        make_plan([folder / "a.h5"], link, recipe())
+
+
+def test_images_do_not_go_among_the_raw_data_of_a_folder(recipe, data, tmp_path):
+    folder = data("a.mrd")
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    for output in (folder, link):
+        with pytest.raises(ConfigError, match="is the folder of the raw data"):
+            make_plan([folder], output, recipe())
 
 
 @pytest.mark.parametrize(
