@@ -45,7 +45,7 @@ def open_hdf5(path: Path) -> h5py.File:
         ) from error
     except OSError as error:
         raise DataError(
-            f"'{path}' is not a readable HDF5 file ({reason(error)}). ISMRMRD raw data are needed."
+            f"'{path}' is not a readable HDF5 file ({reason(error)}). An ISMRMRD file is needed."
         ) from error
 
 

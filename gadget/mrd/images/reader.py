@@ -47,14 +47,14 @@ def read_groups(path: Path | str, group: str | None = None) -> dict[str, list[is
             raise DataError(
                 f"'{path}' is damaged: {str(error).strip(chr(39))}. Reconstruct it again."
             ) from error
-        if not series:
+        found: dict[str, list[ismrmrd.Image]] = {}
+        for one in series:
+            if images := _read_series(one, path):
+                found.setdefault(str(one.parent.name).strip("/"), []).extend(images)
+        if not found:
             raise DataError(
                 f"'{path}' holds no ISMRMRD images; give a file that a reconstruction has written."
             )
-        found: dict[str, list[ismrmrd.Image]] = {}
-        for one in series:
-            name = str(one.parent.name).strip("/")
-            found.setdefault(name, []).extend(_read_series(one, path))
         return found
 
 
