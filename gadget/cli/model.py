@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gadget.cli.console import print_error, print_result
+from gadget.diffusion import DEFAULT_MODEL
 from gadget.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
@@ -74,20 +75,20 @@ def verify(
     chosen = names or [folder.name for folder in available_models()]
     if not chosen:
         raise ConfigError("There is no model to verify; set SCORE_GADGET_MODELS to its folder.")
-    failed = False
+    status = 0
     for name in chosen:
         try:
             prior = load_prior(name, torch.device("cpu"))
         except (ConfigError, WeightsError) as error:
             print_error(str(error))
-            failed = True
+            status = max(status, 2 if isinstance(error, ConfigError) else 1)
         else:
             # Images carry the name in the config, which is another one where a folder was renamed.
             other = prior.name != Path(name).absolute().name
             called = f"; images will call it {prior.name}, as its config.json does" if other else ""
             print_result(f"{name} is whole: sha256 {prior.sha256}{called}")
-    if failed:
-        raise typer.Exit(1)
+    if status:
+        raise typer.Exit(status)
 
 
 @app.command("import")
@@ -142,7 +143,7 @@ def _new_folder(place: Path, name: str) -> Path:
     from gadget.diffusion.installed_models import CONFIG, available_models
     from gadget.diffusion.model_folder import WEIGHTS
 
-    if name in ("", ".", "..") or "/" in name or not name.isprintable():
+    if name in ("", ".", "..", DEFAULT_MODEL) or "/" in name or not name.isprintable():
         raise ConfigError(
             f"{name!r} is no name of a model: expected one such as fastmri-knee, without a slash "
             "and without control characters. --output chooses the folder that it is put into."

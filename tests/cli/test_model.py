@@ -64,6 +64,7 @@ def test_a_broken_model_does_not_hide_the_others(run, spoilt):
     assert "Key 'name' is missing" in done.stderr
     assert done.stdout.startswith("tiny is whole")
     assert "Traceback" not in done.stderr
+    assert run("model", "verify", "huge", "spoilt", "tiny").returncode == 2
 
 
 def test_truncated_weights_stop_a_replay_at_once(run, spoilt, raw, pipeline):
@@ -127,6 +128,7 @@ def test_another_checkpoint_is_refused_with_a_sentence(run, tmp_path):
     [
         (("--name", "../knee"), "'../knee' is no name of a model"),
         (("--name", ""), "'' is no name of a model"),
+        (("--name", "auto"), "'auto' is no name of a model"),
         (("--name", "knee\x1b[2J"), r"'knee\x1b[2J' is no name of a model"),
         (("--name", "knee", "--input-scale", 0), "--input-scale"),
         (("--name", "knee", "-o", "file"), "'file/knee' cannot be written: Not a directory."),
