@@ -61,8 +61,8 @@ def node(
 ) -> None:
     """Serve the node `reconstruct` to pipelines that <connect> to it.
 
-    SIGTERM, Ctrl-C or the end of its terminal ends the server when the open scans are finished, a
-    second one of the first two at once.
+    SIGTERM, Ctrl-C or the end of its terminal ends the server when the scans that have begun are
+    finished, after ten minutes at the latest; a second SIGTERM or Ctrl-C ends it at once.
 
     Example: score-gadget node --bind 127.0.0.1:18000 --model brain-small --set steps=20
     """

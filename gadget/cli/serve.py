@@ -29,7 +29,7 @@ def serve(
     """Serve clients that speak the ISMRMRD streaming protocol: Gadgetron's own, FIRE, OpenRecon.
 
     SIGTERM, Ctrl-C or the end of its terminal ends the server when the scans that have begun are
-    finished, after ten minutes at the latest, a second one of the first two at once.
+    finished, after ten minutes at the latest; a second SIGTERM or Ctrl-C ends it at once.
 
     Example: score-gadget serve --bind 0.0.0.0 --port 9002 --config score_hybrid.xml
     """
