@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,9 @@ def prepare_pipeline(config: str, settings: Mapping[str, str], server: str | Non
         raise ConfigError(f"{name} cannot be read: {reason(error)}.") from error
     if server is None:
         parse_pipeline(text, name)
+        if os.sep in settings.get("model", ""):
+            # Workers of a cluster are at home in other folders.
+            settings = {**settings, "model": str(Path(settings["model"]).absolute())}
     return override(text, settings, name)
 
 
