@@ -91,6 +91,19 @@ def first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
+def sentence(error: Exception) -> str:
+    """Return an error that nothing could be done about as a sentence for the user."""
+    if isinstance(error, ReconError):
+        return str(error)
+    if isinstance(error, OSError):
+        file = f"'{error.filename}'" if error.filename else "A file"
+        return f"{file} could not be read or written: {reason(error)}."
+    return (
+        f"{type(error).__name__}: {first_line(error)}. That is an error of score-gadget itself; "
+        "run it again with -v before the command to see where it happened."
+    )
+
+
 def hint(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence about an unknown name: the closest known one, or all of them."""
     import difflib  # not at the top, for nodes to start fast

@@ -26,7 +26,7 @@ from gadget.cli import (
 )
 from gadget.cli.console import print_error, print_result, replace_unencodable, set_up_logging
 from gadget.cli.signals import handle_signals
-from gadget.errors import ConfigError, ReconError, first_line, reason
+from gadget.errors import ConfigError, sentence
 
 FAILED, MISUSED = 1, 2
 
@@ -79,20 +79,12 @@ def main() -> None:
     replace_unencodable()
     try:
         app()
-    except ReconError as error:
-        log.debug("The traceback of the error:", exc_info=True)
-        print_error(str(error))
-        raise SystemExit(MISUSED if isinstance(error, ConfigError) else FAILED) from None
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
-        if isinstance(error, OSError) and error.filename:  # a folder that may not be entered, say
-            print_error(f"'{error.filename}' could not be read or written: {reason(error)}.")
-            raise SystemExit(MISUSED) from None
-        print_error(
-            f"{type(error).__name__}: {first_line(error)}. That is an error of score-gadget "
-            "itself; run it again with -v before the command to see where it happened."
-        )
-        raise SystemExit(FAILED) from None
+        print_error(sentence(error))
+        # An argument named the file: in a folder that may not be entered, say.
+        named = isinstance(error, OSError) and error.filename
+        raise SystemExit(MISUSED if named or isinstance(error, ConfigError) else FAILED) from None
     finally:
         gc.freeze()  # saves a last garbage collection
 

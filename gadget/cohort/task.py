@@ -17,7 +17,7 @@ from gadget.cohort.exports import open_writers, write_images
 from gadget.cohort.output_files import move_into_place, working_folder
 from gadget.cohort.recipe import Recipe
 from gadget.cohort.record import Record, write_record
-from gadget.errors import ConfigError, DataError, ReconError, first_line, reason
+from gadget.errors import ConfigError, DataError, ReconError, sentence
 from gadget.mrd.hdf5 import BeingWritten, open_hdf5
 from gadget.mrd.images.counter import ImageCounter
 from gadget.mrd.images.reader import read_images
@@ -56,7 +56,7 @@ def run_task(task: Task, recipe: Recipe, report: Callable[[Status], None]) -> Ou
         _write_output(task, recipe, counter, report)
     except Exception as error:
         log.debug("The traceback of the error:", exc_info=True)
-        return Outcome(_sentence(error), failed=True, seconds=time.monotonic() - started)
+        return Outcome(sentence(error), failed=True, seconds=time.monotonic() - started)
     summary = counter.summary if task.reconstruct else "exported"
     return Outcome(summary, counter.images, seconds=time.monotonic() - started)
 
@@ -102,15 +102,6 @@ def reconstruct(
     for _ in messages:
         pass  # what was not asked for is expected all the same
     counter.check()
-
-
-def _sentence(error: Exception) -> str:
-    if isinstance(error, ReconError):
-        return str(error)
-    if isinstance(error, OSError):
-        file = f"'{error.filename}'" if error.filename else "A file"
-        return f"{file} could not be read or written: {reason(error)}."
-    return f"{type(error).__name__}: {first_line(error)}. That is an error of score-gadget itself."
 
 
 def _check_version(task: Task) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import typer
 
@@ -57,6 +59,15 @@ def test_a_name_that_the_system_refuses_is_a_wrong_argument(run, raw, arguments)
     done = run(*arguments)
     assert done.returncode == 2
     assert f"'{LONG}' could not be read or written: File name too long." in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is a device of Linux")
+def test_a_full_disk_behind_standard_output_is_no_error_of_the_program(start):
+    with Path("/dev/full").open("w") as full:
+        process = start("model", "list", stdout=full)
+        assert process.stderr is not None
+        assert "could not be read or written: No space left on device." in process.stderr.read()
+    assert process.wait() == 1
 
 
 def test_of_an_unexpected_error_the_first_line_is_told(monkeypatch, capsys):
