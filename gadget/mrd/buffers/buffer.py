@@ -63,9 +63,7 @@ def central_header(headers: NDArray[np.void]) -> ismrmrd.AcquisitionHeader:
         There is no image line.
     """
     nz, ny = headers.shape
-    measured = headers["number_of_samples"] > 0
-    image = measured & ~flags.calibration_only(headers["flags"])
-    image &= headers["flags"] & flags.NOT_IMAGE == 0
+    image = flags.image_data(headers) & ~flags.calibration_only(headers["flags"])
     if not image.any():
         raise DataError(
             "A buffer holds no image line, only calibration lines or nothing at all. "

@@ -10,7 +10,6 @@ from collections.abc import Container, Iterator
 
 import ismrmrd
 import numpy as np
-from numpy.typing import NDArray
 
 from gadget.errors import DataError, FirstError
 from gadget.mrd.buffers.buffer import Buffer, central_header, make_buffer
@@ -39,7 +38,7 @@ def buffers_of_lines(
     image_lines = False
     for index in np.ndindex(bit.data.data.shape[:3]):
         lines = bit.data.headers[index]
-        if ((lines["number_of_samples"] > 0) & _is_image_line(lines)).any():
+        if flags.image_data(lines).any():
             image_lines = True
             with errors.kept():
                 _add_image_lines(bit, index, header, grids)
@@ -112,7 +111,8 @@ def _add_lines(
     if measured.all():
         measured = (data != 0).any(axis=(0, -1))
     measured &= np.isfinite(data).all(axis=(0, -1))
-    measured &= _is_image_line(headers)
+    # Gadgetron puts navigators and the like on the grid, too.
+    measured &= flags.image_data(headers)
     added = set()
     for kz, ky in np.argwhere(measured):
         line = header_at(headers, (int(kz), int(ky)))
@@ -130,11 +130,6 @@ def _add_lines(
         grid.add(position, samples, offset, line)
         added.add(position)
     return frozenset(added)
-
-
-def _is_image_line(headers: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Whether lines are image data: Gadgetron puts navigators and the like on the grid, too."""
-    return np.asarray(headers["flags"] & flags.NOT_IMAGE == 0)
 
 
 def _extent(

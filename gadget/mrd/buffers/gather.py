@@ -71,6 +71,9 @@ class Gatherer:
         self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
+        self._coil_correction: bool | None = None
+        """Whether readouts that are flagged for coil correction came, and are image data so far;
+        False since an image line came that is not flagged."""
 
     def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
@@ -98,7 +101,7 @@ class Gatherer:
         header = header_of(acquisition)
         bits = header.flags
         key = ImageKey.of(header)
-        if bits & flags.NOT_IMAGE:
+        if not self._is_image_data(bits):
             image = self._open.get(key)  # a slice may end with a navigator
         else:
             if key not in self._open:
@@ -122,7 +125,7 @@ class Gatherer:
 
     def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
         """Add a readout and ignore its LAST_IN_* flags; otherwise as `add`."""
-        if not acquisition.flags & flags.NOT_IMAGE:
+        if self._is_image_data(acquisition.flags):
             self._place_or_reject(acquisition, ImageKey.of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
@@ -150,6 +153,29 @@ class Gatherer:
                 f"No image readout came ({self._readouts} calibration readouts did), so there is "
                 "nothing to reconstruct. Is this a noise or adjustment scan, or were images sent?"
             )
+
+    def _is_image_data(self, bits: int) -> bool:
+        """Whether a readout is of an image, or a calibration line.
+
+        Those that are flagged for coil correction are as long as all image lines are.
+        """
+        if bits & flags.NOT_IMAGE:
+            return False
+        if bits & flags.COIL_CORRECTION:
+            if self._coil_correction is None:
+                self._coil_correction = True
+            return self._coil_correction
+        if self._coil_correction is not False and not flags.calibration_only(bits):
+            if self._coil_correction:
+                self._discard_images()
+            self._coil_correction = False
+        return True
+
+    def _discard_images(self) -> None:
+        """Forget the image lines so far, and those of them that were rejected."""
+        self._open = {key: image for key, image in self._open.items() if not image.image_lines}
+        self._rejected = RejectedReadouts(self._warn)
+        self._coils = CoilCheck(self._header.receiver_channels)
 
     def _complete_superseded(self, key: ImageKey) -> None:
         """Complete images that the first readout of `key` shows to be complete."""

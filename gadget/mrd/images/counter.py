@@ -23,12 +23,18 @@ class ImageCounter:
         self.images = 0
         """Images received, without standard deviation maps."""
         self.std_maps = 0
-        self._expected: set[ImageKey] = set()
+        self._unflagged: set[ImageKey] = set()
+        self._coil_correction: set[ImageKey] = set()
         self._received: dict[int, set[ImageCounters]] = {}
 
     @property
+    def _expected(self) -> set[ImageKey]:
+        """Images that the readouts so far belong to, see `Gatherer`."""
+        return self._unflagged or self._coil_correction
+
+    @property
     def expected(self) -> int:
-        """Images that the readouts so far belong to."""
+        """Number of images that the readouts so far belong to."""
         return len(self._expected)
 
     @property
@@ -94,4 +100,5 @@ class ImageCounter:
         self.readouts += 1
         if header.flags & flags.NOT_IMAGE or flags.calibration_only(header.flags):
             return
-        self._expected.add(ImageKey.of(header))
+        flagged = header.flags & flags.COIL_CORRECTION
+        (self._coil_correction if flagged else self._unflagged).add(ImageKey.of(header))

@@ -55,14 +55,17 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
     """
     with RawFile(path, group) as raw:
         header, problem = read_header(raw.header_xml)
-        survey, preview = Survey(), PipelinePreview(header, problem)
+        surveys = Survey(), Survey(coil_correction=True)
+        preview = PipelinePreview(header, problem)
         for heads, _, samples in raw.readouts():
             with np.errstate(invalid="ignore"):  # damaged samples are counted below
                 sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
             finite, empty = np.isfinite(sums), sums == 0
-            survey.add(heads, finite, empty)
+            for survey in surveys:
+                survey.add(heads, finite, empty)
             preview.add(heads, finite, empty)
         preview.finish()
+        survey = surveys[0] if surveys[0].kinds["image"] else surveys[1]
         facts = _file_facts(raw, header, survey, preview)
     return Inspection(facts, {number: one.first for number, one in preview.sampling.items()})
 

@@ -26,7 +26,7 @@ KINDS = {
         ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
     ),
     "dummy": flags.bits(ismrmrd.ACQ_IS_DUMMYSCAN_DATA),
-    "surface coil correction": flags.bits(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA),
+    "surface coil correction": flags.COIL_CORRECTION,
 }
 """Flags of readouts that are no image or calibration lines, by type."""
 HEADER_NAMES = {
@@ -75,9 +75,17 @@ class ReadoutStatistics:
 
 
 class Survey:
-    """Statistics of all readouts of a file."""
+    """Statistics of all readouts of a file.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    coil_correction
+        Whether readouts that are flagged for coil correction count as image lines.
+    """
+
+    def __init__(self, *, coil_correction: bool = False) -> None:
+        ignored = flags.COIL_CORRECTION if coil_correction else 0
+        self._kinds = {name: mask & ~ignored for name, mask in KINDS.items()}
         self.readouts = self.not_finite = self.empty = 0
         self.kinds: Counter[str] = Counter()
         self.noise = ReadoutStatistics()
@@ -102,7 +110,7 @@ class Survey:
         bits = heads["flags"]
         self.readouts += len(heads)
         line = np.ones(len(heads), bool)
-        for name, mask in KINDS.items():
+        for name, mask in self._kinds.items():
             here = line & (bits & mask > 0)
             self.kinds[name] += int(here.sum())
             line &= ~here

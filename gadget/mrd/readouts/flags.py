@@ -30,10 +30,13 @@ NOT_IMAGE = NOISE | bits(
     ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
     ismrmrd.ACQ_IS_DUMMYSCAN_DATA,
     ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
-    ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,
     ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
     ismrmrd.ACQ_IS_PHASE_STABILIZATION,
 )
+
+COIL_CORRECTION = bits(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
+"""A scan of its own for surface coil correction, or, by Siemens' converter, image lines that raw
+data correction is meant for; then all are flagged, and Gadgetron takes no notice."""
 
 LAST_IN_MEASUREMENT = bits(ismrmrd.ACQ_LAST_IN_MEASUREMENT)
 
@@ -53,3 +56,11 @@ def calibration_only(flags: NDArray[np.uint64]) -> NDArray[np.bool_]: ...
 def calibration_only(flags: int | NDArray[np.uint64]) -> bool | NDArray[np.bool_]:
     """Whether a readout, or each of several, is calibration data and not image data."""
     return flags & ANY_CALIBRATION == CALIBRATION
+
+
+def image_data(headers: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Whether each of several readouts was measured, for an image or its calibration."""
+    bits = headers["flags"]
+    measured = (headers["number_of_samples"] > 0) & (bits & NOT_IMAGE == 0)
+    others = measured & (bits & COIL_CORRECTION == 0)
+    return np.asarray(others if (others & ~calibration_only(bits)).any() else measured)

@@ -583,6 +583,32 @@ def test_what_is_not_image_data_is_left_out(make_scan, name):
     assert buffer.kspace.mask.all()
 
 
+@pytest.mark.parametrize("calibration", [None, "embedded"])
+def test_lines_that_are_all_flagged_for_coil_correction_are_image_lines(make_scan, calibration):
+    # Siemens' converter writes MDH_RAWDATACORRECTION so.
+    scan = make_scan(calibration=calibration)
+    image = scan.image()
+    readouts = [_flag(one, "IS_SURFACECOILCORRECTIONSCAN_DATA") for one in scan.readouts(image)]
+    if calibration:
+        _flag(readouts[3], "IS_PARALLEL_CALIBRATION")
+        readouts.insert(0, _flag(scan.readouts(image)[4], "IS_PARALLEL_CALIBRATION"))
+        del readouts[5]
+    (buffer,) = _gather(scan.header, readouts)
+    np.testing.assert_allclose(ifftc(buffer.kspace.data, AXES), scan.cropped(image), atol=1e-5)
+
+
+def test_a_scan_for_coil_correction_before_the_image_is_not_averaged_with_it(make_scan):
+    scan = make_scan()
+    image = scan.image(1)
+    flagged = [_flag(one, "IS_SURFACECOILCORRECTIONSCAN_DATA") for one in scan.readouts(image)]
+    readouts = scan.readouts(scan.image())
+    (buffer,) = _gather(scan.header, [*flagged, *readouts, *flagged])
+    np.testing.assert_allclose(buffer.kspace.weight, 1)
+    np.testing.assert_allclose(
+        ifftc(buffer.kspace.data, AXES), scan.cropped(scan.image()), atol=1e-5
+    )
+
+
 def test_lines_with_nan_count_as_not_measured(make_scan, caplog):
     scan = make_scan()
     readouts = scan.readouts(scan.image())

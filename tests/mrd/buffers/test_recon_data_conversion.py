@@ -145,6 +145,15 @@ def test_navigators_in_a_foreign_buffer_are_no_lines(make_scan):
     assert buffer.reference.flags == 0
 
 
+def test_lines_of_a_foreign_buffer_that_are_all_flagged_for_coil_correction_are_measured(make_scan):
+    scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
+    readouts = scan.readouts(scan.image(), ky=[0, 2, 4, 6])
+    for one in readouts:
+        one.set_flag(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
+    (buffer,) = from_recon_data(ReconData([ReconBit(_as_gadgetron(readouts, 8))]), scan.header)
+    assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [0, 2, 4, 6]
+
+
 def test_navigators_alone_are_no_image(make_scan):
     scan = make_scan(encoded_fov=(16.0, 16.0, 5.0))
     image = scan.readouts(scan.image())

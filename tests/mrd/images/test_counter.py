@@ -8,6 +8,7 @@ from gadget.errors import DataError
 from gadget.mrd.images.counter import ImageCounter
 
 NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)
+COIL_CORRECTION = 1 << (ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA - 1)
 CALIBRATION = 1 << (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION - 1)
 
 
@@ -49,6 +50,12 @@ def test_lines_of_one_image_count_once():
         b"\x02\x04" + bytes(400),
     )
     assert (counter.readouts, counter.expected) == (7, 4)
+
+
+def test_flags_of_coil_correction_count_where_there_are_other_image_lines():
+    flagged = [readout(COIL_CORRECTION, slice=1), readout(COIL_CORRECTION, slice=2)]
+    assert watched(*flagged).expected == 2
+    assert watched(*flagged, readout()).expected == 1
 
 
 def test_standard_deviations_are_no_images():

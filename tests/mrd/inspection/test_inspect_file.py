@@ -79,7 +79,22 @@ def test_partial_fourier_is_what_one_side_lacks(first, last, size, share):
 
 
 def test_every_flag_that_is_no_line_has_a_name():
-    assert sum(KINDS.values()) == flags.NOT_IMAGE
+    assert sum(KINDS.values()) == flags.NOT_IMAGE | flags.COIL_CORRECTION
+
+
+@pytest.mark.parametrize(
+    ("unflagged", "kinds"), [(0, {"image": 8}), (8, {"surface coil correction": 8, "image": 8})]
+)
+def test_lines_for_coil_correction_are_those_of_the_image_where_there_are_no_others(
+    inspect, make_scan, unflagged, kinds
+):
+    readouts = make_scan().readouts(make_scan().image())
+    for one in readouts:
+        one.set_flag(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
+    others = make_scan().readouts(make_scan().image())[:unflagged]
+    facts = inspect([*readouts, *others]).facts
+    assert facts.kinds == kinds
+    assert (facts.encodings[0].image_readouts, facts.pipeline.images) == (8, 1)
 
 
 def test_a_simulated_scan_is_described(tmp_path):

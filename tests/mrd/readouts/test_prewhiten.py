@@ -180,6 +180,13 @@ def test_noise_in_the_middle_of_a_scan_changes_nothing():
     np.testing.assert_array_equal(expected[-1].data, got[-1].data)
 
 
+def test_lines_that_are_flagged_for_coil_correction_are_whitened():
+    readouts = _data(100)
+    for one in readouts:
+        one.set_flag(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
+    _check_white(_whiten([*_noise_scan(), *readouts]))
+
+
 def test_adjustment_readouts_of_other_coils_pass_on_unchanged():
     body = _readout(np.ones((2, 16)), 7, ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
     ready = _whiten([*_noise_scan(), *_data(3), body, *_data(3)])
