@@ -33,6 +33,7 @@ class Gatherer:
     for every average, segment and partition: before the last average or segment that the header
     declares neither flag nor repetition counts, and where the flag is not known to be that of the
     last average or partition, it counts as soon as the first readout of another image follows.
+    Where a measurement ended before that average or segment, later repetitions do not wait for it.
     Repetitions interleaved line by line are complete at the end of the stream. The first images of
     a scan with interleaved calibration wait for the lines of those that follow.
 
@@ -68,6 +69,8 @@ class Gatherer:
         self._superseded: set[ImageKey] = set()
         self._interleaved: set[int] = set()
         """Encodings with interleaved repetitions: none is complete when another begins."""
+        self._overstated: set[int] = set()
+        """Encodings of which the header declares more averages or segments than come."""
         self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
@@ -111,6 +114,8 @@ class Gatherer:
             if image is not None:
                 image.flagged = False
         if image is not None and bits & flags.LAST_IN_BUFFER and image.is_completed_by(header):
+            if image.expects_more:  # at the end of a measurement, of which Siemens' repetitions are
+                self._overstated.add(key.encoding)
             self._complete([key])
         return self._take_ready()
 
@@ -189,7 +194,7 @@ class Gatherer:
             and other.repetition < key.repetition
             and image.image_lines > 1
             and not image.flagged
-            and not image.expects_more
+            and not (image.expects_more and key.encoding not in self._overstated)
         ]
         self._complete(flagged)
         if key.encoding not in self._interleaved:

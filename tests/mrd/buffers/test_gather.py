@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import replace
 
@@ -328,6 +329,24 @@ def test_a_later_repetition_completes_the_one_before(make_scan):
     assert np.flatnonzero(counts).tolist() == [8, 16]
     (last,) = gatherer.finish()
     assert last.reference.idx.repetition == 2
+
+
+def test_segments_that_never_come_do_not_hold_up_later_repetitions(make_scan):
+    # Siemens' converter declares one too many, and those that acceleration leaves out.
+    scan = make_scan(limits={"segment": (0, 2, 0), "slice": (0, 1, 0)})
+    gatherer = Gatherer(scan.header)
+    done = []
+    for repetition, number in itertools.product(range(4), range(2)):
+        counters = {"repetition": repetition, "slice": number}
+        image = scan.image(2 * repetition + number)
+        readouts = scan.readouts(image, ky=range(0, 8, 2), segment=0, **counters)
+        readouts += scan.readouts(image, ky=range(1, 8, 2), segment=1, **counters)
+        last = ("LAST_IN_REPETITION", "LAST_IN_MEASUREMENT") if number == 1 else ()
+        _flag(readouts[-1], "LAST_IN_SLICE", *last)
+        done.append(sum(len(gatherer.add(one)) for one in readouts))
+    assert done == [0, 1, 1, 1, 1, 1, 1, 1]
+    (buffer,) = gatherer.finish()
+    assert buffer.kspace.mask.all()
 
 
 def test_memory_is_that_of_one_repetition(make_scan):
