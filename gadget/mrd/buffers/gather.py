@@ -113,7 +113,9 @@ class Gatherer:
             image = self._place_or_reject(acquisition, key)
             if image is not None:
                 image.flagged = False
-        if image is not None and bits & flags.LAST_IN_BUFFER and image.is_completed_by(header):
+        # Slices of a scan for coil correction end as well, before those of the image begin.
+        ends = flags.LAST_IN_MEASUREMENT if self._coil_correction else flags.LAST_IN_BUFFER
+        if image is not None and bits & ends and image.is_completed_by(header):
             if image.expects_more:  # at the end of a measurement, of which Siemens' repetitions are
                 self._overstated.add(key.encoding)
             self._complete([key])

@@ -620,6 +620,7 @@ def test_a_scan_for_coil_correction_before_the_image_is_not_averaged_with_it(mak
     scan = make_scan()
     image = scan.image(1)
     flagged = [_flag(one, "IS_SURFACECOILCORRECTIONSCAN_DATA") for one in scan.readouts(image)]
+    _flag(flagged[-1], "LAST_IN_SLICE")
     readouts = scan.readouts(scan.image())
     (buffer,) = _gather(scan.header, [*flagged, *readouts, *flagged])
     np.testing.assert_allclose(buffer.kspace.weight, 1)
