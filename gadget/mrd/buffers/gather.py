@@ -11,6 +11,7 @@ from gadget.errors import DataError, ReconError
 from gadget.mrd.buffers.buffer import Buffer, make_buffer
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.complete_images import CompleteImages
+from gadget.mrd.buffers.completion import Completion
 from gadget.mrd.buffers.grid import LineGrid, add_readout
 from gadget.mrd.buffers.image_accumulator import ImageAccumulator
 from gadget.mrd.readouts import flags
@@ -29,13 +30,8 @@ class Gatherer:
     """Collects readouts until the k-space of an image is complete.
 
     A buffer is complete at its LAST_IN_SLICE, LAST_IN_REPETITION or LAST_IN_MEASUREMENT flag, when
-    a later repetition of the same image begins, or when the stream ends. Scanners repeat the flag
-    for every average, segment and partition: before the last average or segment that the header
-    declares neither flag nor repetition counts, and where the flag is not known to be that of the
-    last average or partition, it counts as soon as the first readout of another image follows.
-    Where a measurement ended before that average or segment, later repetitions do not wait for it.
-    Repetitions interleaved line by line are complete at the end of the stream. The first images of
-    a scan with interleaved calibration wait for the lines of those that follow.
+    a later repetition of the same image begins, or when the stream ends; see `Completion`. The
+    first images of a scan with interleaved calibration wait for the lines of those that follow.
 
     Parameters
     ----------
@@ -61,16 +57,12 @@ class Gatherer:
         self._warn = warn
         self._warns_unusable = warn_unusable
         self._open: dict[ImageKey, ImageAccumulator] = {}
+        self._completion = Completion(self._open)
         self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
         self._complete_images = CompleteImages(self._calibration)
         self._rejected = RejectedReadouts(warn)
         self._coils = CoilCheck(header.receiver_channels)
-        self._superseded: set[ImageKey] = set()
-        self._interleaved: set[int] = set()
-        """Encodings with interleaved repetitions: none is complete when another begins."""
-        self._overstated: set[int] = set()
-        """Encodings of which the header declares more averages or segments than come."""
         self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
@@ -109,15 +101,13 @@ class Gatherer:
         else:
             if key not in self._open:
                 # Before the readout is added: it may be a calibration line that replaces theirs.
-                self._complete_superseded(key)
+                self._complete(self._completion.at_first_readout(key))
             image = self._place_or_reject(acquisition, key)
             if image is not None:
                 image.flagged = False
         # Slices of a scan for coil correction end as well, before those of the image begin.
         ends = flags.LAST_IN_MEASUREMENT if self._coil_correction else flags.LAST_IN_BUFFER
-        if image is not None and bits & ends and image.is_completed_by(header):
-            if image.expects_more:  # at the end of a measurement, of which Siemens' repetitions are
-                self._overstated.add(key.encoding)
+        if image is not None and bits & ends and self._completion.at_flag(key, header):
             self._complete([key])
         return self._take_ready()
 
@@ -180,28 +170,10 @@ class Gatherer:
 
     def _discard_images(self) -> None:
         """Forget the image lines so far, and those of them that were rejected."""
-        self._open = {key: image for key, image in self._open.items() if not image.image_lines}
+        for key in [key for key, image in self._open.items() if image.image_lines]:
+            del self._open[key]
         self._rejected = RejectedReadouts(self._warn)
         self._coils = CoilCheck(self._header.receiver_channels)
-
-    def _complete_superseded(self, key: ImageKey) -> None:
-        """Complete images that the first readout of `key` shows to be complete."""
-        if key in self._superseded:
-            self._interleaved.add(key.encoding)
-        flagged = [other for other, image in self._open.items() if image.flagged]
-        before = [
-            other
-            for other, image in self._open.items()
-            if other[:-1] == key[:-1]
-            and other.repetition < key.repetition
-            and image.image_lines > 1
-            and not image.flagged
-            and not (image.expects_more and key.encoding not in self._overstated)
-        ]
-        self._complete(flagged)
-        if key.encoding not in self._interleaved:
-            self._superseded.update(before)
-            self._complete(before)
 
     def _place_or_reject(
         self, acquisition: ismrmrd.Acquisition, key: ImageKey
