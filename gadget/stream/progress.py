@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -54,8 +55,11 @@ class ProgressWriter:
             return
         self._text, self._time = text, now
         line = json.dumps({"node": self._node, "text": text, "fields": fields})
-        sys.stderr.write(f"{PREFIX}{line}\n")
-        sys.stderr.flush()
+        # A log that is closed, or whose disk is full, must not cost an image.
+        if sys.stderr is not None:
+            with suppress(OSError):
+                sys.stderr.write(f"{PREFIX}{line}\n")
+                sys.stderr.flush()
 
 
 def parse_progress(line: str) -> Progress | None:

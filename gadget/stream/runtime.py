@@ -113,10 +113,12 @@ def successful(
 
 def end_process(status: int) -> NoReturn:
     """End the process without taking the interpreter apart, half a second's work with torch."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:  # also where one of them is closed, or its disk full
+        os._exit(status)
 
 
 def report_sampling(session: Session, image: int, done: int, total: int) -> None:

@@ -27,10 +27,12 @@ CLOSE = struct.pack("<H", 4)
 class Peer:
     """What a Gadgetron server is to a node."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, log: str = "") -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = str(server.getsockname()[1])
             command = [sys.executable, "-m", "gadgetron", port, "stream_targets", target]
+            if log:
+                command = ["sh", "-c", f'exec "$@" {log}', "sh", *command]
             self.process = subprocess.Popen(command, stderr=subprocess.PIPE)
             server.settimeout(30)
             self.socket, _ = server.accept()
@@ -54,8 +56,8 @@ class Peer:
 def start(targets):
     peers = []
 
-    def make(target: str) -> Peer:
-        peers.append(Peer(target))
+    def make(target: str, log: str = "") -> Peer:
+        peers.append(Peer(target, log))
         return peers[-1]
 
     yield make
@@ -185,6 +187,16 @@ def test_wrong_settings_are_told(start, header, property_, sentence):
     assert [message.id for message in messages] == [8, 4]
     assert sentence in errors(messages)[0]
     assert peer.end()[0] == 1
+
+
+@pytest.mark.parametrize("log", [">/dev/full 2>&1", ">&- 2>&-"])
+def test_a_log_that_cannot_be_written_costs_no_image(start, header, acquisition, log):
+    """On a full disk each image of a Gadgetron had been made by a simpler method."""
+    peer = start("picture", log)
+    peer.setup(header)
+    peer.socket.sendall(encode_bytes(acquisition()) + CLOSE)
+    assert [message.id for message in messages_in(peer.receive())] == [1022, 4]
+    assert peer.end()[0] == 0
 
 
 def test_nonsense_on_the_wire_is_told(start, header, acquisition):
