@@ -93,12 +93,13 @@ def reconstruct(
         counter.add_image(image)
         on_image(image)
 
-    messages, text = counter.count_readouts(raw.messages()), recipe.pipeline.encode()
-    if recipe.server is not None:
-        pipeline = recipe.pipeline if recipe.pipeline_is_name else text
-        run_on_server(recipe.server, pipeline, raw.header_xml, messages, take)
+    messages = counter.count_readouts(raw.messages())
+    if recipe.server is None:
+        nodes = parse_pipeline(recipe.pipeline.encode())
+        run_pipeline(nodes, raw.header_xml, messages, take, on_progress)
     else:
-        run_pipeline(parse_pipeline(text), raw.header_xml, messages, take, on_progress)
+        pipeline = recipe.pipeline if recipe.pipeline_is_name else recipe.pipeline.encode()
+        run_on_server(recipe.server, pipeline, raw.header_xml, messages, take)
     for _ in messages:
         pass  # what was not asked for is expected all the same
     counter.check()

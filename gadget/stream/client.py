@@ -154,7 +154,7 @@ class _Client:
 def _config(pipeline: str | bytes) -> bytes:
     if isinstance(pipeline, bytes):
         return text_message(MessageId.CONFIG, pipeline)
-    name = pipeline.encode()
+    name = pipeline.encode(errors="surrogateescape")  # as it was typed, which may be no UTF-8
     if len(name) >= FILENAME_BYTES:
         raise ConfigError(
             f"The name of a pipeline has at most {FILENAME_BYTES - 1} bytes, this one {len(name)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -237,6 +238,11 @@ def test_nobody_answers(header):
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(StreamError, match=f"Nobody answers at {address}"):
         run_on_server(address, "a", header, [], print, connect_s=0.1)
+
+
+def test_the_name_of_a_pipeline_that_is_no_utf_8_is_sent_as_it_was_typed(server):
+    server.run(image(1), CLOSE, pipeline=os.fsdecode(b"m\xfcller.xml"))
+    assert server.received[0].payload.startswith(b"m\xfcller.xml\0")
 
 
 def test_what_cannot_be_sent(header):
