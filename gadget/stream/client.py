@@ -13,9 +13,10 @@ import ismrmrd
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.wire.address import connect, parse_address
 from gadget.stream.wire.codec import decode
-from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerDisconnected
+from gadget.stream.wire.connection import IDLE_SECONDS, Connection
 from gadget.stream.wire.framing import FILENAME_BYTES
 from gadget.stream.wire.messages import UINT16, Message, MessageId, text_message, text_of
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 CONNECT_SECONDS = 10.0
 """How long to retry to connect to a server."""

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from gadget.errors import StreamError
-from gadget.stream.wire.connection import Connection, InputEnded, PeerDisconnected
+from gadget.stream.wire.connection import Connection, InputEnded
 from gadget.stream.wire.messages import Message, MessageId, text_of
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 DEFAULT_LIMIT_BYTES = 2**29
 OVERHEAD_BYTES = 200

@@ -18,9 +18,10 @@ from gadget.stream.failure import report_failure
 from gadget.stream.inbox import Inbox
 from gadget.stream.runtime import ProcessRuntime, Runtime, end_process
 from gadget.stream.session import Session
-from gadget.stream.wire.connection import Connection, PeerDisconnected
+from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.gadgetron_socket import take_socket
 from gadget.stream.wire.messages import MessageId
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

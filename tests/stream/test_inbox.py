@@ -15,7 +15,7 @@ from waiting import wait_until
 from gadget.errors import StreamError
 from gadget.stream.inbox import Inbox
 from gadget.stream.wire.codec import encode_bytes
-from gadget.stream.wire.connection import PeerDisconnected
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 CLOSE = struct.pack("<H", 4)
 

@@ -12,8 +12,9 @@ import ismrmrd
 from gadget.errors import ReconError, StreamError
 from gadget.stream.progress import Progress
 from gadget.stream.wire.codec import decode
-from gadget.stream.wire.connection import Connection, PeerDisconnected
+from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import Message, MessageId, text_of
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 CRASH_SECONDS = 5.0
 """How long to wait for the end of a process that has left its connection."""

@@ -26,7 +26,8 @@ from gadget.stream.host.pipeline import Execute, PipelineNode
 from gadget.stream.host.process import NodeProcess
 from gadget.stream.host.remote import CONNECT_SECONDS, RemoteNode
 from gadget.stream.progress import Progress
-from gadget.stream.wire.connection import Connection, PeerDisconnected
+from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 WAITING_EVENTS = 64
 POLL_SECONDS = 0.2

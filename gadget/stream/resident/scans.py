@@ -9,8 +9,9 @@ from collections.abc import Callable
 from gadget.errors import StreamError
 from gadget.stream.open_connections import OpenConnections, refuse, turn_away
 from gadget.stream.resident.status import Status, answer_query
-from gadget.stream.wire.connection import IDLE_SECONDS, Connection, PeerDisconnected
+from gadget.stream.wire.connection import IDLE_SECONDS, Connection
 from gadget.stream.wire.messages import MessageId
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 SETUP_SECONDS = 60.0
 """Timeout for CONFIG and HEADER, which Gadgetron sends as soon as it is connected."""

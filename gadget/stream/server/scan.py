@@ -17,7 +17,8 @@ from gadget.stream.server.log import SEND_SECONDS, log_to_client
 from gadget.stream.server.pipeline import choose_pipeline
 from gadget.stream.server.setup import Setup, parse_parameters, read_setup
 from gadget.stream.wire.codec import encode, encode_bytes
-from gadget.stream.wire.connection import LINGER_SECONDS, Connection, PeerDisconnected
+from gadget.stream.wire.connection import LINGER_SECONDS, Connection
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 RESET_SECONDS = 1.0
 """How long to wait for a connection reset after data were sent to a client that is gone."""

@@ -12,11 +12,12 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gadget.errors import StreamError
 from gadget.stream.wire.framing import read_message
 from gadget.stream.wire.messages import UINT16, Message, MessageId, raw_text_of, text_message
+from gadget.stream.wire.shared_socket import PeerDisconnected, SharedSocket
 
 IDLE_SECONDS = 24 * 3600.0
 """Timeout between messages. A node at the end of a pipeline receives nothing while the one before
@@ -31,10 +32,6 @@ SHUTDOWN_SECONDS = 2.0
 """How long the other end may keep a connection that this end has shut down."""
 
 _POLLRDHUP: int = getattr(select, "POLLRDHUP", 0)
-
-
-class PeerDisconnected(StreamError):  # noqa: N818 - what happened, as in BrokenPipe
-    """The other end disconnected without closing the stream."""
 
 
 class InputEnded(PeerDisconnected):
@@ -65,17 +62,12 @@ class Connection:
     ) -> None:
         self.idle_s = idle_s
         self.stall_s = stall_s
-        self._socket = sock
-        self._closed = False
-        self._users = 0
-        self._users_lock = threading.Lock()
+        self._socket = SharedSocket(sock)
         self._write_lock = threading.Lock()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
         self._heard = -math.inf
         """When data arrived last, on the clock of `time.monotonic` [s]."""
-        sock.settimeout(None)
-        _keep_alive(sock)
 
     def read(self) -> Message:
         """Return the next message, CLOSE included.
@@ -139,10 +131,10 @@ class Connection:
     def _receive(self, view: memoryview, timeout: float) -> int:
         while True:
             try:
-                with self._in_use() as sock:
+                with self._socket.in_use() as sock:
                     count = sock.recv_into(view, 0, socket.MSG_DONTWAIT)
             except (BlockingIOError, InterruptedError):
-                if not self._wait(select.POLLIN, timeout):
+                if not self._socket.wait(select.POLLIN, timeout):
                     raise StreamError(
                         f"Nothing arrived for {timeout:g} s although more data were expected: "
                         "the other end hangs or the network is down."
@@ -154,33 +146,6 @@ class Connection:
                 raise InputEnded("The other end is gone: it ended without closing the stream.")
             self._heard = time.monotonic()
             return count
-
-    def _wait(self, events: int, timeout: float | None) -> bool:
-        poll = select.poll()
-        with self._in_use() as sock:
-            poll.register(sock, events)
-            return bool(poll.poll(None if timeout is None else timeout * 1000))
-
-    @contextlib.contextmanager
-    def _in_use(self) -> Iterator[socket.socket]:
-        """Delay the closing of the file descriptor while a thread uses it.
-
-        Its number may go to another connection at once, whose data would be taken for ours.
-        """
-        with self._users_lock:
-            if self._closed:
-                raise PeerDisconnected("The connection was closed at this end.")
-            self._users += 1
-        try:
-            yield self._socket
-        finally:
-            with self._users_lock:
-                self._users -= 1
-                self._close_unused()
-
-    def _close_unused(self) -> None:
-        if self._closed and not self._users:
-            self._socket.close()
 
     def write(
         self, parts: Sequence[bytes | bytearray | memoryview], *, wait_s: float | None = None
@@ -201,10 +166,12 @@ class Connection:
         with self._write_lock:
             while views:
                 try:
-                    with self._in_use() as sock:
+                    with self._socket.in_use() as sock:
                         sent = sock.sendmsg(views[:MAX_PARTS], [], socket.MSG_DONTWAIT)
                 except (BlockingIOError, InterruptedError):
-                    if not self._wait(select.POLLOUT, wait_s) and not self._heard_within(wait_s):
+                    if not self._socket.wait(select.POLLOUT, wait_s) and not self._heard_within(
+                        wait_s
+                    ):
                         raise StreamError("The other end does not take data any more.") from None
                     continue
                 except OSError as error:
@@ -236,7 +203,7 @@ class Connection:
 
     def peer_has_closed(self) -> bool:
         """Whether the other end has shut down its writing side, without reading."""
-        return self._wait(_POLLRDHUP, 0)
+        return self._socket.wait(_POLLRDHUP, 0)
 
     def is_broken(self, wait_s: float) -> bool:
         """Whether the connection is broken, or will be within that time [s].
@@ -245,7 +212,7 @@ class Connection:
         something is written to it.
         """
         try:
-            return self._wait(0, wait_s)  # errors are told unasked
+            return self._socket.wait(0, wait_s)  # errors are told unasked
         except PeerDisconnected:
             return True
 
@@ -253,13 +220,12 @@ class Connection:
         """Wait until the other end is gone; discard what it still sends."""
         with contextlib.suppress(PeerDisconnected):
             while True:
-                self._wait(select.POLLIN, None)
+                self._socket.wait(select.POLLIN, None)
                 self._receive(self._buffer, self.idle_s)
 
     def shut_down_writing(self) -> None:
         """Shut down the writing side of the socket; reading goes on."""
-        with contextlib.suppress(OSError, PeerDisconnected), self._in_use() as sock:
-            sock.shutdown(socket.SHUT_WR)
+        self._socket.shut_down_writing()
 
     def shut_down(self) -> None:
         """Send CLOSE, shut down writing, and wait a moment for the other end to close."""
@@ -269,12 +235,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection at once; threads that wait for it raise `PeerDisconnected`."""
-        with self._users_lock:
-            if not self._closed:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-            self._closed = True
-            self._close_unused()
+        self._socket.close()
 
 
 def _remaining(views: list[memoryview], sent: int) -> list[memoryview]:
@@ -284,12 +245,3 @@ def _remaining(views: list[memoryview], sent: int) -> list[memoryview]:
             return [view[sent:], *views[position + 1 :]]
         sent -= len(view)
     return []
-
-
-def _keep_alive(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # a Unix socket has neither
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6)):
-            if hasattr(socket, name):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -11,8 +11,9 @@ import gadget
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.server.setup import parse_parameters, read_setup
 from gadget.stream.wire.codec import encode_bytes
-from gadget.stream.wire.connection import IDLE_SECONDS, PeerDisconnected
+from gadget.stream.wire.connection import IDLE_SECONDS
 from gadget.stream.wire.messages import MessageId
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 CLOSE = struct.pack("<H", 4)
 

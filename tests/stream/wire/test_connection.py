@@ -12,9 +12,10 @@ import pytest
 
 from gadget.errors import StreamError
 from gadget.stream.wire.codec import decode, encode, encode_bytes
-from gadget.stream.wire.connection import Connection, PeerDisconnected
+from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.gadgetron_socket import take_socket
 from gadget.stream.wire.messages import MessageId
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 CLOSE = struct.pack("<H", 4)
 
@@ -189,7 +190,7 @@ def test_taking_over_leaves_gadgetron_python_nothing_to_close(pair):
         def __init__(self, sock):
             self.socket = gadgetron.Connection.SocketWrapper(sock)
 
-    foreign = Foreign(ours._socket)
+    foreign = Foreign(ours._socket._socket)
     with pytest.raises(ValueError, match="boom"), foreign:
         connection = take_socket(foreign)
         raise ValueError("boom")
@@ -204,7 +205,7 @@ def test_taking_over_leaves_gadgetron_python_nothing_to_close(pair):
 def test_closing_while_a_thread_waits_takes_no_other_connection_for_this_one(pair, monkeypatch):
     """The number of a closed socket goes to the next one that is opened."""
     connection, _ = pair
-    number = connection._socket.fileno()
+    number = connection._socket._socket.fileno()
     registered, closed = threading.Event(), threading.Event()
     poll = select.poll
 
@@ -220,7 +221,7 @@ def test_closing_while_a_thread_waits_takes_no_other_connection_for_this_one(pai
             closed.wait(10)
             return self._poll.poll(timeout)
 
-    monkeypatch.setattr("gadget.stream.wire.connection.select.poll", Poll)
+    monkeypatch.setattr("gadget.stream.wire.shared_socket.select.poll", Poll)
     raised = []
 
     def read() -> None:
@@ -238,6 +239,6 @@ def test_closing_while_a_thread_waits_takes_no_other_connection_for_this_one(pai
     closed.set()
     thread.join(2)
     assert len(raised) == 1
-    assert connection._socket.fileno() == -1
+    assert connection._socket._socket.fileno() == -1
     for one in (one for two in others for one in two):
         one.close()

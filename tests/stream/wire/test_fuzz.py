@@ -35,8 +35,9 @@ from gadget.stream.host.pipeline import Execute
 from gadget.stream.node import Node
 from gadget.stream.server.scan import ScanService
 from gadget.stream.wire.codec import decode, encode_bytes
-from gadget.stream.wire.connection import Connection, PeerDisconnected
+from gadget.stream.wire.connection import Connection
 from gadget.stream.wire.messages import Message, MessageId
+from gadget.stream.wire.shared_socket import PeerDisconnected
 
 SIZE = 8
 SECONDS = 30.0
