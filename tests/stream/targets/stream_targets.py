@@ -92,7 +92,10 @@ def exits(session: Session) -> None:
 @node(TEST_SETTINGS)
 def computes_for_ever(session: Session) -> None:
     """Say who it is and never come back to the stream."""
-    Path(session.settings.pid_file).write_text(str(os.getpid()))
+    file = Path(session.settings.pid_file)
+    part = file.with_suffix(".part")  # who waits for the file reads it at once
+    part.write_text(str(os.getpid()))
+    part.rename(file)
     while True:
         time.sleep(0.5)
 
