@@ -76,11 +76,11 @@ class Solver:
             started = self.deadline.elapsed
 
     def _groups(self, volumes: list[VolumeProblem]) -> Iterator[list[PlaneProblem]]:
-        """Yield the planes in their order, those of one shape several at a time."""
+        """Yield the planes in their order, several of one kind at a time."""
         group: list[PlaneProblem] = []
         for volume in volumes:
             for plane in volume.problems():
-                if group and group[0].problem.shape != plane.problem.shape:
+                if group and _kind(group[0]) != _kind(plane):
                     yield group
                     group = []
                 group.append(plane)
@@ -114,15 +114,8 @@ class Solver:
             results[:] = self._samples(problems, steps, report)
 
         coils = sum(len(problem.data) for problem in problems)
-        from_centre = all(problem.coils.from_centre for problem in problems)
-        key = (
-            self.prior.device,
-            coils,
-            from_centre,
-            problems[0].shape,
-            settings.samples,
-            len(group),
-        )
+        shape, from_centre = _kind(group[0])
+        key = (self.prior.device, coils, from_centre, shape, settings.samples, len(group))
         share = len(group) / (count - finished)
         steps = self.deadline.plan(
             settings.step_count(from_centre=from_centre), key, run, share, reserved_s
@@ -175,3 +168,8 @@ class Solver:
             )
             for problem in problems
         ]
+
+
+def _kind(plane: PlaneProblem) -> tuple[tuple[int, int], bool]:
+    """Return what planes of a batch have in common: the shape, and what the steps depend on."""
+    return plane.problem.shape, plane.problem.coils.from_centre

@@ -712,6 +712,17 @@ def test_buffers_together_become_the_images_that_each_becomes_alone(measure, met
         assert result.details.keys() == alone.details.keys()
 
 
+def test_a_buffer_without_a_centre_takes_no_steps_of_others_that_have_one(measure):
+    random = np.random.default_rng(0).random((24, 24)) < 0.5
+    random[12] = False
+    with_centre, without = measure((24, 24)).kspace, measure((24, 24), mask=random).kspace
+    reconstructor = _reconstructor("fast", steps=None)
+    results = reconstructor.reconstruct_batch([with_centre, without, with_centre])
+    assert [result.details["steps"] for result in results] == [30, 40, 30]
+    alone = reconstructor.reconstruct(with_centre).image
+    np.testing.assert_array_equal(results[0].image, alone)
+
+
 def test_how_many_buffers_go_together(measure):
     small, large = (
         measure((24, 24)).kspace,
