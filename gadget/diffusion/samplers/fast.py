@@ -133,7 +133,7 @@ class _Denoiser:
     def __init__(self, prior: Prior) -> None:
         self._prior = prior
         self._excess: list[Tensor] = []
-        """Share of the pixels of each batch whose change was limited."""
+        """Share of the pixels whose change was limited, at each level that of the worst problem."""
 
     def __call__(self, images: list[Tensor], levels: list[float], number: int) -> list[Tensor]:
         """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
@@ -143,7 +143,7 @@ class _Denoiser:
         clipped, highlights = split_highlights(batch, sigmas)
         change = denoise_in_orientation(self._prior, clipped, sigmas, number) + highlights - batch
         allowed = MAX_CHANGE * sigmas[:, None, None] / change.abs().clamp(min=1e-12)
-        self._excess.append((allowed < 1).float().mean())
+        self._excess.append((allowed < 1).float().reshape(len(images), -1).mean(dim=1).max())
         return list(torch.split(batch + change * allowed.clamp(max=1), len(images[0])))
 
     def check(self) -> None:

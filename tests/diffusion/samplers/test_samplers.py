@@ -13,6 +13,7 @@ from gadget.diffusion.progress import no_progress
 from gadget.diffusion.samplers import fast
 from gadget.diffusion.samplers.fast import sample_fast
 from gadget.diffusion.samplers.paper import sample_paper
+from gadget.errors import ReconError
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
@@ -273,6 +274,16 @@ def test_a_prior_that_goes_astray_changes_no_pixel_by_more_than_noise(gaussian):
     assert float(one[0, 3, 4].abs()) == pytest.approx(0.5)
     assert float((other[0, 3, 4] - 0.1).abs()) == pytest.approx(10)
     torch.testing.assert_close(other[0, 5, 5], torch.tensor(0.09 + 0j))
+
+
+def test_a_prior_that_goes_astray_for_one_image_of_a_batch_is_noticed(gaussian):
+    case = gaussian()
+    image = torch.zeros(1, *case.problem.shape, dtype=torch.complex64)
+    case.prior.denoise = lambda x, sigma: torch.where(x.abs() > 0.5, 100 * x, x)
+    denoiser = fast._Denoiser(case.prior)
+    denoiser([image, image, image + 1], [0.1, 0.1, 0.1], 0)
+    with pytest.raises(ReconError, match="100% of the pixels"):
+        denoiser.check()
 
 
 @pytest.mark.parametrize("count", [7, 8])
