@@ -13,8 +13,9 @@ from gadget.extras import optional_import
 
 Mask: TypeAlias = NDArray[np.bool_]
 
-GAUSSIAN_WIDTH = 15 / 128
-"""Standard deviation of the Gaussian patterns, in matrix sizes (code of Chung and Ye 2022)."""
+GAUSSIAN_WIDTHS = {1: 15 / 128, 2: math.sqrt(1.5 / 128)}
+"""Standard deviation of the 1D and the 2D Gaussian pattern, in matrix sizes (code of Chung and Ye
+2022)."""
 POISSON_TOLERANCE, POISSON_MAX_ERROR = 0.1, 0.05
 """Error of a Poisson-disk pattern's acceleration that ends the search, and the share of the
 acceleration that is accepted where the search finds nothing better."""
@@ -168,4 +169,5 @@ def _centre(shape: tuple[int, ...], fraction: float) -> Mask:
 
 def _gaussian(shape: tuple[int, ...]) -> NDArray[np.float64]:
     axes = np.meshgrid(*((np.arange(n) - n // 2) / n for n in shape), indexing="ij")
-    return np.asarray(np.exp(-sum(axis**2 for axis in axes) / (2 * GAUSSIAN_WIDTH**2)))
+    width = GAUSSIAN_WIDTHS[len(shape)]
+    return np.asarray(np.exp(-sum(axis**2 for axis in axes) / (2 * width**2)))
