@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
+from gadget.evaluation.metrics import SSIM_WINDOW
 from gadget.mri.intensity_scale import image_scale
 from gadget.mri.kspace import KSpace
 from gadget.mri.operators.fourier import fftc, ifftc
@@ -99,9 +100,9 @@ def simulated_case(
     Raises
     ------
     DataError
-        The image is empty or not finite.
+        The image is empty, not finite, or too small.
     """
-    check_not_empty(name, number, image)
+    check_comparable(name, number, image)
     rng = _rng(receiver.seed, f"{name} {number}")
     scale = image_scale(np.abs(image))
     scan = simulate_scan(image / scale, receiver.coils, receiver.noise, rng)
@@ -116,14 +117,19 @@ def simulated_case(
     )
 
 
-def check_not_empty(name: str, number: int, image: NDArray[Any]) -> None:
-    """Check that a slice is not empty.
+def check_comparable(name: str, number: int, image: NDArray[Any]) -> None:
+    """Check that images can be compared with a slice.
 
     Raises
     ------
     DataError
-        The image is empty or not finite.
+        The image is empty, not finite, or too small.
     """
+    if min(image.shape) < SSIM_WINDOW:
+        raise DataError(
+            f"Slice {number} of '{name}' has {image.shape[0]} x {image.shape[1]} pixels; expected "
+            f"at least {SSIM_WINDOW} x {SSIM_WINDOW}, over which SSIM compares."
+        )
     if not np.isfinite(image).all() or not image.any():
         raise DataError(f"Slice {number} of '{name}' is empty or holds values that are not finite.")
 

@@ -16,6 +16,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 Images: TypeAlias = NDArray[np.floating[Any]]
 
+SSIM_WINDOW = 7
+"""Edge of the window that SSIM compares [pixels]."""
 EDGE_SIGMA, EDGE_RADIUS = 1.5, 7
 """Of the Laplacian of Gaussian in HFEN [pixels]."""
 
@@ -51,7 +53,9 @@ def ssim(reference: Images, image: Images) -> float:
     """Return the structural similarity of magnitudes `[slice, y, x]`, the mean over slices."""
     peak = float(reference.max())
     values = [
-        structural_similarity(_float64(one), _float64(other), data_range=peak)  # type: ignore[no-untyped-call]
+        structural_similarity(  # type: ignore[no-untyped-call]
+            _float64(one), _float64(other), win_size=SSIM_WINDOW, data_range=peak
+        )
         for one, other in zip(reference, image, strict=True)
     ]
     return float(np.mean(values))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.evaluation.cases import Case, central_slices, check_not_empty, usable_cases
+from gadget.evaluation.cases import Case, central_slices, check_comparable, usable_cases
 from gadget.mrd.buffers.buffer import Buffer
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
@@ -82,7 +82,7 @@ def _case(path: Path, number: int, buffer: Buffer, plane: Plane) -> Case:
     images = ifftc(plane.data)
     window = _window(buffer, plane)
     truth = np.sqrt((np.abs(images[:, window[0], window[1]]) ** 2).sum(0))
-    check_not_empty(path.name, number, truth)
+    check_comparable(path.name, number, truth)
     return Case(
         name=path.name,
         number=number,

@@ -122,15 +122,15 @@ def test_oversampling_is_cut_off_of_volumes_without_some_partitions(changed):
         start = text.index("<reconSpace>")
         recon = text[start:].replace("<y>40</y>", "<y>30</y>", 1)
         recon = recon.replace("<y>220.0</y>", "<y>165.0</y>", 1)
-        return _volume(text[:start] + recon, 4, last=2)
+        return _volume(text[:start] + recon, 8, last=4)
 
     def partition(one):
         one.idx.kspace_encode_step_2, one.idx.slice = one.idx.slice, 0
         return one
 
-    (case,) = raw_cases(changed(header, partition), 1)
-    assert case.measured.shape == (4, 40)
-    assert case.truth.shape == (4, 30)
+    (case,) = raw_cases(changed(header, partition, slices=5), 1)
+    assert case.measured.shape == (8, 40)
+    assert case.truth.shape == (8, 30)
 
 
 def test_borders_that_no_scan_measured_do_not_count_and_oversampling_is_cut_off(

@@ -113,6 +113,11 @@ def test_a_slice_that_is_empty_costs_no_other(tmp_path, phantom, caplog):
         ("flat.npy", np.ones(5), r"must hold images \[slice, y, x\] or \[y, x\], got shape \[5\]"),
         ("none.npy", np.ones((0, 64, 64)), r"none\.npy' holds no slice"),
         ("dark.npy", np.zeros((3, 64, 64)), r"Slice 1 of 'dark\.npy' is empty"),
+        (
+            "thin.npy",
+            np.ones((6, 64)),
+            r"Slice 0 of 'thin\.npy' has 6 x 64 pixels; expected",
+        ),
         ("broken.npy", b"no array", "is no readable NumPy file"),
         ("text.npy", np.array(["a", "b"]), "is no readable NumPy file"),
         ("broken.nii", b"no image", "is no readable NIfTI file"),
