@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+WANTED = "SCORE_GADGET_PROGRESS"
+"""Variable of the environment that a host sets which reads them; a Gadgetron's log would fill."""
 PREFIX = "score-gadget-progress "
 INTERVAL_SECONDS = 0.1
 
@@ -34,7 +37,7 @@ class Progress:
 
 
 class ProgressWriter:
-    """Writes progress lines, at most ten a second with the same text.
+    """Writes progress lines where they are wanted, at most ten a second with the same text.
 
     Parameters
     ----------
@@ -44,11 +47,14 @@ class ProgressWriter:
 
     def __init__(self, node: str) -> None:
         self._node = node
+        self._wanted = WANTED in os.environ
         self._text = ""
         self._time = float("-inf")
 
     def write(self, text: str, fields: dict[str, Value]) -> None:
         """Write the progress; the last step, `done == total`, is always written."""
+        if not self._wanted:
+            return
         now = time.monotonic()
         last = "total" in fields and fields.get("done") == fields["total"]
         if text == self._text and now - self._time < INTERVAL_SECONDS and not last:

@@ -16,6 +16,7 @@ from wire_bytes import messages_in
 
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.node import node, resolve
+from gadget.stream.progress import WANTED
 from gadget.stream.session import Session
 from gadget.stream.wire.codec import decode, encode_bytes
 from gadget.stream.wire.connection import Connection
@@ -190,8 +191,9 @@ def test_wrong_settings_are_told(start, header, property_, sentence):
 
 
 @pytest.mark.parametrize("log", [">/dev/full 2>&1", ">&- 2>&-"])
-def test_a_log_that_cannot_be_written_costs_no_image(start, header, acquisition, log):
-    """On a full disk each image of a Gadgetron had been made by a simpler method."""
+def test_a_log_that_cannot_be_written_costs_no_image(start, header, acquisition, log, monkeypatch):
+    """On a full disk each image had been made by a simpler method."""
+    monkeypatch.setenv(WANTED, "1")
     peer = start("picture", log)
     peer.setup(header)
     peer.socket.sendall(encode_bytes(acquisition()) + CLOSE)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from gadget.stream.progress import PREFIX, Progress, ProgressWriter, parse_progress
+from gadget.stream.progress import PREFIX, WANTED, Progress, ProgressWriter, parse_progress
 
 
+@pytest.fixture
+def wanted(monkeypatch):
+    monkeypatch.setenv(WANTED, "1")
+
+
+@pytest.mark.usefixtures("wanted")
 def test_round_trip(capsys):
     ProgressWriter("reconstruct").write("sampling\nslice 3", {"done": 4, "total": 30})
     line = capsys.readouterr().err
@@ -16,6 +22,12 @@ def test_round_trip(capsys):
     )
 
 
+def test_a_log_that_no_host_reads_is_not_filled(capsys):
+    ProgressWriter("reconstruct").write("sampling", {"done": 30, "total": 30})
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("wanted")
 def test_lines_do_not_flood(capsys):
     writer = ProgressWriter("reconstruct")
     for step in range(1, 1001):

@@ -18,7 +18,7 @@ from typing import IO
 from gadget.errors import StreamError
 from gadget.stream.host import launch
 from gadget.stream.host.pipeline import Execute
-from gadget.stream.progress import Progress, parse_progress
+from gadget.stream.progress import WANTED, Progress, parse_progress
 from gadget.stream.wire.connection import Connection
 
 CONNECT_SECONDS = 120.0
@@ -65,6 +65,7 @@ class NodeProcess:
             "GADGETRON_EXTERNAL_LOG_LEVEL": "INFO",
             **os.environ,
             "PYTHONUNBUFFERED": "1",
+            WANTED: "1",
         }
         return subprocess.Popen(
             launch.module_command("gadget.stream.start_node", *arguments)
