@@ -42,6 +42,10 @@ CONTRAST_PROBABILITY = 0.25
 """Share of the patches whose contrast between tissues is changed."""
 STEP_PROBABILITY = 0.3
 """Share of the patches in which some tissue has another phase."""
+NOISE_PROBABILITY = 0.1
+"""Share of the patches with noise that belongs to the image."""
+NOISE_RANGE = (0.01, 0.2)
+"""Its standard deviation [image scale]."""
 
 
 class PatchSampler:
@@ -129,7 +133,10 @@ def _complex_patch(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     image = tissue**gamma * scale * shading * torch.polar(torch.ones(()), phase)
     if _bernoulli(STEP_PROBABILITY, generator):
         image = image * _phase_steps(tissue, generator)
-    return torch.stack([image.real, image.imag])
+    patch = torch.stack([image.real, image.imag])
+    if _bernoulli(NOISE_PROBABILITY, generator):
+        patch = patch + _own_noise(size, generator)
+    return patch
 
 
 def _lower_noise_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
@@ -137,7 +144,7 @@ def _lower_noise_floor(magnitude: Tensor, generator: torch.Generator) -> Tensor:
 
     Noise makes the air of magnitude images grey (Gudbjartsson and Patz 1995), and under a smooth
     phase that grey looks like tissue. A prior that has seen air of any darkness does not invent
-    it. Noise is never added: what is in the training images, a prior adds to every image.
+    it. Noise is added to few patches only: what is in training images, a prior adds to others.
     """
     if not _bernoulli(FLOOR_PROBABILITY, generator):
         return magnitude
@@ -157,6 +164,21 @@ def _random_contrast(magnitude: Tensor, generator: torch.Generator) -> Tensor:
     depth, waves = _uniform(0.3, 0.7, generator), _uniform(0.2, 0.6, generator)
     start = _uniform(0, 2 * math.pi, generator)
     return magnitude * (1 + depth * torch.sin(2 * math.pi * waves * magnitude + start))
+
+
+def _own_noise(size: int, generator: torch.Generator) -> Tensor:
+    """Random noise of an image `[2, y, x]`, white or, as in zero-filled images, coarser.
+
+    Where an image is noisier than the level that is to be removed, a prior that has never seen that
+    answers with changes far beyond the level.
+    """
+    low, high = map(math.log, NOISE_RANGE)
+    level = math.exp(_uniform(low, high, generator))
+    points = size if _bernoulli(0.5, generator) else int(size * _uniform(0.5, 1, generator))
+    noise = torch.randn(1, 2, points, points, generator=generator)
+    if points != size:
+        noise = F.interpolate(noise, (size, size), mode="bicubic", align_corners=False)
+    return level * noise[0]
 
 
 def _phase_steps(magnitude: Tensor, generator: torch.Generator) -> Tensor:

@@ -28,6 +28,7 @@ def nothing_but(monkeypatch):
             "FLOOR_PROBABILITY",
             "CONTRAST_PROBABILITY",
             "STEP_PROBABILITY",
+            "NOISE_PROBABILITY",
         ):
             monkeypatch.setattr(augment, name, float(name in wanted))
 
@@ -229,3 +230,18 @@ def test_tissues_have_phases_of_their_own(nothing_but):
     assert np.quantile(steps, 0.25) < 0.5
     assert np.quantile(steps, 0.9) > 1.5
     assert min(losses) < 0.7
+
+
+def test_images_may_be_noisy_themselves(nothing_but):
+    nothing_but("NOISE_PROBABILITY")
+    sampler = PatchSampler([[np.full((64, 64), 1e-3, np.float16)]], 64, 0)
+    patches = torch.stack([sampler.draw(number)[0] for number in range(40)])
+    levels = patches.std(dim=(1, 2, 3))
+    low, high = augment.NOISE_RANGE
+    assert low / 2 < float(levels.min()) < 2 * low
+    assert high / 2 < float(levels.max()) < 2 * high
+    real, imaginary = patches.unbind(dim=1)
+    assert abs(float((real * imaginary).mean())) < 0.05 * float((real * real).mean())
+    neighbours = (patches[..., 1:] * patches[..., :-1]).mean(dim=(1, 2, 3)) / levels**2
+    assert float(neighbours.min()) < 0.05
+    assert float(neighbours.max()) > 0.3
