@@ -2,10 +2,9 @@
 
 Chung and Ye, Score-based diffusion models for accelerated MRI, Med Image Anal 2022,
 doi:10.1016/j.media.2022.102479: Algorithm 4 (SSOS) samples every coil image on its own, Algorithm 5
-(hybrid) adds a joint step every m noise levels. Three things differ from the published code: the
-coil sensitivities are estimated from the coil images of the iteration instead of a fully sampled
-scan, data consistency knows the receiver's noise instead of imposing it on the image, and has the
-weight lambda for coil images, too.
+(hybrid) adds a joint step every m noise levels. Two things differ from the published code: the coil
+sensitivities are estimated from the coil images of the iteration instead of a fully sampled scan,
+and data consistency knows the receiver's noise instead of imposing it on the image.
 """
 
 from __future__ import annotations
@@ -97,13 +96,10 @@ class _Chain:
         self.x = self.mean + gap**0.5 * self._noise()
 
     def correct(self, i: int, snr: float) -> None:
-        """Langevin corrector (Song et al. 2021, Algorithm 4), of each coil image on its own."""
+        """Langevin corrector (Song et al. 2021, Algorithm 4)."""
         score = self._score(self.sigmas[i])
         noise = self._noise()
-        noise_norm, score_norm = (
-            torch.linalg.vector_norm(part, dim=(-2, -1), keepdim=True) for part in (noise, score)
-        )
-        size = 2 * (snr * noise_norm / score_norm) ** 2
+        size = 2 * (snr * torch.linalg.vector_norm(noise) / torch.linalg.vector_norm(score)) ** 2
         self.mean = self.x + size * score
         self.x = self.mean + (2 * size).sqrt() * noise
 
