@@ -42,9 +42,9 @@ CONTRAST_PROBABILITY = 0.25
 """Share of the patches whose contrast between tissues is changed."""
 STEP_PROBABILITY = 0.3
 """Share of the patches in which some tissue has another phase."""
-NOISE_PROBABILITY = 0.1
+NOISE_PROBABILITY = 0.03
 """Share of the patches with noise that belongs to the image."""
-NOISE_RANGE = (0.01, 0.2)
+NOISE_RANGE = (0.05, 0.2)
 """Its standard deviation [image scale]."""
 
 
