@@ -62,11 +62,15 @@ def test_patches_have_their_size_even_where_images_are_smaller(heads, patch):
         assert torch.isfinite(drawn).all()
 
 
-@pytest.fixture(scope="module")
-def patches(heads):
-    sampler = PatchSampler(heads, 32, 0)
+def _complex_patches(volumes) -> torch.Tensor:
+    sampler = PatchSampler(volumes, 32, 0)
     real = torch.stack([sampler.draw(number)[0] for number in range(300)])
     return torch.complex(real[:, 0], real[:, 1])
+
+
+@pytest.fixture(scope="module")
+def patches(heads):
+    return _complex_patches(heads)
 
 
 def test_patches_are_near_one_in_their_bright_parts(patches):
@@ -75,13 +79,16 @@ def test_patches_are_near_one_in_their_bright_parts(patches):
     assert float(patches.abs().max()) < 50
 
 
-def test_phases_are_anything_and_mostly_smooth(patches):
+def test_phases_are_anything_and_smooth(heads, monkeypatch):
+    for name in ("STEP_PROBABILITY", "NOISE_PROBABILITY"):
+        monkeypatch.setattr(augment, name, 0.0)
+    patches = _complex_patches(heads)
     centre = patches[:, 16, 16]
     angles = centre[centre.abs() > 0.1].angle()
     assert torch.histc(angles, 4, -torch.pi, torch.pi).min() > 0.15 * len(angles)
     neighbours = patches[:, :, 1:] * patches[:, :, :-1].conj()
     steps = neighbours[neighbours.abs() > 0.05].angle().abs()
-    assert float(torch.quantile(steps, 0.98)) < 1.0
+    assert float(torch.quantile(steps, 0.99)) < 1.0
     assert float(steps.max()) > 0.1
 
 

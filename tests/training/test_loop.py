@@ -59,14 +59,15 @@ def _kill_at(trainer: Trainer, step: int, monkeypatch) -> None:
 
 def test_the_loss_falls(tmp_path, make_trainer, make_config, volumes):
     told = []
-    trainer = make_trainer(steps=150, batch=4, learning_rate=5e-3, precision="float32")
+    trainer = make_trainer(steps=100, batch=16, learning_rate=5e-3, precision="float32")
     validation = Validation(trainer.config, volumes)
     before = np.mean(list(validation.losses(trainer).values()))
     train(trainer, volumes, tmp_path, told.append)
     assert np.mean(list(validation.losses(trainer).values())) < 0.9 * before
-    assert [progress.step for progress in told] == [0, 50, 100, 150]
-    assert all(progress.steps == 150 for progress in told)
+    assert [progress.step for progress in told] == [0, 50, 100]
+    assert all(progress.steps == 100 for progress in told)
     assert told[0].loss is None
+    assert told[-1].loss < told[1].loss
 
 
 @pytest.mark.parametrize("at", [1, 5, 11])
