@@ -2,9 +2,10 @@
 
 Chung and Ye, Score-based diffusion models for accelerated MRI, Med Image Anal 2022,
 doi:10.1016/j.media.2022.102479: Algorithm 4 (SSOS) samples every coil image on its own, Algorithm 5
-(hybrid) adds a joint step every m noise levels. Two things differ from the published code: the coil
-sensitivities are estimated from the coil images of the iteration instead of a fully sampled scan,
-and data consistency knows the receiver's noise instead of imposing it on the image.
+(hybrid) adds a joint step every m noise levels. Four things differ from the published code: the
+coil sensitivities are estimated from the coil images of the iteration instead of a fully sampled
+scan; data consistency knows the receiver's noise instead of imposing it on the image, and has the
+weight lambda for coil images, too; a Langevin step has one length for all coil images.
 """
 
 from __future__ import annotations
