@@ -27,6 +27,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
+from gadget.stream.progress import WANTED
 
 pytestmark = pytest.mark.gadgetron
 
@@ -135,6 +136,7 @@ def server(tmp_path_factory):
         # Gadgetron starts the first `python` of the PATH.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        WANTED: "1",  # its log tells when a node is sampling
     }
     with (folder / "log").open("wb") as log:
         started.append(
