@@ -68,7 +68,8 @@ class TrainingConfig(BaseModel):
     sigma_data: float = Field(0.25, gt=0)
     """Standard deviation of the real and of the imaginary part of training images."""
     precision: Literal["float32", "bfloat16"] = "bfloat16"
-    """Number format of the network's layers; weights and loss are always float32."""
+    """Number format of the network's layers, float32 where the device has no bfloat16; weights and
+    loss are always float32."""
 
     @field_validator("name")
     @classmethod

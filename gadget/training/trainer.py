@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from gadget.diffusion.denoisers import PreconditionedDenoiser
-from gadget.diffusion.devices import explain_out_of_memory
+from gadget.diffusion.devices import explain_out_of_memory, supports_bfloat16
 from gadget.diffusion.installed_models import find_model
 from gadget.diffusion.model_folder import read_config, read_weights, state_dict_mismatch
 from gadget.diffusion.networks.unet import UNet, UNetConfig
@@ -82,6 +82,7 @@ class Trainer:
         self._model = self.ranks.data_parallel(self.denoiser)
         self._rates = torch.zeros(2, device=device)
         """Learning rate, and rate of the moving average."""
+        self._half_precision = config.precision == "bfloat16" and supports_bfloat16(device)
         self._update_step = self._make_update_step()
 
     def update(self, batch: Example) -> Tensor:
@@ -107,9 +108,7 @@ class Trainer:
     def _update(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         config = self.config
         noisy = (clean + sigma[:, None, None, None] * noise).to(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"
-        ):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half_precision):
             denoised = self._model(noisy, sigma)
         loss = weighted_loss(denoised, clean, sigma, config.sigma_data).mean()
         for group in self.optimizer.param_groups:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from gadget.diffusion.model_folder import read_config, read_weights, save_model
 from gadget.diffusion.model_loading import load_prior
 from gadget.diffusion.networks.unet import UNetConfig
 from gadget.errors import ConfigError, DeviceMemoryError, WeightsError
+from gadget.training import trainer as training
 from gadget.training.examples import Examples, batches
 from gadget.training.ranks import Ranks
 from gadget.training.trainer import Trainer, learning_rate, weighted_loss
@@ -21,6 +23,18 @@ def _train(trainer: Trainer, volumes, steps: int) -> None:
         range(steps), batches(examples, trainer.config, trainer.step, Ranks(), 0), strict=False
     ):
         trainer.update(batch)
+
+
+@pytest.mark.parametrize("has_bfloat16", [True, False])
+def test_devices_without_bfloat16_train_in_float32(
+    make_trainer, volumes, assert_same, monkeypatch, has_bfloat16
+):
+    monkeypatch.setattr(training, "supports_bfloat16", lambda device: has_bfloat16)
+    single, half = (make_trainer(precision=precision) for precision in ("float32", "bfloat16"))
+    for trainer in (single, half):
+        _train(trainer, volumes, 1)
+    with pytest.raises(AssertionError) if has_bfloat16 else nullcontext():
+        assert_same(single, half)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
