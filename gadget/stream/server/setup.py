@@ -11,7 +11,6 @@ import gadget
 from gadget.errors import ConfigError, StreamError
 from gadget.stream.wire.connection import IDLE_SECONDS, LINGER_SECONDS, Connection
 from gadget.stream.wire.messages import (
-    DATA_MESSAGES,
     Message,
     MessageId,
     raw_text_of,
@@ -71,7 +70,7 @@ def read_setup(connection: Connection) -> Setup | None:
         first = connection.read()
     if first.id is MessageId.CLOSE:
         raise StreamError("The stream was closed after its header: there are no data.")
-    if first.id not in DATA_MESSAGES:
+    if first.id < MessageId.ACQUISITION:
         raise _unexpected(first, "the data")
     return Setup(config, header, parameters, first)
 

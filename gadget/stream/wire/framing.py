@@ -63,7 +63,11 @@ def _samples(body: Body, header: int) -> None:
 
 
 def _waveform(body: Body) -> None:
-    samples, channels = body.unpack_at(_WAVEFORM_SAMPLES, body.take(WAVEFORM_HEADER_BYTES))
+    _waveform_samples(body, body.take(WAVEFORM_HEADER_BYTES))
+
+
+def _waveform_samples(body: Body, header: int) -> None:
+    samples, channels = body.unpack_at(_WAVEFORM_SAMPLES, header)
     body.take(samples * channels * 4)
 
 
@@ -131,10 +135,8 @@ def _bucket(body: Body) -> None:
     _statistics(body)
     _bundle(body, meta[4])
     _statistics(body)
-    headers = [body.take(WAVEFORM_HEADER_BYTES) for _ in range(meta[10])]
-    for start in headers:
-        samples, channels = body.unpack_at(_WAVEFORM_SAMPLES, start)
-        body.take(samples * channels * 4)
+    for header in [body.take(WAVEFORM_HEADER_BYTES) for _ in range(meta[10])]:
+        _waveform_samples(body, header)
 
 
 def _bundle(body: Body, count: int) -> None:
@@ -149,11 +151,11 @@ def _statistics(body: Body) -> None:
             body.take(body.number(UINT64) * UINT16.size)
 
 
-_READERS: dict[MessageId, tuple[Callable[[Body], None], int]] = {
-    MessageId.FILENAME: (lambda body: _fixed(body, FILENAME_BYTES), FILENAME_BYTES),
+_READERS: dict[MessageId, tuple[Callable[[Body], object], int]] = {
+    MessageId.FILENAME: (lambda body: body.take(FILENAME_BYTES), FILENAME_BYTES),
     MessageId.CONFIG: (_text, MAX_MESSAGE_BYTES),
     MessageId.HEADER: (_text, MAX_MESSAGE_BYTES),
-    MessageId.CLOSE: (lambda body: _fixed(body, 0), 0),
+    MessageId.CLOSE: (lambda _: None, 0),
     MessageId.TEXT: (_text, MAX_MESSAGE_BYTES),
     MessageId.QUERY: (_query, MAX_MESSAGE_BYTES),
     MessageId.RESPONSE: (_response, MAX_MESSAGE_BYTES),
@@ -165,10 +167,6 @@ _READERS: dict[MessageId, tuple[Callable[[Body], None], int]] = {
     MessageId.WAVEFORM: (_waveform, MAX_READOUT_BYTES),
     MessageId.BUCKET: (_bucket, MAX_MESSAGE_BYTES),
 }
-
-
-def _fixed(body: Body, count: int) -> None:
-    body.take(count)
 
 
 def read_message(number: int, source: Source) -> Message:

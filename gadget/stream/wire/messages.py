@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class MessageId(IntEnum):
-    """Numbers of the messages that this package knows."""
+    """Numbers of the messages that this package knows; from `ACQUISITION` on they carry data."""
 
     FILENAME = 1
     CONFIG = 2
@@ -37,18 +37,6 @@ class Message(NamedTuple):
     payload: bytes | bytearray
     """Body without the number; the receiver owns it."""
 
-
-DATA_MESSAGES = frozenset(
-    {
-        MessageId.ACQUISITION,
-        MessageId.IMAGE,
-        MessageId.RECON_DATA,
-        MessageId.IMAGE_ARRAY,
-        MessageId.WAVEFORM,
-        MessageId.BUCKET,
-    }
-)
-"""Messages that carry data; the others are about the connection."""
 
 UINT16 = struct.Struct("<H")
 UINT32 = struct.Struct("<I")
