@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,17 +14,9 @@ COUNTERS = ("slice", "repetition", "contrast", "phase", "set", "average", "segme
 LINES = ("kspace_encode_step_1", "kspace_encode_step_2")
 KINDS = {
     "noise": flags.NOISE,
-    "navigation": flags.bits(
-        ismrmrd.ACQ_IS_NAVIGATION_DATA,
-        ismrmrd.ACQ_IS_RTFEEDBACK_DATA,
-        ismrmrd.ACQ_IS_HPFEEDBACK_DATA,
-    ),
-    "phase correction": flags.bits(
-        ismrmrd.ACQ_IS_PHASECORR_DATA,
-        ismrmrd.ACQ_IS_PHASE_STABILIZATION,
-        ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE,
-    ),
-    "dummy": flags.bits(ismrmrd.ACQ_IS_DUMMYSCAN_DATA),
+    "navigation": flags.NAVIGATION,
+    "phase correction": flags.PHASE_CORRECTION,
+    "dummy": flags.DUMMY,
     "surface coil correction": flags.COIL_CORRECTION,
 }
 """Flags of readouts that are no image or calibration lines, by type."""
