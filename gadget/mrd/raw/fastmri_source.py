@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError, reason
-from gadget.mrd.raw.raw_source import Readouts, read_text
+from gadget.mrd.raw.raw_source import Readouts, TimedMessage, read_text
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.xml_header.elements import find, parse_xml
@@ -90,8 +90,8 @@ class FastMriSource:
             raise DataError(f"'{path}' holds no measured line: k-space or mask is all zero.")
         self.number_of_acquisitions = self._shape.slices * self._lines.size
 
-    def readouts(self, block: int) -> Iterator[Readouts]:
-        """Yield the lines slice by slice, whatever the block."""
+    def readouts(self) -> Iterator[Readouts]:
+        """Yield the lines slice by slice."""
         for number in range(self._shape.slices):
             kspace = self._read(number)[..., self._lines]
             samples = np.ascontiguousarray(np.moveaxis(kspace, -1, 0), np.complex64)
@@ -99,7 +99,7 @@ class FastMriSource:
             trajectories = np.zeros((len(samples), 0), np.float32)
             yield Readouts(self._heads(number), trajectories, flat)
 
-    def waveforms(self, block: int) -> Iterator[tuple[int, bytes]]:
+    def waveforms(self) -> Iterator[TimedMessage]:
         """Yield nothing: the format has no waveforms."""
         return iter(())
 

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from gadget.errors import DataError, reason
 from gadget.mrd.hdf5 import readouts_of
-from gadget.mrd.raw.raw_source import Readouts, read_text
+from gadget.mrd.raw.raw_source import Readouts, TimedMessage, read_text
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 
 WAVEFORM_DTYPE: np.dtype[Any] = np.dtype(waveform_header_dtype)
+BLOCK = 256
+"""Readouts that are read from the file at once."""
 
 
 class IsmrmrdSource:
@@ -53,18 +55,18 @@ class IsmrmrdSource:
         self.number_of_acquisitions = 0 if self._acquisitions is None else len(self._acquisitions)
         self.number_of_waveforms = 0 if self._waveforms is None else len(self._waveforms)
 
-    def readouts(self, block: int) -> Iterator[Readouts]:
-        """Yield `block` readouts at a time."""
-        for start in range(0, self.number_of_acquisitions, block):
-            rows = self._read(self._acquisitions, start, block)
+    def readouts(self) -> Iterator[Readouts]:
+        """Yield the readouts block by block."""
+        for start in range(0, self.number_of_acquisitions, BLOCK):
+            rows = self._read(self._acquisitions, start)
             heads = repacked(rows["head"], HEADER_DTYPE, self._path)
             self._check_lengths(heads, rows, start)
             yield Readouts(heads, rows["traj"], rows["data"])
 
-    def waveforms(self, block: int) -> Iterator[tuple[int, bytes]]:
+    def waveforms(self) -> Iterator[TimedMessage]:
         """Yield time stamp and bytes of each waveform."""
-        for start in range(0, self.number_of_waveforms, block):
-            rows = self._read(self._waveforms, start, block)
+        for start in range(0, self.number_of_waveforms, BLOCK):
+            rows = self._read(self._waveforms, start)
             heads = repacked(rows["head"], WAVEFORM_DTYPE, self._path)
             counts = heads["channels"].astype(int) * heads["number_of_samples"]
             for count, head, row in zip(counts, heads, rows, strict=True):
@@ -76,9 +78,9 @@ class IsmrmrdSource:
                 values = np.asarray(row["data"], "<u4").tobytes()
                 yield int(head["time_stamp"]), head.tobytes() + values
 
-    def _read(self, source: h5py.Dataset, start: int, count: int) -> NDArray[np.void]:
+    def _read(self, source: h5py.Dataset, start: int) -> NDArray[np.void]:
         try:
-            rows: NDArray[np.void] = source[start : start + count]
+            rows: NDArray[np.void] = source[start : start + BLOCK]
         except (OSError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"'{self._path}' cannot be read from readout {start} on: {reason(error)}. "

@@ -16,17 +16,13 @@ from gadget.errors import ConfigError, DataError
 from gadget.mrd.hdf5 import HDF5_ERRORS, image_groups, open_hdf5, raw_groups
 from gadget.mrd.raw.fastmri_source import KSPACE, FastMriSource, is_fastmri
 from gadget.mrd.raw.ismrmrd_source import IsmrmrdSource
-from gadget.mrd.raw.raw_source import RawSource, Readouts
+from gadget.mrd.raw.raw_source import RawSource, Readouts, TimedMessage
 
 ACQUISITION_ID = struct.pack("<H", 1008)
 WAVEFORM_ID = struct.pack("<H", 1026)
 RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
 """Suffixes of raw data files in a folder."""
 DEFAULT_GROUP = "dataset"
-BLOCK = 256
-
-Message = tuple[int, bytes]
-"""Time stamp and bytes of a message."""
 
 
 class RawFile:
@@ -91,15 +87,10 @@ class RawFile:
         """Number of physiological waveforms."""
         return self._source.number_of_waveforms
 
-    def messages(self, block: int = BLOCK) -> Iterator[bytes]:
+    def messages(self) -> Iterator[bytes]:
         """Yield every message (id, header, samples) as Gadgetron's client sends it.
 
         Waveforms are merged by their time stamps: each before the first later readout.
-
-        Parameters
-        ----------
-        block
-            Readouts that are read from the file at once.
 
         Raises
         ------
@@ -107,9 +98,9 @@ class RawFile:
             The file is damaged; where only waveforms are, after all readouts.
         """
         problems: list[DataError] = []
-        waveforms = _intact(self._source.waveforms(block), problems)
+        waveforms = _intact(self._source.waveforms(), problems)
         waiting = next(waveforms, None)
-        for stamp, message in self._acquisition_messages(block):
+        for stamp, message in self._acquisition_messages():
             while waiting is not None and waiting[0] < stamp:
                 yield WAVEFORM_ID + waiting[1]
                 waiting = next(waveforms, None)
@@ -119,9 +110,9 @@ class RawFile:
         if problems:
             raise problems[0]
 
-    def acquisitions(self, block: int = BLOCK) -> Iterator[ismrmrd.Acquisition]:
+    def acquisitions(self) -> Iterator[ismrmrd.Acquisition]:
         """Yield every readout."""
-        for heads, trajectories, samples in self.readouts(block):
+        for heads, trajectories, samples in self.readouts():
             for head, traj, data in zip(heads, trajectories, samples, strict=True):
                 header = ismrmrd.AcquisitionHeader.from_buffer_copy(head.tobytes())
                 shape = header.active_channels, header.number_of_samples
@@ -131,9 +122,9 @@ class RawFile:
                     np.array(traj, np.float32).reshape(shape[1], header.trajectory_dimensions),
                 )
 
-    def readouts(self, block: int = BLOCK) -> Iterator[Readouts]:
+    def readouts(self) -> Iterator[Readouts]:
         """Yield headers and samples, many readouts at once."""
-        return self._source.readouts(block)
+        return self._source.readouts()
 
     def close(self) -> None:
         """Close the file."""
@@ -145,8 +136,8 @@ class RawFile:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _acquisition_messages(self, block: int) -> Iterator[Message]:
-        for heads, trajectories, samples in self.readouts(block):
+    def _acquisition_messages(self) -> Iterator[TimedMessage]:
+        for heads, trajectories, samples in self.readouts():
             stamps = heads["acquisition_time_stamp"].tolist()
             for stamp, head, traj, data in zip(stamps, heads, trajectories, samples, strict=True):
                 yield (
@@ -178,7 +169,7 @@ def _source(file: h5py.File, path: Path, wanted: str | None) -> RawSource:
     return IsmrmrdSource(file, group, path)
 
 
-def _intact(messages: Iterator[Message], problems: list[DataError]) -> Iterator[Message]:
+def _intact(messages: Iterator[TimedMessage], problems: list[DataError]) -> Iterator[TimedMessage]:
     """Yield messages until one is damaged, whose error is noted."""
     try:
         yield from messages

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+TimedMessage: TypeAlias = tuple[int, bytes]
+"""Time stamp and bytes of a message."""
 
 
 class Readouts(NamedTuple):
@@ -33,10 +36,10 @@ class RawSource(Protocol):
     number_of_acquisitions: int
     number_of_waveforms: int
 
-    def readouts(self, block: int) -> Iterator[Readouts]:
-        """Yield the readouts in blocks of about `block`."""
+    def readouts(self) -> Iterator[Readouts]:
+        """Yield the readouts, many at once."""
 
-    def waveforms(self, block: int) -> Iterator[tuple[int, bytes]]:
+    def waveforms(self) -> Iterator[TimedMessage]:
         """Yield the waveforms: time stamp, and header with samples as Gadgetron reads them."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from wire_bytes import messages_in
 
 from gadget.errors import ConfigError, DataError
+from gadget.mrd.raw import ismrmrd_source
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.stream.wire.codec import decode
 
@@ -22,13 +23,14 @@ def _waveform(stamp: int) -> ismrmrd.Waveform:
 def test_sends_the_bytes_that_a_gadgetron_server_received(test_data, recording):
     with RawFile(test_data / "data" / "raw" / "phantom_grappa2.h5") as raw:
         assert raw.number_of_acquisitions == 143
-        sent = b"".join(raw.messages(block=10))
+        sent = b"".join(raw.messages())
     recorded = recording("acq")
     start = recorded.index(b"</ismrmrdHeader>")
     assert recorded[recorded.index(sent[:64], start) :] == sent + b"\x04\x00"
 
 
-def test_readouts_come_back_as_they_were_written(make_scan, raw_file):
+def test_readouts_come_back_as_they_were_written(make_scan, raw_file, monkeypatch):
+    monkeypatch.setattr(ismrmrd_source, "BLOCK", 3)
     scan = make_scan()
     readouts = scan.readouts(scan.image())
     path = raw_file(scan.xml, readouts)
@@ -36,8 +38,8 @@ def test_readouts_come_back_as_they_were_written(make_scan, raw_file):
     with RawFile(path) as raw:
         assert raw.header_xml == scan.xml
         assert raw.group == "dataset"
-        assert list(raw.acquisitions(block=3)) == readouts
-        got = [decode(message) for one in raw.messages(block=3) for message in messages_in(one)]
+        assert list(raw.acquisitions()) == readouts
+        got = [decode(message) for one in raw.messages() for message in messages_in(one)]
     assert got == readouts
     assert path.read_bytes() == before
 
@@ -54,14 +56,15 @@ def test_trajectories_travel_along(make_scan, raw_file):
     assert message[2:] == readout.to_bytes()
 
 
-def test_waveforms_go_before_later_readouts(make_scan, raw_file):
+def test_waveforms_go_before_later_readouts(make_scan, raw_file, monkeypatch):
+    monkeypatch.setattr(ismrmrd_source, "BLOCK", 2)
     scan = make_scan()
     readouts = scan.readouts(scan.image(), ky=range(4))  # time stamps 1000 to 1003
     waveforms = [_waveform(stamp) for stamp in (5, 1001, 1002, 9000)]
     path = raw_file(scan.xml, readouts, waveforms=waveforms)
     with RawFile(path) as raw:
         assert raw.number_of_waveforms == 4
-        items = [decode(message) for one in raw.messages(2) for message in messages_in(one)]
+        items = [decode(message) for one in raw.messages() for message in messages_in(one)]
     stamps = [
         item.time_stamp if isinstance(item, ismrmrd.Waveform) else item.acquisition_time_stamp
         for item in items
