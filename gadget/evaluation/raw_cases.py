@@ -20,6 +20,7 @@ from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.xml_header.header import parse_header
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.planes import Plane, split_planes
+from gadget.mri.sampling.centre import central
 
 
 def raw_cases(path: Path, slices: int) -> Iterator[Case]:
@@ -106,9 +107,7 @@ def _window(buffer: Buffer, plane: Plane) -> tuple[slice, slice]:
 
     def along(axis: int, direction: int) -> slice:
         share = recon[direction] / covered[direction] if covered[direction] else 1.0
-        size = min(shape[axis], round(shape[axis] * share))
-        start = shape[axis] // 2 - size // 2
-        return slice(start, start + size)
+        return central(shape[axis], round(shape[axis] * share))
 
     # Volumes of which not all partitions are alike were split along the readout.
     rows, columns = (1, 0) if len(plane.index) == 1 else (2, 1)

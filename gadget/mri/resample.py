@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.mri.operators.fourier import fftc, ifftc
+from gadget.mri.sampling.centre import central
 
 TOLERANCE = 0.1
 """Error of the field of view that cropping may leave [voxels]."""
@@ -71,12 +72,11 @@ def _interpolate(image: NDArray[Any], axis: int, covered: float, size: int) -> N
 def centred_resize(array: NDArray[Any], axis: int, size: int) -> NDArray[Any]:
     """Crop or zero-pad `axis` to `size`, keeping index ``n // 2`` at the centre."""
     old = array.shape[axis]
-    start = old // 2 - size // 2
-    index: list[slice] = [slice(None)] * array.ndim
-    index[axis] = slice(max(0, start), max(0, start) + min(old, size))
-    kept = array[tuple(index)]
     if size <= old:
-        return kept
+        index: list[slice] = [slice(None)] * array.ndim
+        index[axis] = central(old, size)
+        return array[tuple(index)]
+    before = size // 2 - old // 2
     widths = [(0, 0)] * array.ndim
-    widths[axis] = (-start, size - old + start)
-    return np.pad(kept, widths)
+    widths[axis] = (before, size - old - before)
+    return np.pad(array, widths)

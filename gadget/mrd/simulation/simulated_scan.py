@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gadget.mrd.readouts.flags import bits
 from gadget.mrd.xml_header.header import Space
+from gadget.mri.sampling.centre import central
 
 OVERSAMPLING = 2
 """Of the readout, and of the grid that the object is drawn on."""
@@ -99,8 +100,8 @@ def line_flags(ky: int, lines: NDArray[np.intp], number: int, scan: SimulatedSca
         flags |= bits(ismrmrd.ACQ_LAST_IN_ENCODE_STEP1, ismrmrd.ACQ_LAST_IN_SLICE)
         if number == scan.slices - 1:
             flags |= bits(ismrmrd.ACQ_LAST_IN_REPETITION, ismrmrd.ACQ_LAST_IN_MEASUREMENT)
-    width = round(scan.matrix * scan.centre_fraction)
-    if 0 <= ky - (scan.matrix // 2 - width // 2) < width:
+    centre = central(scan.matrix, round(scan.matrix * scan.centre_fraction))
+    if centre.start <= ky < centre.stop:
         flags |= bits(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
     return flags
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gadget.mri.operators.fourier import fftc, ifftc
+from gadget.mri.sampling.centre import central
 
 MATRIX = 96
 """Edge of the calibration region [points]."""
@@ -33,9 +34,9 @@ class CalibrationRegion:
     @classmethod
     def of(cls, mask: Tensor) -> CalibrationRegion:
         """Return the calibration region of a centred sampling mask `[ky, kx]`."""
-        index = (_central(mask.shape[0], MATRIX), _central(mask.shape[1], MATRIX))
+        index = (central(mask.shape[0], MATRIX), central(mask.shape[1], MATRIX))
         inner = [
-            _central(size, MATRIX - 2 * MARGIN if size > MATRIX else MATRIX) for size in mask.shape
+            central(size, MATRIX - 2 * MARGIN if size > MATRIX else MATRIX) for size in mask.shape
         ]
         fit_mask = torch.zeros_like(mask)
         fit_mask[inner[0], inner[1]] = mask[inner[0], inner[1]]
@@ -56,10 +57,3 @@ class CalibrationRegion:
         kspace = image.new_zeros(shape)
         kspace[self.index] = fftc(image)
         return ifftc(kspace)
-
-
-def _central(size: int, length: int) -> slice:
-    """Return the central `length` points of an axis of that size."""
-    length = min(size, length)
-    start = size // 2 - length // 2
-    return slice(start, start + length)

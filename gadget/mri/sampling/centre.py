@@ -14,6 +14,13 @@ MIN_CENTRE = 6
 """Fewest adjacent points along an axis that count as a complete centre."""
 
 
+def central(size: int, length: int) -> slice:
+    """Return the central `length` points of an axis of that size, around index ``size // 2``."""
+    length = min(size, length)
+    start = size // 2 - length // 2
+    return slice(start, start + length)
+
+
 def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the size (ky, kx) of the largest centred block of `mask` that is fully measured.
 
@@ -46,7 +53,5 @@ def centre_extent(mask: NDArray[np.bool_]) -> tuple[int, int]:
 
 def has_centre(mask: NDArray[np.bool_] | Tensor) -> bool:
     """Whether the centre of a mask `[ky, kx]` is complete enough to tell of coil sensitivities."""
-    sizes = [min(MIN_CENTRE, n) for n in mask.shape]
-    starts = [n // 2 - size // 2 for n, size in zip(mask.shape, sizes, strict=True)]
-    rows, columns = (slice(a, a + size) for a, size in zip(starts, sizes, strict=True))
+    rows, columns = (central(n, MIN_CENTRE) for n in mask.shape)
     return bool(mask[rows, columns].all())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gadget.errors import ConfigError
 from gadget.extras import optional_import
+from gadget.mri.sampling.centre import central
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -161,9 +162,7 @@ def _draw_mask(
 
 def _centre(shape: tuple[int, ...], fraction: float) -> Mask:
     mask = np.zeros(shape, bool)
-    widths = [round(n * fraction) for n in shape]
-    starts = [n // 2 - width // 2 for n, width in zip(shape, widths, strict=True)]
-    mask[tuple(slice(a, a + width) for a, width in zip(starts, widths, strict=True))] = True
+    mask[tuple(central(n, round(n * fraction)) for n in shape)] = True
     return mask
 
 
