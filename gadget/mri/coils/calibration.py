@@ -17,7 +17,7 @@ from gadget.mri.coils.phase_poles import remove_phase_poles
 from gadget.mri.conventional.cg_sense import conventional_image
 from gadget.mri.operators.field_of_view import FieldOfView
 from gadget.mri.operators.measurement import Measurement
-from gadget.mri.operators.sense import SamplingOperator, combine
+from gadget.mri.operators.sense import combine
 from gadget.mri.sampling.centre import centre_extent, has_centre
 
 FIRST_ORDER = 3
@@ -84,5 +84,4 @@ def _initial_coils(smooth: Tensor, field_of_view: FieldOfView) -> CoilModel:
     image = combine(smooth, normalise(smooth * torch.exp(-1j * strongest.angle())))
     smooth, image = field_of_view.pad(smooth), field_of_view.pad(image)
     zero = CoilModel(smooth.new_zeros(len(smooth), FIRST_ORDER, FIRST_ORDER), field_of_view)
-    full_sampling = SamplingOperator(torch.ones_like(image, dtype=torch.bool))
-    return zero.refitted(image, full_sampling, torch.fft.ifftshift(smooth, (-2, -1)))
+    return zero.fitted(image, smooth)

@@ -56,6 +56,15 @@ class CoilModel:
         padded[:, :old, :old] = self.coefficients
         return replace(self, coefficients=padded)
 
+    def fitted(self, image: Tensor, coil_images: Tensor) -> CoilModel:
+        """Fit sensitivities of the same degrees to coil images `[coil, y, x]` of an image `[y, x]`.
+
+        Those before do not count.
+        """
+        zero = replace(self, coefficients=torch.zeros_like(self.coefficients))
+        full_sampling = SamplingOperator(torch.ones_like(image, dtype=torch.bool))
+        return zero.refitted(image, full_sampling, torch.fft.ifftshift(coil_images, (-2, -1)))
+
     def refitted(self, image: Tensor, sampling: SamplingOperator, data: Tensor) -> CoilModel:
         """Fit the sensitivities to all measured data, given the image.
 

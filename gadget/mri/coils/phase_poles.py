@@ -8,15 +8,12 @@ images and smooth coil sensitivity maps by regularized nonlinear inversion, arXi
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.conventional.cg_sense import cg_sense_image
 from gadget.mri.operators.measurement import Measurement
-from gadget.mri.operators.sense import SamplingOperator
 
 
 def remove_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
@@ -35,10 +32,7 @@ def remove_phase_poles(coils: CoilModel, measured: Measurement) -> CoilModel:
         return coils
     smooth = maps * _unwinding_phase(windings)
     image = cg_sense_image(measured.sampling, smooth, measured.data)
-    everywhere = torch.ones(coils.shape, dtype=torch.bool, device=maps.device)
-    full_sampling = SamplingOperator(everywhere)
-    zero = replace(coils, coefficients=torch.zeros_like(coils.coefficients))
-    return zero.refitted(image, full_sampling, torch.fft.ifftshift(smooth * image, (-2, -1)))
+    return coils.fitted(image, smooth * image)
 
 
 def phase_windings(maps: Tensor) -> Tensor:
