@@ -118,7 +118,7 @@ def evaluate(
     with optional_import("Evaluating needs", "evaluate"):
         from gadget.evaluation.cases import Receiver
         from gadget.evaluation.methods.factory import MethodFactory, default_methods
-        from gadget.evaluation.plan import Plan, run_plan
+        from gadget.evaluation.plan import EvaluationPlan, run_plan
         from gadget.evaluation.provenance import provenance
         from gadget.evaluation.report.images import write_images
         from gadget.evaluation.report.lead import lead, progress
@@ -129,7 +129,7 @@ def evaluate(
 
     factory = MethodFactory(model, device, samples, seed)
     methods = factory.methods(method or default_methods())
-    plan = Plan(
+    plan = EvaluationPlan(
         files=find_inputs(inputs or []),
         slices=slices,
         receiver=Receiver(coils, noise, seed),

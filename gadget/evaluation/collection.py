@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gadget.evaluation.experiment import Failure, Result
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.records import Record
+from gadget.evaluation.records import ScoreRecord
 from gadget.evaluation.summary import Summary, summarise
 from gadget.evaluation.uncertainty import Reliability, reliability
 from gadget.mri.sampling.patterns import Pattern
@@ -23,15 +23,15 @@ class Collection:
 
     patterns: Sequence[Pattern]
     methods: Sequence[Method]
-    records: list[Record] = field(default_factory=list)
+    records: list[ScoreRecord] = field(default_factory=list)
     shown: dict[str, list[Result]] = field(default_factory=dict)
     """Results of the first slices, by the title of the slice."""
     reliability: dict[str, list[Reliability]] = field(default_factory=lambda: defaultdict(list))
     """Reliability curves of the slices, by the name of the pattern."""
 
-    def add(self, result: Result | Failure) -> Record:
+    def add(self, result: Result | Failure) -> ScoreRecord:
         """Add a result and return its record."""
-        record = Record.of(result)
+        record = ScoreRecord.of(result)
         self.records.append(record)
         if isinstance(result, Result):
             title = result.case.title

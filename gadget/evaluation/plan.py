@@ -18,7 +18,7 @@ from gadget.evaluation.experiment import run
 from gadget.evaluation.findings import Findings
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.phantoms import MATRIX
-from gadget.evaluation.records import Record, csv_file
+from gadget.evaluation.records import ScoreRecord, csv_file
 from gadget.evaluation.sources import PHANTOM, load_cases
 from gadget.mri.sampling.patterns import Pattern
 
@@ -33,7 +33,7 @@ Step = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """Inputs, methods and checks of an evaluation."""
 
     files: Sequence[str]
@@ -65,7 +65,7 @@ class Plan:
         return cases * table + sum(checks[check] for check in self.checks)
 
 
-def run_plan(plan: Plan, folder: Path, step: Step) -> Findings:
+def run_plan(plan: EvaluationPlan, folder: Path, step: Step) -> Findings:
     """Run an evaluation; every result is written at once to CSV files in `folder`.
 
     A file or a slice that cannot be used is named in the log and left out. After Ctrl-C or a signal
@@ -91,7 +91,7 @@ def run_plan(plan: Plan, folder: Path, step: Step) -> Findings:
     return findings
 
 
-def _run(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
+def _run(plan: EvaluationPlan, findings: Findings, folder: Path, step: Step) -> None:
     if plan.files:
         findings.main = Collection(plan.patterns, plan.methods)
         _compare(plan, findings.main, _cases(plan, findings), folder / "cases.csv", step)
@@ -110,16 +110,16 @@ def _run(plan: Plan, findings: Findings, folder: Path, step: Step) -> None:
 
 
 def _compare(
-    plan: Plan, collection: Collection, cases: Iterator[Case], path: Path, step: Step
+    plan: EvaluationPlan, collection: Collection, cases: Iterator[Case], path: Path, step: Step
 ) -> None:
-    with csv_file(path, Record) as write:
+    with csv_file(path, ScoreRecord) as write:
         for case in cases:
             for result in run(case, plan.patterns, plan.methods, plan.receiver.seed):
                 write(collection.add(result))
                 step(f"{case.title}: {result.pattern.label}, {result.method.label}")
 
 
-def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
+def _check_lesions(plan: EvaluationPlan, findings: Findings, path: Path, step: Step) -> None:
     cases = (
         _cases(plan, findings)
         if plan.files
@@ -136,7 +136,7 @@ def _check_lesions(plan: Plan, findings: Findings, path: Path, step: Step) -> No
                 step(f"lesions in {case.title}: R = {pair.acceleration:g}, {pair.method.label}")
 
 
-def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None:
+def _check_noise(plan: EvaluationPlan, findings: Findings, path: Path, step: Step) -> None:
     coils, seed = plan.receiver.coils, plan.receiver.seed
     with csv_file(path, NoiseRecord) as write:
         for result in noise_results(plan.patterns, plan.checked_methods, coils, MATRIX, seed):
@@ -145,7 +145,7 @@ def _check_noise(plan: Plan, findings: Findings, path: Path, step: Step) -> None
             step(f"{result.record.content} alone: {result.pattern.label}, {result.method.label}")
 
 
-def _cases(plan: Plan, findings: Findings) -> Iterator[Case]:
+def _cases(plan: EvaluationPlan, findings: Findings) -> Iterator[Case]:
     """Yield the slices of every file that can be used, and note the others."""
     found, reason = False, ""
     name_counts = Counter(Path(file).name for file in plan.files)

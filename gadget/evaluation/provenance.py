@@ -9,7 +9,7 @@ from importlib import metadata
 
 from gadget import __version__
 from gadget.diffusion.prior import Prior
-from gadget.evaluation.plan import Plan
+from gadget.evaluation.plan import EvaluationPlan
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "sigpy", "fastmri")
 
@@ -17,7 +17,9 @@ Provenance = list[tuple[str, str]]
 """Names and values."""
 
 
-def provenance(plan: Plan, prior: Prior | None, samples: int, seconds: float) -> Provenance:
+def provenance(
+    plan: EvaluationPlan, prior: Prior | None, samples: int, seconds: float
+) -> Provenance:
     """Return settings and versions.
 
     Parameters

@@ -20,7 +20,7 @@ Line = TypeVar("Line", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
-class Record:
+class ScoreRecord:
     """Scores of one method on one undersampled slice: a line of the CSV file."""
 
     file: str
@@ -43,7 +43,7 @@ class Record:
     note: str = ""
 
     @classmethod
-    def of(cls, result: Result | Failure) -> Record:
+    def of(cls, result: Result | Failure) -> ScoreRecord:
         """Return the record of a result."""
         case, pattern, method = result.case, result.pattern.name, result.method.name
         if isinstance(result, Failure):

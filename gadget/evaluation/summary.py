@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.records import Record
+from gadget.evaluation.records import ScoreRecord
 from gadget.mri.sampling.patterns import Pattern
 
 
@@ -92,7 +92,7 @@ class Summary:
 
 
 def summarise(
-    records: Sequence[Record], patterns: Sequence[Pattern], methods: Sequence[Method]
+    records: Sequence[ScoreRecord], patterns: Sequence[Pattern], methods: Sequence[Method]
 ) -> Summary:
     """Sum up records, a section for each pattern, a row for each method."""
     has_uncertainty = any(record.within_one_sigma is not None for record in records)
@@ -124,7 +124,7 @@ def mean_std(records: Iterable[object], name: str) -> MeanStd | None:
     return MeanStd(float(known.mean()), float(known.std(ddof=1)) if known.size > 1 else None)
 
 
-def _column(groups: Sequence[Sequence[Record]], quantity: Quantity) -> list[Cell]:
+def _column(groups: Sequence[Sequence[ScoreRecord]], quantity: Quantity) -> list[Cell]:
     values = [mean_std(group, quantity.name) for group in groups]
     # A method that failed on hard slices must not be best for that.
     most = max(map(_successes, groups), default=0)
@@ -141,11 +141,11 @@ def _column(groups: Sequence[Sequence[Record]], quantity: Quantity) -> list[Cell
     ]
 
 
-def _successes(group: Sequence[Record]) -> int:
+def _successes(group: Sequence[ScoreRecord]) -> int:
     return sum(record.psnr is not None for record in group)
 
 
-def _label_with_count(label: str, group: Sequence[Record]) -> str:
+def _label_with_count(label: str, group: Sequence[ScoreRecord]) -> str:
     """Add the numbers of slices to a label where a method failed, or another took its place."""
     good = _successes(group)
     replaced = sum(bool(record.note) for record in group if record.psnr is not None)

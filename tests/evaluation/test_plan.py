@@ -11,7 +11,7 @@ from gadget.errors import DataError
 from gadget.evaluation import plan as plans
 from gadget.evaluation.cases import Receiver
 from gadget.evaluation.checks.lesions import ACCELERATIONS
-from gadget.evaluation.plan import Plan, run_plan
+from gadget.evaluation.plan import EvaluationPlan, run_plan
 from gadget.mri.sampling.patterns import parse_pattern
 
 
@@ -29,7 +29,7 @@ def planned(fixed):
         methods = [fixed("plain", lambda x: x), fixed("dark", lambda x: x / 2)]
         patterns = [parse_pattern("random1d:4:0.1"), parse_pattern("uniform1d:2")]
         receiver = Receiver(coils=3)
-        return Plan(files, 1, receiver, patterns, methods, checks, methods[:1])
+        return EvaluationPlan(files, 1, receiver, patterns, methods, checks, methods[:1])
 
     return make
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from gadget.errors import ConfigError
 from gadget.evaluation.collection import SHOWN, Collection
 from gadget.evaluation.experiment import Failure, run
-from gadget.evaluation.records import Record, csv_file
+from gadget.evaluation.records import ScoreRecord, csv_file
 from gadget.evaluation.summary import MeanStd, mean_std, summarise
 from gadget.evaluation.table import table
 from gadget.mri.sampling.patterns import parse_pattern
@@ -20,7 +20,7 @@ PATTERNS = [parse_pattern("random1d:4:0.1"), parse_pattern("uniform1d:2")]
 
 
 def record(method, pattern=PATTERNS[0], number=0, **values):
-    return Record("a.npy", number, pattern.name, method.name, acceleration=4.0, **values)
+    return ScoreRecord("a.npy", number, pattern.name, method.name, acceleration=4.0, **values)
 
 
 @pytest.fixture
@@ -30,15 +30,15 @@ def methods(fixed):
 
 def test_a_record_says_who_and_how_good(case, methods):
     (good, bad) = run(case, PATTERNS[:1], methods, seed=0)
-    found = Record.of(good)
+    found = ScoreRecord.of(good)
     assert (found.file, found.slice, found.pattern, found.method) == (
         "head", 0, "random1d:4:0.1", "good-one",
     )  # fmt: skip
     assert found.acceleration == pytest.approx(4)
     assert (found.psnr, found.hfen) == (good.scores.psnr, good.scores.hfen)
     assert found.within_one_sigma is None
-    assert Record.of(bad).nmse == pytest.approx(1)
-    lost = Record.of(Failure(case, PATTERNS[0], methods[0], "out of ideas"))
+    assert ScoreRecord.of(bad).nmse == pytest.approx(1)
+    lost = ScoreRecord.of(Failure(case, PATTERNS[0], methods[0], "out of ideas"))
     assert (lost.psnr, lost.note) == (None, "out of ideas")
 
 
@@ -120,7 +120,7 @@ def test_the_table_is_printed_as_it_is(methods):
 
 def test_lines_are_in_the_file_at_once(methods, tmp_path):
     path = tmp_path / "cases.csv"
-    with csv_file(path, Record) as write:
+    with csv_file(path, ScoreRecord) as write:
         write(record(methods[0], psnr=30.123456789, evaluations=30))
         (line,) = csv.DictReader(path.open())
         assert line["psnr"] == "30.1235"
@@ -129,7 +129,7 @@ def test_lines_are_in_the_file_at_once(methods, tmp_path):
         assert line["method"] == "good-one"
     with (
         pytest.raises(ConfigError, match="cannot be written"),
-        csv_file(tmp_path / "nowhere" / "cases.csv", Record),
+        csv_file(tmp_path / "nowhere" / "cases.csv", ScoreRecord),
     ):
         pass
 

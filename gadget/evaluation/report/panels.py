@@ -58,8 +58,12 @@ def comparison_panels(collection: Collection) -> Iterator[tuple[str, list[Panel]
 
 def uncertainty_panels(collection: Collection) -> list[Panel]:
     """Return a panel for each shown slice and pattern of a method that predicts its error."""
-    results = [one for found in collection.shown.values() for one in found if one.std is not None]
-    return [_uncertainty(result, result.std) for result in results if result.std is not None]
+    return [
+        _uncertainty(result, result.std)
+        for results in collection.shown.values()
+        for result in results
+        if result.std is not None
+    ]
 
 
 def lesion_panel(pairs: Sequence[LesionPair]) -> Panel:

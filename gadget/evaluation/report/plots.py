@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from gadget.evaluation.checks.lesions import LesionRow
 from gadget.evaluation.methods.method import Method
-from gadget.evaluation.records import Record
+from gadget.evaluation.records import ScoreRecord
 from gadget.evaluation.report.pictures import data_url
 from gadget.evaluation.uncertainty import Reliability
 
@@ -37,7 +37,7 @@ STYLE: Any = {
 }
 
 
-def score_plot(records: Sequence[Record], methods: Sequence[Method]) -> str:
+def score_plot(records: Sequence[ScoreRecord], methods: Sequence[Method]) -> str:
     """Draw PSNR and SSIM of every slice, a line of dots for each method."""
     with mpl.rc_context(STYLE):
         figure = Figure((7.6, 0.75 + 0.27 * len(methods)), layout="constrained")
