@@ -112,7 +112,7 @@ def read_weights(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
     """
     path = folder / WEIGHTS
     try:
-        found = _sha256(path)
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != config.sha256:
             raise WeightsError(
                 f"{path} is not the file that its config.json names: expected sha256 "
@@ -159,12 +159,3 @@ def state_dict_mismatch(weights: Mapping[str, Tensor], expected: Mapping[str, Te
         ),
     ]
     return wrong[0] + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "") if wrong else ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else hashlib.sha256(file.read()).hexdigest()
-        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,10 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gadget.diffusion import (
-    model_folder,
-    model_loading,
-)
+from gadget.diffusion import model_loading
 from gadget.diffusion.denoisers import PreconditionedDenoiser
 from gadget.diffusion.installed_models import CONFIG, find_model
 from gadget.diffusion.model_folder import WEIGHTS, ModelConfig, read_config, save_model
@@ -33,6 +31,10 @@ def _denoiser(network) -> PreconditionedDenoiser:
 def _change(model: Path, **values: object) -> None:
     config = json.loads((model / CONFIG).read_text())
     (model / CONFIG).write_text(json.dumps(config | values))
+
+
+def _sha256(model: Path) -> str:
+    return hashlib.sha256((model / WEIGHTS).read_bytes()).hexdigest()
 
 
 def test_what_is_saved_is_loaded(tmp_path, tiny_network):
@@ -109,7 +111,7 @@ def test_missing_weights_are_an_error(model):
 
 def test_a_file_that_holds_no_tensors_is_an_error(model):
     (model / WEIGHTS).write_bytes(b"These are no weights.")
-    _change(model, sha256=model_folder._sha256(model / WEIGHTS))
+    _change(model, sha256=_sha256(model))
     with pytest.raises(WeightsError, match="cannot be read"):
         load_prior(str(model), CPU)
 
@@ -131,7 +133,7 @@ def test_weights_of_another_network_are_an_error(model, change, sentence):
     else:
         weights["network.head.bias"] = torch.zeros(5)
     save_file(weights, model / WEIGHTS)
-    _change(model, sha256=model_folder._sha256(model / WEIGHTS))
+    _change(model, sha256=_sha256(model))
     with pytest.raises(
         WeightsError, match=rf"does not fit its config\.json: network\..*{sentence}"
     ):
@@ -162,7 +164,7 @@ def test_weights_that_are_not_finite_are_an_error(model):
     weights = load_file(model / WEIGHTS)
     weights["network.head.bias"][3] = torch.nan
     save_file(weights, model / WEIGHTS)
-    _change(model, sha256=model_folder._sha256(model / WEIGHTS))
+    _change(model, sha256=_sha256(model))
     with pytest.raises(WeightsError, match="holds weights that are not finite: its training div"):
         load_prior(str(model), CPU)
 
