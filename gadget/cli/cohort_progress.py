@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as ProgressBars
@@ -16,13 +15,6 @@ from gadget.cohort.events import Event, Logged, Outcome, Started, Status
 from gadget.cohort.task import Task
 
 log = logging.getLogger(__name__)
-
-
-class ProgressDisplay(Protocol):
-    """Shows the events of a cohort."""
-
-    def show(self, task: Task, event: Event) -> None:
-        """Show an event of a file."""
 
 
 class CohortProgress:
@@ -73,8 +65,8 @@ class CohortProgress:
 
 
 @contextmanager
-def show_cohort_progress(progress: CohortProgress) -> Iterator[ProgressDisplay]:
-    """Show the progress of a cohort."""
+def show_cohort_progress(progress: CohortProgress) -> Iterator[_BarDisplay | _LogDisplay]:
+    """Give what shows the events of a cohort and its progress."""
     if not console.is_terminal:
         yield _LogDisplay(progress)
         return

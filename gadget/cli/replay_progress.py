@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import ismrmrd
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -20,19 +19,9 @@ from gadget.stream.progress import Progress
 log = logging.getLogger(__name__)
 
 
-class ProgressDisplay(Protocol):
-    """Shows the progress of a replay."""
-
-    def show(self, progress: Progress) -> None:
-        """Show the progress of a node."""
-
-    def show_image(self, image: ismrmrd.Image) -> None:
-        """Show an image that was received."""
-
-
 @contextmanager
-def show_progress(counter: ImageCounter, readouts: int) -> Iterator[ProgressDisplay]:
-    """Show the progress of a replay.
+def show_progress(counter: ImageCounter, readouts: int) -> Iterator[_BarDisplay | _LogDisplay]:
+    """Give what shows the progress of nodes, and each image that was received.
 
     Parameters
     ----------
