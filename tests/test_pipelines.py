@@ -15,7 +15,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.noise.level import estimate_noise_std
 from gadget.nodes.documentation import NODES, TABLE, rewrite, settings_of, settings_table
 from gadget.stream.configuration import parse_xml

@@ -17,7 +17,7 @@ from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.prewhiten import Prewhitener
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.operators.fourier import ifftc
 from gadget.mri.planes import Plane, split_planes
 from gadget.mri.sampling.centre import central

@@ -69,7 +69,7 @@ class Session:
     @functools.cached_property
     def header(self) -> Header:
         """The stream's XML header; raises `DataError` where it is invalid."""
-        from gadget.mrd.xml_header.header import parse_header
+        from gadget.mrd.xml_header.header_reader import parse_header
 
         return parse_header(self._setup[1])
 

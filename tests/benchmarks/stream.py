@@ -40,7 +40,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.kspace import KSpace
 from gadget.stream.client import run_on_server
 from gadget.stream.host.pipeline import Connect

@@ -10,7 +10,8 @@ import pytest
 from ismrmrd.hdf5 import acquisition_dtype, acquisition_header_dtype
 from wire_bytes import messages_in
 
-from gadget.mrd.xml_header.header import Header, parse_header
+from gadget.mrd.xml_header.header import Header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.operators.fourier import fftc
 from gadget.stream.wire.codec import decode
 

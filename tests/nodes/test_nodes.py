@@ -14,7 +14,7 @@ from gadget.diffusion.model_folder import read_config
 from gadget.errors import ConfigError, StreamError
 from gadget.mrd.buffers.recon_data import AcquisitionBucket
 from gadget.mrd.readouts import flags
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.operators.fourier import fftc
 from gadget.nodes.prewhiten import prewhiten
 from gadget.nodes.reconstruct import _whitened

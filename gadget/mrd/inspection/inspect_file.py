@@ -22,7 +22,8 @@ from gadget.mrd.inspection.pipeline_preview import PipelinePreview
 from gadget.mrd.inspection.survey import COUNTERS, ReadoutStatistics, Survey
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.xml_header.elements import children, parse_xml, text, to_number
-from gadget.mrd.xml_header.header import Header, Space, parse_header
+from gadget.mrd.xml_header.header import Header, Space
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import sanitize_header
 from gadget.text import encodable
 

@@ -30,7 +30,7 @@ from gadget.mrd.raw.raw_source import Readouts, TimedMessage, read_text
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.xml_header.elements import find, parse_xml
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import NAMESPACE
 
 log = logging.getLogger(__name__)

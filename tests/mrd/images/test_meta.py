@@ -12,7 +12,7 @@ from gadget.mrd.images.meta import (
     parse_meta,
     to_meta,
 )
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 
 
 def _meta(scan, **given):

@@ -17,7 +17,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts import flags
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 
 LAST_IN_SLICE = 1 << (ismrmrd.ACQ_LAST_IN_SLICE - 1)
 NOISE = 1 << (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1)

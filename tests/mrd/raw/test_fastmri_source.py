@@ -11,7 +11,7 @@ from wire_bytes import messages_in
 from gadget.errors import ConfigError, DataError
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.resample import to_recon_space
 from gadget.stream.wire.codec import decode
 

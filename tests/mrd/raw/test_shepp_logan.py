@@ -12,7 +12,7 @@ import pytest
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts.prewhiten import Prewhitener
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.operators.fourier import ifftc
 
 GENERATOR = "ismrmrd_generate_cartesian_shepp_logan"

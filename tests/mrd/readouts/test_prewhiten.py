@@ -6,7 +6,8 @@ import pytest
 
 from gadget.errors import StreamError
 from gadget.mrd.readouts.prewhiten import NOISE_ESTIMATION_READOUTS, Prewhitener
-from gadget.mrd.xml_header.header import Header, parse_header
+from gadget.mrd.xml_header.header import Header
+from gadget.mrd.xml_header.header_reader import parse_header
 
 COILS = 4
 

@@ -13,7 +13,7 @@ from gadget.mrd.raw.raw_file import RawFile
 from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.simulation.simulate import NOISE_READOUTS, write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import sanitize_header
 
 SCAN = SimulatedScan(matrix=48, coils=4, slices=3, acceleration=3, centre_fraction=0.1)

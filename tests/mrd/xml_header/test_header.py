@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.header import Limit, Space, parse_header
+from gadget.mrd.xml_header.header import Limit, Space
+from gadget.mrd.xml_header.header_reader import parse_header
 
 
 def test_reads_what_a_reconstruction_needs(make_scan):

@@ -4,7 +4,7 @@ import ismrmrd.xsd
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import sanitize_header
 
 

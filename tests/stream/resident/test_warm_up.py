@@ -7,7 +7,7 @@ from gadget.diffusion.reconstruct import Reconstructor
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.simulation.simulate import Simulation, xml_header
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.nodes.settings import ReconstructSettings
 from gadget.stream.resident.warm_up import CONFIGURATION, SCAN
 from gadget.stream.settings import read_settings

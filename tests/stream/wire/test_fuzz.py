@@ -25,7 +25,7 @@ from gadget.errors import ReconError, StreamError
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.buffers.recon_data import AcquisitionBucket
 from gadget.mrd.buffers.recon_data_conversion import to_recon_data
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.nodes.finish import finish
 from gadget.nodes.gather import gather
 from gadget.nodes.prewhiten import prewhiten
