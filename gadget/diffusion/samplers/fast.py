@@ -24,11 +24,9 @@ from torch import Tensor
 
 from gadget.diffusion.prior import Prior
 from gadget.diffusion.progress import ProgressCallback
-from gadget.diffusion.samplers.highlights import split_highlights
-from gadget.diffusion.samplers.orientations import denoise_in_orientation
+from gadget.diffusion.samplers.limited_denoiser import LimitedDenoiser
 from gadget.diffusion.samplers.problem import Problem, SamplerResult
 from gadget.diffusion.schedule import power_schedule
-from gadget.errors import ReconError
 from gadget.mri.coils.coil_model import CoilModel
 from gadget.mri.coils.joint_step import JointStep
 from gadget.mri.conventional.expected_error import expected_error
@@ -57,12 +55,6 @@ MAX_SCALE_CHANGE = 2.0
 MAX_NOISE = 0.5
 """Largest receiver noise, in units of the scale: in planes beside the object, which are air alone,
 the scale follows the noise instead."""
-MAX_CHANGE = 5.0
-"""Largest change of a pixel by the prior, in units of the noise level, which one of 3e5 pixels of
-noise exceeds. Where the error of an image is far above the level, a prior may go astray."""
-MAX_EXCESS = 0.5
-"""Largest share of pixels that a prior would change by more: of one that knows no such images at
-all, nothing is believed."""
 PRIOR_WEIGHT = 0.7
 """Weight of the prior's estimate in a proximal step, 1 for an estimate as far off as what it was
 made of. With 0.5, of the level's noise alone, momentum went too far in an image of a knee."""
@@ -103,7 +95,7 @@ def sample_fast(
         The prior went astray.
     """
     chains = [_Chain(problem, steps - 1, samples, seed, prior) for problem in problems]
-    denoiser = _Denoiser(prior)
+    denoiser = LimitedDenoiser(prior)
     for i in range(steps - 1):
         levels = [chain.levels[i] for chain in chains]
         noisy = [chain.add_noise(i) for chain in chains]
@@ -125,35 +117,6 @@ def sample_fast(
         SamplerResult(chain.result(), evaluations=steps, residual=chain.residual())
         for chain in chains
     ]
-
-
-class _Denoiser:
-    """The prior, whose changes of an image are limited to the size of noise."""
-
-    def __init__(self, prior: Prior) -> None:
-        self._prior = prior
-        self._excess: list[Tensor] = []
-        """Share of the pixels whose change was limited, at each level that of the worst problem."""
-
-    def __call__(self, images: list[Tensor], levels: list[float], number: int) -> list[Tensor]:
-        """Denoise the images `[sample, y, x]` of each problem at its own level, in one batch."""
-        batch = torch.cat(images)
-        sigmas = torch.tensor(levels, dtype=torch.float32, device=batch.device)
-        sigmas = sigmas.clamp(max=self._prior.sigma_max).repeat_interleave(len(images[0]))
-        clipped, highlights = split_highlights(batch, sigmas)
-        change = denoise_in_orientation(self._prior, clipped, sigmas, number) + highlights - batch
-        allowed = MAX_CHANGE * sigmas[:, None, None] / change.abs().clamp(min=1e-12)
-        self._excess.append((allowed < 1).float().reshape(len(images), -1).mean(dim=1).max())
-        return list(torch.split(batch + change * allowed.clamp(max=1), len(images[0])))
-
-    def check(self) -> None:
-        """Raise `ReconError` if the prior went astray; not at each level, for a GPU's sake."""
-        excess = float(torch.stack(self._excess).max())
-        if excess > MAX_EXCESS:
-            raise ReconError(
-                f"the sampler went astray: the prior would change {excess:.0%} of the pixels by "
-                f"more than {MAX_CHANGE:g} times the noise"
-            )
 
 
 class _Chain:
@@ -187,7 +150,6 @@ class _Chain:
             self._operator, self._data, self.images, PRIOR_WEIGHT / 2, CONSISTENCY_ITERATIONS[0]
         )
         self.levels = self._noise_levels(levels, prior)
-        """Noise levels."""
 
     @property
     def image_noise(self) -> float:

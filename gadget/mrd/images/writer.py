@@ -7,24 +7,19 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import h5py
 import ismrmrd
-import numpy as np
-from ismrmrd.hdf5 import get_hdf5type, image_header_dtype
 
 from gadget.errors import ConfigError, DataError, ReconError, reason
 from gadget.files import temporary_path
 from gadget.mrd.hdf5 import BeingWritten, open_hdf5
+from gadget.mrd.images.series import SeriesNumbers, append_image
 
 log = logging.getLogger(__name__)
 
-Signature = tuple[tuple[int, ...], np.dtype[Any]]
-
 METADATA_BYTES = 2**16
 """More than HDF5 writes beside the pixels of an image."""
-MAX_CHUNK_BYTES = 2**31
 
 
 class ImageWriter:
@@ -59,8 +54,7 @@ class ImageWriter:
         # As HDF5 takes it, which passes over these parts.
         self.group = "/".join(part for part in group.split("/") if part not in ("", "."))
         self.count = 0
-        self._signatures: dict[int, Signature] = {}
-        self._renumbered: dict[tuple[int, Signature], int] = {}
+        self._numbers = SeriesNumbers()
         self._temporary = temporary_path(self.path)
         if not self.group:
             raise ConfigError("The group of the images needs a name, such as 'dataset'.")
@@ -98,11 +92,12 @@ class ImageWriter:
             The disk is full, or another error of the file system.
         """
         header = image.getHead()
-        series = self._series(header.image_series_index, (image.data.shape, image.data.dtype))
+        series = self._numbers.of(header.image_series_index, image)
         header.image_series_index = series
         try:
             with self._allocated(image.data.nbytes):
-                self._write(f"{self.group}/image_{series}", header, image)
+                group = self._file.require_group(f"{self.group}/image_{series}")
+                append_image(group, header, image)
         except (OSError, RuntimeError) as error:
             raise DataError(
                 f"Image {self.count + 1} could not be written to '{self.path}': {reason(error)}. "
@@ -211,43 +206,6 @@ class ImageWriter:
         yield
         self._file.flush()
         os.ftruncate(self._descriptor, self._file.id.get_filesize())
-
-    def _series(self, series: int, signature: Signature) -> int:
-        if self._signatures.setdefault(series, signature) == signature:
-            return series
-        if (series, signature) not in self._renumbered:
-            free = max(self._signatures) + 1
-            self._renumbered[series, signature] = free
-            self._signatures[free] = signature
-            log.warning(
-                "An image of series %d has another size or pixel type; it is in series %d.",
-                series,
-                free,
-            )
-        return self._renumbered[series, signature]
-
-    def _write(self, path: str, header: ismrmrd.ImageHeader, image: ismrmrd.Image) -> None:
-        group = self._file.require_group(path)
-        stored = get_hdf5type(header.data_type)
-        text = h5py.special_dtype(vlen=str)
-        if "header" not in group:
-            shape = image.data.shape
-            image_chunk = (1, *shape) if image.data.nbytes < MAX_CHUNK_BYTES else True
-            for name, extent, dtype, chunks in (
-                ("header", (), image_header_dtype, (1,)),
-                ("attributes", (), text, (1,)),
-                ("data", shape, stored, image_chunk),
-            ):
-                size, limit = (0, *extent), (None, *extent)
-                group.create_dataset(name, size, dtype, maxshape=limit, chunks=chunks)
-        number = len(group["header"])
-        for name, value in (
-            ("data", np.ascontiguousarray(image.data).view(stored)),
-            ("attributes", image.attribute_string),
-            ("header", np.frombuffer(bytes(header), image_header_dtype)[0]),
-        ):
-            group[name].resize(number + 1, axis=0)
-            group[name][number] = value
 
     def _discard(self) -> None:
         self._file.close()

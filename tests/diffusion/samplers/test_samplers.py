@@ -12,6 +12,7 @@ import torch
 from gadget.diffusion.progress import no_progress
 from gadget.diffusion.samplers import fast
 from gadget.diffusion.samplers.fast import sample_fast
+from gadget.diffusion.samplers.limited_denoiser import LimitedDenoiser
 from gadget.diffusion.samplers.paper import sample_paper
 from gadget.errors import ReconError
 from gadget.mri.coils.coil_model import CoilModel
@@ -268,7 +269,7 @@ def test_a_prior_that_goes_astray_changes_no_pixel_by_more_than_noise(gaussian):
         return changed
 
     case.prior.denoise = denoise
-    denoiser = fast._Denoiser(case.prior)
+    denoiser = LimitedDenoiser(case.prior)
     one, other = denoiser([image, image + 0.1], [0.1, 2.0], 0)
     denoiser.check()  # one pixel is no reason to believe nothing
     assert float(one[0, 3, 4].abs()) == pytest.approx(0.5)
@@ -280,7 +281,7 @@ def test_a_prior_that_goes_astray_for_one_image_of_a_batch_is_noticed(gaussian):
     case = gaussian()
     image = torch.zeros(1, *case.problem.shape, dtype=torch.complex64)
     case.prior.denoise = lambda x, sigma: torch.where(x.abs() > 0.5, 100 * x, x)
-    denoiser = fast._Denoiser(case.prior)
+    denoiser = LimitedDenoiser(case.prior)
     denoiser([image, image, image + 1], [0.1, 0.1, 0.1], 0)
     with pytest.raises(ReconError, match="100% of the pixels"):
         denoiser.check()
