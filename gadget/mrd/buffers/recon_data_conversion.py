@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from gadget.errors import DataError, FirstError
+from gadget.errors import FirstError
 from gadget.mrd.buffers.buffer import Buffer, central_header, grid_field_of_view
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.gadgetron_buffers import add_calibration_lines, buffers_of_lines
@@ -97,21 +97,22 @@ def _sampling(buffer: Buffer, kspace: KSpace) -> SamplingDescription:
 
 def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Iterator[Buffer]:
     bit.data.check_shapes()
-    if bit.data.density is not None:
-        for index in np.ndindex(bit.data.data.shape[:3]):
-            yield _unpack_gathered(bit, index, header)
-    else:
+    density = bit.data.density
+    if density is None:
         yield from buffers_of_lines(bit, header, calibration)
+        return
+    for index in np.ndindex(bit.data.data.shape[:3]):
+        yield _unpack_gathered(bit, density[index], index, header)
 
 
-def _unpack_gathered(bit: ReconBit, index: tuple[int, ...], header: Header) -> Buffer:
+def _unpack_gathered(
+    bit: ReconBit, weight: NDArray[np.float32], index: tuple[int, ...], header: Header
+) -> Buffer:
     """Unpack what `to_recon_data` packed."""
     headers = bit.data.headers[index]
     reference = central_header(headers)
     encoding = header.encoding(reference.encoding_space_ref)
-    kspace = KSpace(
-        bit.data.data[index], _density(bit.data)[index], _unpack_calibration(bit, index)
-    )
+    kspace = KSpace(bit.data.data[index], weight, _unpack_calibration(bit, index))
     readout = kspace.data.shape[-1]
     return Buffer(kspace, reference, encoding, grid_field_of_view(encoding, readout), headers)
 
@@ -122,9 +123,3 @@ def _unpack_calibration(bit: ReconBit, index: tuple[int, ...]) -> KSpace | None:
         return None
     lines.check_shapes()
     return KSpace(lines.data[index], lines.density[index])
-
-
-def _density(buffer: ReconBuffer) -> NDArray[np.float32]:
-    if buffer.density is None:
-        raise DataError("A k-space buffer has a density for its calibration lines alone.")
-    return buffer.density
