@@ -40,7 +40,8 @@ class StepTimer:
     def __init__(self, seconds: float | None, clock: Clock = time.monotonic) -> None:
         self.seconds = seconds
         self.clock = clock
-        self._per_step: dict[Hashable, float] = {}
+        self.per_step: dict[Hashable, float] = {}
+        """Time of a step [s], by the key of `measure`."""
 
     def start(self) -> Deadline:
         """Return the deadline of an image that starts now."""
@@ -65,19 +66,7 @@ class StepTimer:
             run(steps, count)
         finally:
             if finished:
-                self._per_step[key] = (self.clock() - started) / finished
-
-    def has_measured(self, key: Hashable) -> bool:
-        """Whether the time of a step is known."""
-        return key in self._per_step
-
-    def per_step(self, key: Hashable) -> float:
-        """Return the time of a step [s]."""
-        return self._per_step[key]
-
-    def forget(self, key: Hashable) -> None:
-        """Drop the measured time of a step."""
-        self._per_step.pop(key, None)
+                self.per_step[key] = (self.clock() - started) / finished
 
 
 class Deadline:
@@ -119,16 +108,16 @@ class Deadline:
         min_steps = min(MIN_STEPS, wanted)
         trials = 0
         while True:
-            if not self._timer.has_measured(key):
+            if key not in self._timer.per_step:
                 self._timer.measure(key, run, TRIAL_STEPS)
                 trials += 1
-            per_step = self._timer.per_step(key)
+            per_step = self._timer.per_step[key]
             left = self._timer.seconds - reserved_s - self.elapsed
             steps = min(wanted, int(RESERVE * share * left / max(per_step, 1e-9)))
             if steps >= min_steps:
                 break
             # The machine was busy, or this was the first run, which includes initialisation.
-            self._timer.forget(key)
+            del self._timer.per_step[key]
             if trials == MAX_TRIALS or left < TRIAL_STEPS * per_step:
                 raise DeadlineError(
                     f"{max(left, 0):.1f} s are left of the {self._timer.seconds:g} s that "

@@ -133,4 +133,4 @@ def test_a_run_that_is_broken_off_tells_how_slow_its_steps_were(clock, run):
     deadline = timer.start()
     with pytest.raises(DeadlineError):
         timer.measure("fast", run, 30, lambda done, total: deadline.check())
-    assert timer.per_step("fast") == 1.0
+    assert timer.per_step["fast"] == 1.0
