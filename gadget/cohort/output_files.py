@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gadget.errors import ConfigError, DataError, reason
@@ -76,12 +76,12 @@ def locked_folder(folder: Path, outputs: Iterable[Path]) -> Iterator[None]:
         raise ConfigError(
             f"The folder '{folder}' cannot be written to: {reason(error)}. Choose another one."
         ) from error
-    try:
+    with ExitStack() as stack:
+        stack.callback(os.close, handle)
         _lock(handle, folder)
-        with _stale_folders_removed(places):
-            yield
-    finally:
-        os.close(handle)
+        stack.callback(_remove_stale_folders, places)
+        _remove_stale_folders(places)
+        yield
 
 
 def _lock(handle: int, folder: Path) -> None:
@@ -94,15 +94,6 @@ def _lock(handle: int, folder: Path) -> None:
             raise ConfigError(
                 f"Another run is writing to '{folder}'. Wait for its end, or choose another folder."
             ) from None
-
-
-@contextmanager
-def _stale_folders_removed(places: Iterable[Path]) -> Iterator[None]:
-    try:
-        _remove_stale_folders(places)
-        yield
-    finally:
-        _remove_stale_folders(places)
 
 
 def _remove_stale_folders(places: Iterable[Path]) -> None:
