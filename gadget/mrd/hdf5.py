@@ -54,7 +54,7 @@ def raw_groups(file: h5py.File) -> list[str]:
 
     A header without readouts is what is left of raw data, unless it is that of images.
     """
-    return _groups(
+    return find_groups(
         file,
         lambda group: _is_raw(group.get("data")) or ("xml" in group and not _holds_images(group)),
     )
@@ -62,7 +62,7 @@ def raw_groups(file: h5py.File) -> list[str]:
 
 def image_groups(file: h5py.File) -> list[str]:
     """Return the names of all groups that hold series of images."""
-    return _groups(file, _holds_images)
+    return find_groups(file, _holds_images)
 
 
 def is_image_series(item: h5py.HLObject | None) -> bool:
@@ -76,14 +76,15 @@ def readouts_of(group: h5py.Group, name: str) -> h5py.Dataset | None:
     return found if _is_raw(found) else None
 
 
-def _groups(file: h5py.File, accepts: Callable[[h5py.Group], bool]) -> list[str]:
+def find_groups(top: h5py.Group, accepts: Callable[[h5py.Group], bool]) -> list[str]:
+    """Return the names of those groups below another that are accepted."""
     found: list[str] = []
 
     def visit(name: str, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Group) and accepts(item):
             found.append(name)
 
-    file.visititems(visit)
+    top.visititems(visit)
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ismrmrd.hdf5 import image_header_dtype
 
 from gadget.errors import ConfigError, DataError, reason
-from gadget.mrd.hdf5 import HDF5_ERRORS, is_image_series, open_hdf5
+from gadget.mrd.hdf5 import HDF5_ERRORS, find_groups, is_image_series, open_hdf5
 from gadget.mrd.images.meta import parse_meta
 
 
@@ -60,12 +60,7 @@ def read_groups(path: Path | str, group: str | None = None) -> dict[str, list[is
 
 def _image_series(group: h5py.Group) -> list[h5py.Group]:
     found = [group] if is_image_series(group) else []
-
-    def visit(name: str, item: h5py.HLObject) -> None:
-        if is_image_series(item):
-            found.append(item)
-
-    group.visititems(visit)
+    found += [group[name] for name in find_groups(group, is_image_series)]
     return sorted(found, key=lambda item: (item.parent.name, _series_number(item)))
 
 
