@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import cycle, product
 
 import numpy as np
@@ -169,7 +169,7 @@ def _record(pair: LesionPair, site: LesionSite) -> LesionRecord:
         slice=pair.case.number,
         acceleration=pair.acceleration,
         method=pair.method.name,
-        **{name: getattr(site, name) for name in ("y", "x", "diameter", "contrast")},
+        **asdict(site),
         recovered=recovered,
         apparent=site.contrast_in(pair.image - tissue, tissue),
     )

@@ -78,7 +78,6 @@ class PngWriter(FolderWriter):
 def _grey_scale(pixels: NDArray[Any]) -> tuple[float, float]:
     """Return the black and the white level; maps may have pixels that are not finite."""
     finite = pixels[np.isfinite(pixels)]
-    low = min(0.0, float(finite.min(initial=0)))
-    return low, max(
-        float(np.quantile(finite, WINDOW_QUANTILE)) if finite.size else 0.0, low + 1e-30
-    )
+    low = float(finite.min(initial=0))
+    high = float(np.quantile(finite, WINDOW_QUANTILE)) if finite.size else 0.0
+    return low, max(high, low + 1e-30)

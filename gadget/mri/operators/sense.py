@@ -51,19 +51,16 @@ class SamplingOperator:
 
     def to_hybrid(self, kspace: Tensor) -> Tensor:
         """Bring centred k-space `[coil, ky, kx]` into the operator's range."""
-        untransformed = self._untransformed_axes
         data = torch.fft.ifftshift(kspace, (-2, -1))
-        return (
-            self.mask * torch.fft.ifftn(data, dim=untransformed, norm="ortho")
-            if untransformed
-            else data * self.mask
-        )
+        if self._untransformed_axes:
+            data = torch.fft.ifftn(data, dim=self._untransformed_axes, norm="ortho")
+        return self.mask * data
 
     def to_kspace(self, data: Tensor) -> Tensor:
         """Return the centred k-space `[coil, ky, kx]` of data in the operator's range."""
-        untransformed = self._untransformed_axes
-        shifted = torch.fft.fftn(data, dim=untransformed, norm="ortho") if untransformed else data
-        return torch.fft.fftshift(shifted, (-2, -1))
+        if self._untransformed_axes:
+            data = torch.fft.fftn(data, dim=self._untransformed_axes, norm="ortho")
+        return torch.fft.fftshift(data, (-2, -1))
 
     @property
     def _untransformed_axes(self) -> list[int]:
