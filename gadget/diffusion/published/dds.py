@@ -96,7 +96,7 @@ def _infer_config(weights: dict[str, Tensor]) -> AdmConfig:
     first = [1 + level * per_level for level in range(levels)]
     try:
         return AdmConfig(
-            channels=_inputs(weights, STEM),
+            channels=_inputs(weights),
             outputs=first_channels(weights, "out.2.weight"),
             stem=first_channels(weights, STEM),
             widths=tuple(
@@ -123,10 +123,10 @@ def _enlarges(weights: dict[str, Tensor], number: int) -> bool:
     return any(f"output_blocks.{number}.{i}.in_layers.2.weight" in weights for i in (1, 2))
 
 
-def _inputs(weights: dict[str, Tensor], name: str) -> int:
-    if weights[name].ndim != 4:
-        raise ValueError(f"its weights {name} are not those of a convolution")
-    return weights[name].shape[1]
+def _inputs(weights: dict[str, Tensor]) -> int:
+    if weights[STEM].ndim != 4:
+        raise ValueError(f"its weights {STEM} are not those of a convolution")
+    return weights[STEM].shape[1]
 
 
 def _rename_weights(weights: dict[str, Tensor], config: AdmConfig) -> dict[str, Tensor]:
