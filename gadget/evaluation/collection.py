@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gadget.evaluation.experiment import Failure, Result
+from gadget.evaluation.experiment import MethodFailure, Result
 from gadget.evaluation.methods.method import Method
 from gadget.evaluation.records import ScoreRecord
 from gadget.evaluation.summary import Summary, summarise
@@ -29,7 +29,7 @@ class Collection:
     reliability: dict[str, list[Reliability]] = field(default_factory=lambda: defaultdict(list))
     """Reliability curves of the slices, by the name of the pattern."""
 
-    def add(self, result: Result | Failure) -> ScoreRecord:
+    def add(self, result: Result | MethodFailure) -> ScoreRecord:
         """Add a result and return its record."""
         record = ScoreRecord.of(result)
         self.records.append(record)

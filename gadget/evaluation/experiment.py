@@ -44,7 +44,7 @@ CANNOT_RUN = (ConfigError, DeviceMemoryError, WeightsError)
 
 
 @dataclass(frozen=True)
-class Failure:
+class MethodFailure:
     """A method that failed on one slice."""
 
     case: Case
@@ -55,7 +55,7 @@ class Failure:
 
 def run(
     case: Case, patterns: Sequence[Pattern], methods: Sequence[Method], seed: int
-) -> Iterator[Result | Failure]:
+) -> Iterator[Result | MethodFailure]:
     """Yield the results of one slice, pattern by pattern.
 
     Of several images that a method offers the one with the highest PSNR counts. A pattern that
@@ -71,7 +71,7 @@ def run(
             kspace = case.undersampled(pattern, seed)
         except (ConfigError, DataError) as error:
             log.warning("No image of %s, %s: %s", case.title, pattern.label, error)
-            yield from (Failure(case, pattern, method, str(error)) for method in methods)
+            yield from (MethodFailure(case, pattern, method, str(error)) for method in methods)
             continue
         for method in methods:
             yield _best(case, pattern, method, kspace)
@@ -94,7 +94,7 @@ def first_image(title: str, method: Method, kspace: KSpace) -> Magnitude | None:
         return None
 
 
-def _best(case: Case, pattern: Pattern, method: Method, kspace: KSpace) -> Result | Failure:
+def _best(case: Case, pattern: Pattern, method: Method, kspace: KSpace) -> Result | MethodFailure:
     """Return the best of a method's images, a failure if there is none."""
     where = f"{case.title}, {pattern.label}"
     results: list[Result] = []
@@ -111,7 +111,7 @@ def _best(case: Case, pattern: Pattern, method: Method, kspace: KSpace) -> Resul
     except Exception as error:  # noqa: BLE001 - methods fail as they like
         reason = _log_failure(method, where, error)
     if not results:
-        return Failure(case, pattern, method, reason)
+        return MethodFailure(case, pattern, method, reason)
     return max(results, key=lambda result: result.scores.psnr)
 
 

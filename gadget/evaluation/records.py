@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gadget.errors import ConfigError
-from gadget.evaluation.experiment import Failure, Result
+from gadget.evaluation.experiment import MethodFailure, Result
 from gadget.files import write_errors
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class ScoreRecord:
     note: str = ""
 
     @classmethod
-    def of(cls, result: Result | Failure) -> ScoreRecord:
+    def of(cls, result: Result | MethodFailure) -> ScoreRecord:
         """Return the record of a result."""
         case, pattern, method = result.case, result.pattern.name, result.method.name
-        if isinstance(result, Failure):
+        if isinstance(result, MethodFailure):
             return cls(case.name, case.number, pattern, method, note=result.reason)
         return cls(
             case.name,

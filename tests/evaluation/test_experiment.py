@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gadget.errors import ConfigError
-from gadget.evaluation.experiment import Failure, Result, run
+from gadget.evaluation.experiment import MethodFailure, Result, run
 from gadget.evaluation.metrics import scores
 from gadget.mri.sampling.patterns import parse_pattern
 
@@ -65,7 +65,7 @@ def fail(image):
 def test_a_method_that_fails_stops_no_other(case, fixed, caplog, change, reason):
     methods = [fixed("broken", change), fixed("good", lambda x: x)]
     bad, good = run(case, PATTERNS[:1], methods, seed=0)
-    assert isinstance(bad, Failure)
+    assert isinstance(bad, MethodFailure)
     assert reason in bad.reason
     assert isinstance(good, Result)
     assert "No image by broken on head, slice 0, 1D uniform" in caplog.text
@@ -76,7 +76,7 @@ def test_a_mask_that_does_not_fit_stops_no_other_pattern(case, fixed, caplog, tm
     patterns = [parse_pattern(str(tmp_path / "mask.npy")), PATTERNS[1]]
     methods = [fixed("one", lambda x: x), fixed("two", lambda x: x)]
     found = list(run(case, patterns, methods, seed=0))
-    assert [isinstance(one, Failure) for one in found] == [True, True, False, False]
+    assert [isinstance(one, MethodFailure) for one in found] == [True, True, False, False]
     assert "has shape [30, 40], the k-space 48 x 40 points" in found[0].reason
     assert caplog.text.count("they must be equal") == 1
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from gadget.errors import ConfigError
 from gadget.evaluation.collection import SHOWN, Collection
-from gadget.evaluation.experiment import Failure, run
+from gadget.evaluation.experiment import MethodFailure, run
 from gadget.evaluation.records import ScoreRecord, csv_file
 from gadget.evaluation.summary import MeanStd, mean_std, summarise
 from gadget.evaluation.table import table
@@ -38,7 +38,7 @@ def test_a_record_says_who_and_how_good(case, methods):
     assert (found.psnr, found.hfen) == (good.scores.psnr, good.scores.hfen)
     assert found.within_one_sigma is None
     assert ScoreRecord.of(bad).nmse == pytest.approx(1)
-    lost = ScoreRecord.of(Failure(case, PATTERNS[0], methods[0], "out of ideas"))
+    lost = ScoreRecord.of(MethodFailure(case, PATTERNS[0], methods[0], "out of ideas"))
     assert (lost.psnr, lost.note) == (None, "out of ideas")
 
 

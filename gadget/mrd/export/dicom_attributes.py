@@ -22,7 +22,7 @@ from gadget.mrd.export.dicom_values import (
     clean,
 )
 from gadget.mrd.images.meta import meta_values
-from gadget.mrd.xml_header.elements import children, find, parse_xml, text, to_number
+from gadget.mrd.xml_header.elements import children, find, header_root, text, to_number
 
 Attributes: TypeAlias = dict[str, Any]
 """Values by DICOM's keywords."""
@@ -100,7 +100,7 @@ class ScanAttributes:
     """
 
     def __init__(self, header_xml: bytes | None) -> None:
-        self._root = parse_xml(header_xml or EMPTY)
+        self._root = header_root(header_xml or EMPTY)
         self._shared = _read(self._root, REQUIRED)
         optional = _read(self._root, OPTIONAL)
         self._shared |= {keyword: value for keyword, value in optional.items() if value}

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.elements import parse_xml, text
+from gadget.mrd.xml_header.elements import header_root, text
 
 Vector = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def axis_sign(header_xml: bytes | None) -> int:
     """
     if header_xml is None:
         return 1
-    vendor = text(parse_xml(header_xml), "acquisitionSystemInformation", "systemVendor") or ""
+    vendor = text(header_root(header_xml), "acquisitionSystemInformation", "systemVendor") or ""
     return -1 if "siemens" in vendor.lower() else 1
 
 

@@ -21,7 +21,7 @@ from gadget.mrd.inspection.oddities import oddities
 from gadget.mrd.inspection.pipeline_preview import PipelinePreview
 from gadget.mrd.inspection.survey import COUNTERS, ReadoutStatistics, Survey
 from gadget.mrd.raw.raw_file import RawFile
-from gadget.mrd.xml_header.elements import children, parse_xml, text, to_number
+from gadget.mrd.xml_header.elements import children, header_root, text, to_number
 from gadget.mrd.xml_header.header import Header, Space
 from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import sanitize_header
@@ -79,7 +79,7 @@ def read_header(xml: bytes) -> tuple[Header, str | None]:
     DataError
         The header is none, or describes no possible encoding.
     """
-    root = parse_xml(xml)
+    root = header_root(xml)
     names = []
     for encoding in children(root, "encoding"):
         names.append((text(encoding, "trajectory") or "cartesian").lower())
@@ -101,7 +101,7 @@ def read_header(xml: bytes) -> tuple[Header, str | None]:
 def _file_facts(
     raw: RawFile, header: Header, survey: Survey, preview: PipelinePreview
 ) -> FileFacts:
-    root = parse_xml(raw.header_xml)
+    root = header_root(raw.header_xml)
     system, measurement = "acquisitionSystemInformation", "measurementInformation"
     hertz = to_number(text(root, "experimentalConditions", "H1resonanceFrequency_Hz"))
     encodings = [

@@ -29,7 +29,7 @@ from gadget.errors import DataError, reason
 from gadget.mrd.raw.raw_source import Readouts, TimedMessage, read_text
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
-from gadget.mrd.xml_header.elements import find, parse_xml
+from gadget.mrd.xml_header.elements import find, header_root
 from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import NAMESPACE
 
@@ -187,7 +187,7 @@ def corrected_header(xml: bytes, shape: Shape, path: Path) -> bytes:
             f"'{KSPACE}' in '{path}' is {sizes[0]} x {sizes[1]}, and the header describes readouts "
             f"of {matrix[0]} and {matrix[1]} lines: the last two axes are interchanged."
         )
-    root = parse_xml(xml)
+    root = header_root(xml)
     encoded = ("encoding", "encodedSpace", "matrixSize")
     limits = ("encoding", "encodingLimits")
     wanted = {

@@ -20,6 +20,7 @@ from gadget.mrd.raw.raw_source import RawSource, Readouts, TimedMessage
 
 ACQUISITION_ID = struct.pack("<H", 1008)
 WAVEFORM_ID = struct.pack("<H", 1026)
+"""Numbers of messages, as in `gadget.stream.wire.messages`, which is built on this room."""
 RAW_SUFFIXES = (".h5", ".hdf5", ".mrd")
 """Suffixes of raw data files in a folder."""
 DEFAULT_GROUP = "dataset"

@@ -9,8 +9,8 @@ from gadget.errors import DataError
 from gadget.mrd.xml_header.safe_xml import parse_safe_xml, to_utf8
 
 
-def parse_xml(raw: bytes) -> ElementTree.Element:
-    """Parse the text of a header to its root element.
+def header_root(raw: bytes) -> ElementTree.Element:
+    """Return the root element of the text of a header.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.elements import children, find, local_name, parse_xml, text, to_number
+from gadget.mrd.xml_header.elements import children, find, header_root, local_name, text, to_number
 from gadget.mrd.xml_header.header import CARTESIAN, Encoding, Header, Limit, Space
 
 MAX_MATRIX = 65535
@@ -26,7 +26,7 @@ def parse_header(xml: bytes) -> Header:
         The text is not an ISMRMRD header, describes no encoding, or one that cannot be
         reconstructed: not Cartesian, or with impossible matrix sizes or fields of view.
     """
-    root = parse_xml(xml)
+    root = header_root(xml)
     encodings = tuple(_encoding(node, i) for i, node in enumerate(children(root, "encoding")))
     if not encodings:
         raise DataError(

@@ -12,7 +12,7 @@ from functools import cache
 import ismrmrd.xsd
 
 from gadget.errors import DataError, first_line
-from gadget.mrd.xml_header.elements import local_name, parse_xml
+from gadget.mrd.xml_header.elements import header_root, local_name
 from gadget.mrd.xml_header.safe_xml import to_utf8
 
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
@@ -33,7 +33,7 @@ def sanitize_header(xml: bytes) -> bytes:
         The text is not an ISMRMRD header, or it lacks something that the schema demands.
     """
     raw = to_utf8(xml.strip(b"\0 \t\r\n"))
-    root = parse_xml(raw)
+    root = header_root(raw)
     if _remove_unknown(root, ismrmrd.xsd.ismrmrdHeader):
         # ElementTree would call the namespace ns0 otherwise.
         ElementTree.register_namespace("", NAMESPACE)

@@ -14,7 +14,7 @@ from gadget.stream.resident.counts import Counts
 from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.resident_runtime import ResidentRuntime
 from gadget.stream.resident.scans import Scans
-from gadget.stream.resident.status import Status
+from gadget.stream.resident.status import ServerStatus
 from gadget.stream.resident.warm_up import warm_up
 from gadget.stream.wire.acceptor import Acceptor
 from gadget.stream.wire.connection import STALL_SECONDS, Connection
@@ -91,10 +91,10 @@ class ResidentServer:
         """Make `serve` end; a handler of signals may call it."""
         self._acceptor.stop()
 
-    def status(self) -> Status:
+    def status(self) -> ServerStatus:
         """Return the status of the server."""
         prior = self._engine.prior
-        return Status(
+        return ServerStatus(
             version=gadget.__version__,
             model=prior.name,
             sha256=prior.sha256,

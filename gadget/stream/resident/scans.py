@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from gadget.errors import StreamError
 from gadget.stream.open_connections import OpenConnections, refuse, turn_away
-from gadget.stream.resident.status import Status, answer_query
+from gadget.stream.resident.status import ServerStatus, answer_query
 from gadget.stream.wire.connection import IDLE_SECONDS, Connection
 from gadget.stream.wire.messages import MessageId
 from gadget.stream.wire.shared_socket import PeerDisconnected
@@ -35,7 +35,7 @@ class Scans:
     def __init__(
         self,
         run: Callable[[Connection, tuple[bytes, bytes]], None],
-        status: Callable[[], Status],
+        status: Callable[[], ServerStatus],
         stall_s: float,
     ) -> None:
         self._run = run

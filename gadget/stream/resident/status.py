@@ -22,7 +22,7 @@ ANSWER_SECONDS = 10.0
 """Timeout of a query."""
 
 
-class Status(BaseModel):
+class ServerStatus(BaseModel):
     """Status of a resident server."""
 
     version: str
@@ -59,7 +59,7 @@ class Status(BaseModel):
         )
 
 
-def answer_query(connection: Connection, query: Message, status: Status) -> None:
+def answer_query(connection: Connection, query: Message, status: ServerStatus) -> None:
     """Answer a query and end the connection."""
     text = b"This server answers the query %s alone." % QUERY
     if raw_text_of(query) == QUERY:
@@ -68,7 +68,7 @@ def answer_query(connection: Connection, query: Message, status: Status) -> None
     connection.shut_down()
 
 
-def query_status(address: Address, timeout_s: float = ANSWER_SECONDS) -> Status:
+def query_status(address: Address, timeout_s: float = ANSWER_SECONDS) -> ServerStatus:
     """Query the status of the resident server at an address.
 
     Raises
@@ -82,7 +82,7 @@ def query_status(address: Address, timeout_s: float = ANSWER_SECONDS) -> Status:
     end.start()
     try:
         connection.write([text_message(MessageId.QUERY, QUERY)], wait_s=timeout_s)
-        return Status.model_validate_json(raw_text_of(connection.read()))
+        return ServerStatus.model_validate_json(raw_text_of(connection.read()))
     except StreamError as error:
         raise StreamError(f"The server at {address} does not answer. {error}") from error
     except ValidationError as error:

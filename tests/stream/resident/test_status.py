@@ -10,11 +10,11 @@ import time
 import pytest
 
 from gadget.errors import StreamError
-from gadget.stream.resident.status import Status, answer_query, query_status
+from gadget.stream.resident.status import ServerStatus, answer_query, query_status
 from gadget.stream.wire.address import Address
 from gadget.stream.wire.connection import Connection
 
-STATUS = Status(
+STATUS = ServerStatus(
     version="1.2.3",
     model="brain-base",
     sha256="0123456789abcdef" * 4,
