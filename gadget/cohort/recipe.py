@@ -12,8 +12,8 @@ from gadget.cohort.node_settings import override, own_settings
 from gadget.diffusion import AUTO_MODELS, DEFAULT_MODEL
 from gadget.diffusion.installed_models import find_model
 from gadget.diffusion.settings import SamplerSettings
-from gadget.errors import ConfigError, WeightsError, reason
-from gadget.stream.host.pipeline import find_pipeline, parse_pipeline
+from gadget.errors import ConfigError, WeightsError
+from gadget.stream.host.pipeline import find_pipeline, parse_pipeline, pipeline_text
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,7 @@ def prepare_pipeline(config: str, settings: Mapping[str, str], server: str | Non
     if server is not None and not settings and not Path(config).is_file():
         return config
     path = find_pipeline(config)
-    name = f"The pipeline {path}"
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{name} cannot be read: {reason(error)}.") from error
+    name, text = f"The pipeline {path}", pipeline_text(path)
     if server is None:
         parse_pipeline(text, name)
         if os.sep in settings.get("model", ""):

@@ -100,11 +100,15 @@ def _folders() -> list[Path]:
 
 def read_pipeline(path: Path) -> list[PipelineNode]:
     """Return the nodes of a pipeline file, see `parse_pipeline`."""
+    return parse_pipeline(pipeline_text(path), f"The pipeline {path}")
+
+
+def pipeline_text(path: Path) -> bytes:
+    """Return the text of a pipeline file; raise `ConfigError` if it cannot be read."""
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"The pipeline {path} cannot be read: {reason(error)}.") from error
-    return parse_pipeline(text, f"The pipeline {path}")
 
 
 def parse_pipeline(text: bytes, name: str = "The pipeline") -> list[PipelineNode]:
