@@ -22,7 +22,14 @@ from gadget.mrd.export.dicom_values import (
     clean,
 )
 from gadget.mrd.images.meta import meta_values
-from gadget.mrd.xml_header.elements import children, find, header_root, text, to_number
+from gadget.mrd.xml_header.elements import (
+    children,
+    find,
+    header_root,
+    of_contrast,
+    text,
+    to_number,
+)
 
 Attributes: TypeAlias = dict[str, Any]
 """Values by DICOM's keywords."""
@@ -159,9 +166,8 @@ class ScanAttributes:
         found = to_number(" ".join(meta_values(meta, key, f"GADGETRON_{name}")))
         section = find(self._root, "sequenceParameters")
         times = children(section, name) if section is not None else []
-        if found is not None or not times:
-            return found
-        return to_number(times[contrast if contrast < len(times) else 0].text)
+        time = of_contrast(times, contrast)
+        return to_number(time.text) if found is None and time is not None else found
 
     def _parameter(self, name: str) -> list[str]:
         """Return the codes in a parameter, separated by backslashes as in DICOM."""

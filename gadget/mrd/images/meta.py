@@ -11,6 +11,7 @@ import ismrmrd
 import numpy as np
 from numpy.typing import NDArray
 
+from gadget.mrd.xml_header.elements import of_contrast
 from gadget.mrd.xml_header.header import Header
 from gadget.mrd.xml_header.safe_xml import declares_entities
 
@@ -137,8 +138,8 @@ def _times(meta: dict[str, MetaValue], header: Header, contrast: int) -> None:
         (("EchoTime", "GADGETRON_TE"), header.echo_times_ms),
         (("InversionTime", "GADGETRON_TI"), header.inversion_times_ms),
     ):
-        if times:
-            time = times[contrast] if contrast < len(times) else times[0]
+        time = of_contrast(times, contrast)
+        if time is not None:
             for name in names:
                 meta[name] = time
 

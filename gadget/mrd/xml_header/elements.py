@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeVar
 from xml.etree import ElementTree
 
 from gadget.errors import DataError
 from gadget.mrd.xml_header.safe_xml import parse_safe_xml, to_utf8
+
+Time = TypeVar("Time")
 
 
 def header_root(raw: bytes) -> ElementTree.Element:
@@ -65,3 +69,13 @@ def to_number(value: str | None) -> float | None:
     except ValueError:
         return None
     return found if math.isfinite(found) else None
+
+
+def of_contrast(times: Sequence[Time], contrast: int) -> Time | None:
+    """Return a contrast's own of several times, such as TE; a single one is that of all contrasts.
+
+    GE's converter lists no more than two echo times, however many echoes there are.
+    """
+    if len(times) == 1:
+        return times[0]
+    return times[contrast] if contrast < len(times) else None

@@ -195,6 +195,11 @@ def test_the_header_tells_patient_study_and_sequence(convert, make_image):
     assert file.SeriesDescription == file.ProtocolName == "t2 tse"
 
 
+def test_an_echo_whose_time_the_header_leaves_out_has_none(convert, make_image):
+    (file,) = convert(make_image(numbered(1, 4, 4), contrast=2), xml=HEADER)
+    assert (file.EchoNumbers, file.EchoTime, file.InversionTime) == (3, None, 100)
+
+
 def test_the_metadata_tell_what_the_images_are(convert, make_image):
     meta = {
         "DataRole": "STD_MAP",

@@ -15,9 +15,9 @@ from gadget.mrd.images.meta import (
 from gadget.mrd.xml_header.header_reader import parse_header
 
 
-def _meta(scan, **given):
+def _meta(scan, contrast=1, **given):
     header = parse_header(scan.xml)
-    reference = scan.readout(np.zeros((1, 4)), contrast=1).getHead()
+    reference = scan.readout(np.zeros((1, 4)), contrast=contrast).getHead()
     values = to_meta(image_meta(header, reference, **given))
     return ismrmrd.Meta.deserialize(values.serialize())
 
@@ -56,6 +56,10 @@ def test_times_are_those_of_the_contrast(make_scan):
     assert meta["EchoTime"] == meta["GADGETRON_TE"] == "11"
     assert meta["InversionTime"] == meta["GADGETRON_TI"] == "900"
     assert "EchoTime" not in _meta(make_scan())
+    # The third echo has neither of two times.
+    third = _meta(make_scan(extra=extra), contrast=2)
+    assert "EchoTime" not in third
+    assert third["InversionTime"] == "900"
 
 
 def test_texts_survive_the_xml():
