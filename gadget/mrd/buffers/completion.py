@@ -15,10 +15,10 @@ class Completion:
 
     Scanners repeat the LAST_IN_* flags for every average, segment and partition: before the last
     average or segment that the header declares neither flag nor repetition counts, and where the
-    flag is not known to be that of the last average or partition, it counts as soon as the first
-    readout of another image follows. Where a measurement ended before that average or segment,
-    later repetitions do not wait for it. Repetitions interleaved line by line are complete at the
-    end of the stream.
+    flag is not known to be that of the last average, partition or line, it counts as soon as the
+    first readout of another image follows. Where a measurement ended before that average or
+    segment, later repetitions do not wait for it. Repetitions interleaved line by line are complete
+    at the end of the stream.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import ismrmrd
@@ -65,11 +66,25 @@ class ImageAccumulator:
         complete = self._has_all_partitions(header.flags)
         # Segments that take turns, as the directions of an echo train do, end with any of them.
         last = segment is None or header.idx.segment >= segment.maximum
-        if average is not None and complete and last:
+        if average is not None and complete and last and self._has_all_lines:
             return True
         # Of a volume with lines of one partition so far, it is the flag of that.
         self.flagged = complete or self.grid.partitions > 1
         return False
+
+    @property
+    def _has_all_lines(self) -> bool:
+        """Whether as many lines came as the header declares, unless it tells of acceleration.
+
+        GE's converter flags the outermost line, which is not the last one of a fast spin echo.
+        """
+        encoding = self.grid.encoding
+        limits = [encoding.limits.get(f"kspace_encoding_step_{axis}") for axis in (1, 2)]
+        lines = math.prod(
+            size if limit is None else min(size, limit.maximum - limit.minimum + 1)
+            for size, limit in zip(encoding.encoded.matrix[1:], limits, strict=True)
+        )
+        return encoding.acceleration != (1, 1) or len(self.grid) >= lines
 
     def _has_all_partitions(self, bits: int) -> bool:
         nz = self.grid.encoding.encoded.matrix[2]

@@ -128,6 +128,22 @@ def test_a_flag_completes_at_once_where_the_header_tells_the_averages(make_scan)
     assert [len(gatherer.add(one)) for one in readouts] == [0] * 7 + [1]
 
 
+def test_a_flag_of_the_outermost_line_does_not_tear_an_echo_train(make_scan):
+    # GE's converter flags that line wherever it comes.
+    limits = {"average": (0, 0, 0), "kspace_encoding_step_2": (0, 0, 0)}
+    scan = make_scan(limits=limits | {"kspace_encoding_step_1": (0, 7, 4)})
+    readouts = []
+    for train in ([1, 7, 3, 5], [0, 6, 2, 4]):
+        for number in range(2):
+            readouts += scan.readouts(scan.image(number), ky=train, slice=number)
+    for one in readouts:
+        if one.idx.kspace_encode_step_1 == 7:
+            _flag(one, "LAST_IN_SLICE")
+    buffers = _gather(scan.header, readouts)
+    assert [buffer.reference.idx.slice for buffer in buffers] == [0, 1]
+    assert all(buffer.kspace.mask.all() for buffer in buffers)
+
+
 def test_the_end_of_the_measurement_completes_at_once(make_scan):
     scan = make_scan()
     readouts = scan.readouts(scan.image())
@@ -869,9 +885,8 @@ def test_complete_images_come_before_the_error_of_the_stream(make_scan):
 def test_an_image_that_is_flagged_twice_is_told_of(make_scan, caplog):
     scan = make_scan(limits={"average": (0, 0, 0)})
     readouts = scan.readouts(scan.image())
-    for one in (readouts[3], readouts[7]):
-        _flag(one, "LAST_IN_SLICE")
-    assert len(_gather(scan.header, readouts)) == 2
+    _flag(readouts[-1], "LAST_IN_SLICE")
+    assert len(_gather(scan.header, readouts * 2)) == 2
     assert "another image is made of them" in caplog.text
 
 
