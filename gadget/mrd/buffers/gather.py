@@ -246,6 +246,13 @@ class Gatherer:
         image = self._open.get(key)
         if image is None:
             image = self._open[key] = ImageAccumulator(LineGrid.of_readout(encoding, header))
+            # Gadgetron's EPI gadgets leave the header as it is, and shorter readouts.
+            if encoding.echo_planar and image.grid.width == encoding.encoded.matrix[0]:
+                self._warn_once(
+                    "By the header's trajectoryDescription, these are echo trains with samples on "
+                    "gradient ramps. Neither that nor their ghosts are corrected here: expect "
+                    "both in the images, or grid and correct the data before."
+                )
         return image
 
     def _complete(self, keys: Iterable[ImageKey]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from gadget.errors import DataError
 
 CARTESIAN = "cartesian"
+ECHO_PLANAR = "ConventionalEPI"
+"""`trajectoryDescription` of what Siemens' converter calls Cartesian, too."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Encoding:
     acceleration: tuple[int, int] = (1, 1)
     """Along ky and kz."""
     calibration_mode: str | None = None
+    echo_planar: bool = False
+    """Whether readouts begin and end on gradient ramps, in turn forwards and backwards."""
 
     @property
     def merges_calibration(self) -> bool:

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 
 from gadget.errors import DataError
 from gadget.mrd.xml_header.elements import children, find, header_root, local_name, text, to_number
-from gadget.mrd.xml_header.header import CARTESIAN, Encoding, Header, Limit, Space
+from gadget.mrd.xml_header.header import CARTESIAN, ECHO_PLANAR, Encoding, Header, Limit, Space
 
 MAX_MATRIX = 65535
 MAX_POINTS = 2**31
@@ -66,6 +66,7 @@ def _encoding(node: ElementTree.Element, index: int) -> Encoding:
             _integer(text(node, *factor, "kspace_encoding_step_2")) or 1,
         ),
         calibration_mode=(text(node, "parallelImaging", "calibrationMode") or "").lower() or None,
+        echo_planar=text(node, "trajectoryDescription", "identifier") == ECHO_PLANAR,
     )
 
 

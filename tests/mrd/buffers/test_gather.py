@@ -13,6 +13,7 @@ from gadget.mrd.buffers.bucket_conversion import from_bucket
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.buffers.recon_data import AcquisitionBucket
+from gadget.mrd.xml_header.header import parse_header
 from gadget.mri.operators.fourier import fftc, ifftc
 
 AXES = (-3, -2, -1)
@@ -684,6 +685,21 @@ def test_a_spike_costs_nothing_but_a_warning(make_scan, caplog):
     assert np.abs(buffer.kspace.data - clean.kspace.data).max() < 10
     assert "Removed from the readouts of encoding 0, slice 0" in caplog.text
     assert "1 spike." in caplog.text
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_echo_trains_that_nobody_has_corrected_are_told_of_once(make_scan, caplog, corrected):
+    scan = make_scan()
+    description = b"<trajectoryDescription><identifier>ConventionalEPI</identifier>"
+    xml = scan.xml.replace(b"</encoding>", description + b"</trajectoryDescription></encoding>")
+    image = scan.image()
+    if corrected:
+        full = fftc(scan.cropped(image), AXES).astype(np.complex64)
+        readouts = [scan.readout(full[:, 0, ky], kspace_encode_step_1=ky) for ky in range(8)]
+    else:
+        readouts = [one for i in range(2) for one in scan.readouts(image, slice=i)]
+    _gather(parse_header(xml), readouts)
+    assert caplog.text.count("samples on gradient ramps") == (0 if corrected else 1)
 
 
 def test_lines_of_zeros_count_as_not_measured(make_scan, caplog):
