@@ -8,7 +8,8 @@ import ismrmrd
 
 from gadget.errors import DataError
 from gadget.mrd.readouts import flags
-from gadget.mrd.xml_header.header import Encoding, Limit
+from gadget.mrd.xml_header.header import Encoding
+from gadget.mrd.xml_header.limits import Limit
 
 MAX_DISCARDED = 0.25
 """Largest share of discarded samples beside a whole readout: more, and it is asymmetric."""

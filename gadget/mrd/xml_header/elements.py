@@ -71,6 +71,12 @@ def to_number(value: str | None) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def to_integer(value: str | None) -> int | None:
+    """Parse a whole number; None if the text is none."""
+    found = to_number(value)
+    return int(found) if found is not None and found == int(found) else None
+
+
 def of_contrast(times: Sequence[Time], contrast: int) -> Time | None:
     """Return a contrast's own of several times, such as TE; a single one is that of all contrasts.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gadget.errors import DataError
+from gadget.mrd.xml_header.limits import Limit
 
 CARTESIAN = "cartesian"
 ECHO_PLANAR = "ConventionalEPI"
@@ -18,15 +19,6 @@ class Space:
 
     matrix: tuple[int, int, int]
     field_of_view_mm: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Limit:
-    """First, last and central value of an encoding counter."""
-
-    minimum: int
-    maximum: int
-    center: int
 
 
 @dataclass(frozen=True)

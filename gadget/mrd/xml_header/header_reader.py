@@ -10,8 +10,9 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.elements import children, find, header_root, local_name, text, to_number
-from gadget.mrd.xml_header.header import CARTESIAN, ECHO_PLANAR, Encoding, Header, Limit, Space
+from gadget.mrd.xml_header.elements import children, find, header_root, text, to_integer, to_number
+from gadget.mrd.xml_header.header import CARTESIAN, ECHO_PLANAR, Encoding, Header, Space
+from gadget.mrd.xml_header.limits import Limit, centred, read_limits
 
 MAX_MATRIX = 65535
 MAX_POINTS = 2**31
@@ -40,7 +41,9 @@ def parse_header(xml: bytes) -> Header:
         relative_noise_bandwidth=_positive(
             text(root, "acquisitionSystemInformation", "relativeReceiverNoiseBandwidth")
         ),
-        receiver_channels=_integer(text(root, "acquisitionSystemInformation", "receiverChannels")),
+        receiver_channels=to_integer(
+            text(root, "acquisitionSystemInformation", "receiverChannels")
+        ),
         protocol_name=text(root, "measurementInformation", "protocolName"),
         series_description=text(root, "measurementInformation", "seriesDescription"),
         measurement_id=text(root, "measurementInformation", "measurementID"),
@@ -52,9 +55,13 @@ def parse_header(xml: bytes) -> Header:
 def _encoding(node: ElementTree.Element, index: int) -> Encoding:
     encoded = _space(node, "encodedSpace", index)
     recon = _space(node, "reconSpace", index) if children(node, "reconSpace") else encoded
-    limits = _limits(node)
+    limits = read_limits(node)
     if _is_stack(encoded, limits):
         encoded, recon = _slice_of(encoded), _slice_of(recon)
+    for axis in (1, 2):
+        name = f"kspace_encoding_step_{axis}"
+        if name in limits:
+            limits[name] = centred(limits[name], encoded.matrix[axis])
     factor = ("parallelImaging", "accelerationFactor")
     return Encoding(
         encoded=encoded,
@@ -62,8 +69,8 @@ def _encoding(node: ElementTree.Element, index: int) -> Encoding:
         limits=limits,
         trajectory=(text(node, "trajectory") or CARTESIAN).lower(),
         acceleration=(
-            _integer(text(node, *factor, "kspace_encoding_step_1")) or 1,
-            _integer(text(node, *factor, "kspace_encoding_step_2")) or 1,
+            to_integer(text(node, *factor, "kspace_encoding_step_1")) or 1,
+            to_integer(text(node, *factor, "kspace_encoding_step_2")) or 1,
         ),
         calibration_mode=(text(node, "parallelImaging", "calibrationMode") or "").lower() or None,
         echo_planar=text(node, "trajectoryDescription", "identifier") == ECHO_PLANAR,
@@ -87,7 +94,7 @@ def _slice_of(stack: Space) -> Space:
 
 def _space(node: ElementTree.Element, name: str, index: int) -> Space:
     where = f"<{name}> of encoding {index}"
-    sizes = [_integer(text(node, name, "matrixSize", axis)) for axis in "xyz"]
+    sizes = [to_integer(text(node, name, "matrixSize", axis)) for axis in "xyz"]
     lengths = [to_number(text(node, name, "fieldOfView_mm", axis)) for axis in "xyz"]
     known = [size for size in sizes if size is not None and 1 <= size <= MAX_MATRIX]
     if len(known) < 3 or math.prod(known) > MAX_POINTS:
@@ -104,20 +111,6 @@ def _space(node: ElementTree.Element, name: str, index: int) -> Space:
     return Space((known[0], known[1], known[2]), (extents[0], extents[1], extents[2]))
 
 
-def _limits(node: ElementTree.Element) -> dict[str, Limit]:
-    section = find(node, "encodingLimits")
-    found: dict[str, Limit] = {}
-    for child in section if section is not None else ():
-        low, high = _integer(text(child, "minimum")), _integer(text(child, "maximum"))
-        if low is None or high is None:
-            continue
-        center = _integer(text(child, "center"))
-        found[local_name(child)] = Limit(
-            low, high, (low + high + 1) // 2 if center is None else center
-        )
-    return found
-
-
 def _times(root: ElementTree.Element, name: str) -> tuple[float, ...]:
     section = find(root, "sequenceParameters")
     nodes = children(section, name) if section is not None else []
@@ -132,8 +125,3 @@ def _listed(values: list[int | None] | list[float | None]) -> str:
 def _positive(value: str | None) -> float | None:
     found = to_number(value)
     return found if found is not None and found > 0 else None
-
-
-def _integer(value: str | None) -> int | None:
-    found = to_number(value)
-    return int(found) if found is not None and found == int(found) else None

@@ -53,6 +53,17 @@ def test_gives_back_a_volume(make_scan):
     assert buffer.reference.idx.kspace_encode_step_2 == 2
 
 
+@pytest.mark.parametrize(("lines", "center"), [(8, 3), (8, 5), (9, 5), (9, 3)])
+def test_a_centre_that_is_rounded_otherwise_costs_no_line(make_scan, lines, center):
+    # Philips' converter has that of 0 to 7 at 3.
+    scan = make_scan(encoded=(16, lines, 1), recon=(8, lines, 1))
+    image = scan.image()
+    limits = {"kspace_encoding_step_1": (0, lines - 1, center)}
+    rounded = make_scan(encoded=scan.encoded, recon=scan.recon, limits=limits)
+    (buffer,) = _gather(rounded.header, scan.readouts(image))
+    np.testing.assert_allclose(ifftc(buffer.kspace.data, AXES), scan.cropped(image), atol=1e-5)
+
+
 def test_partial_fourier_leaves_the_start_unmeasured(make_scan):
     scan = make_scan(limits={"kspace_encoding_step_1": (0, 5, 2)})
     image = scan.image()

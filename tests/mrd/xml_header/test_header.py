@@ -3,20 +3,21 @@ from __future__ import annotations
 import pytest
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.header import Limit, Space
+from gadget.mrd.xml_header.header import Space
 from gadget.mrd.xml_header.header_reader import parse_header
+from gadget.mrd.xml_header.limits import Limit
 
 
 def test_reads_what_a_reconstruction_needs(make_scan):
     scan = make_scan(
-        limits={"kspace_encoding_step_1": (0, 7, 3), "average": (0, 2, 0)}, calibration="embedded"
+        limits={"kspace_encoding_step_1": (0, 6, 3), "average": (0, 2, 0)}, calibration="embedded"
     )
     header = parse_header(scan.xml)
     (encoding,) = header.encodings
     assert encoding.encoded == Space((16, 8, 1), (32.0, 16.0, 5.0))
     assert encoding.recon == Space((8, 8, 1), (16.0, 16.0, 5.0))
     assert encoding.limits == {
-        "kspace_encoding_step_1": Limit(0, 7, 3),
+        "kspace_encoding_step_1": Limit(0, 6, 3),
         "average": Limit(0, 2, 0),
     }
     assert encoding.acceleration == (2, 1)
