@@ -67,7 +67,7 @@ class ScoreRecord:
 def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], None]]:
     """Give what writes dataclasses of one kind to a CSV file, every line at once.
 
-    A file that is there already stays until the first line comes.
+    A file that is there already stays until the first line comes; without any line none is left.
 
     Raises
     ------
@@ -89,7 +89,11 @@ def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], N
             writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
             file.flush()
 
-        yield write
+        try:
+            yield write
+        finally:
+            if not file.tell():
+                path.unlink(missing_ok=True)
 
 
 def _cell(value: object) -> object:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gadget.errors import ConfigError
+from gadget.errors import ConfigError, DataError
 from gadget.evaluation.collection import SHOWN, Collection
 from gadget.evaluation.experiment import MethodFailure, run
 from gadget.evaluation.records import ScoreRecord, csv_file
@@ -132,6 +132,16 @@ def test_lines_are_in_the_file_at_once(methods, tmp_path):
         csv_file(tmp_path / "nowhere" / "cases.csv", ScoreRecord),
     ):
         pass
+
+
+def test_without_a_line_there_is_no_file(methods, tmp_path):
+    new, old = tmp_path / "new.csv", tmp_path / "old.csv"
+    old.write_text("of another evaluation")
+    for path in (new, old):
+        with pytest.raises(DataError), csv_file(path, Record):
+            raise DataError("Not one input can be evaluated.")
+    assert not new.exists()
+    assert old.read_text() == "of another evaluation"
 
 
 def test_a_collection_keeps_all_numbers_and_the_first_pictures(case, methods, fixed):
