@@ -109,9 +109,8 @@ class DicomWriter(SeriesWriter):
 
     def _attributes(self, one: Slice, number: int) -> Attributes:
         image = one.image
-        comments = meta_values(
-            image.meta, "ImageComments", "ImageComment", "GADGETRON_ImageComment"
-        )
+        found = meta_values(image.meta, "ImageComments", "ImageComment", "GADGETRON_ImageComment")
+        comments = clean("; ".join(found), 10_000)  # leaves room for the disclaimer
         spacing = {} if one.spacing is None else {"SpacingBetweenSlices": one.spacing}
         return {
             **spacing,
@@ -126,7 +125,7 @@ class DicomWriter(SeriesWriter):
             "PositionReferenceIndicator": "",
             "SoftwareVersions": f"score-gadget {__version__}",
             "SeriesDescription": self._scan.series_description(image.meta),
-            "ImageComments": clean("; ".join([*comments, DISCLAIMER]), 10_000),
+            "ImageComments": "; ".join(filter(None, [comments, DISCLAIMER])),
             "DerivationDescription": f"Reconstructed from raw data; {DISCLAIMER}",
         }
 

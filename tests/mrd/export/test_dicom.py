@@ -218,6 +218,13 @@ def test_the_metadata_tell_what_the_images_are(convert, make_image):
     assert "scan7_series_100" in str(file.filename)
 
 
+def test_a_long_comment_leaves_room_for_the_disclaimer(convert, make_image):
+    (file,) = convert(make_image(numbered(1, 4, 4), {"ImageComments": "word " * 5_000}))
+    assert file.ImageComments.startswith("word word")
+    assert file.ImageComments.endswith("; research software, not for diagnostic use")
+    assert len(file.ImageComments) <= 10_240  # of a long text of DICOM
+
+
 def test_the_role_of_an_image_of_gadgetron_counts_too(convert, make_image):
     (file,) = convert(make_image(numbered(1, 4, 4), {"GADGETRON_DataRole": "SNR_MAP"}))
     assert list(file.ImageType) == ["DERIVED", "PRIMARY", "M", "SNR_MAP"]
