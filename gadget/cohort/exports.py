@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ class Export:
     folder: Path
 
     def __str__(self) -> str:
-        return encodable(f"{self.format} {self.folder}")
+        # The same folder, from wherever it is named.
+        return encodable(f"{self.format} {os.path.normpath(self.folder)}")
 
 
 @contextmanager

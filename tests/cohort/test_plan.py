@@ -221,6 +221,16 @@ def test_images_that_lack_a_format_are_only_exported(plan, recipe, data, finish,
     assert plan(recipe(), folder).finished == 1
 
 
+def test_a_folder_of_exports_is_the_same_from_everywhere(plan, recipe, data, finish, tmp_path):
+    folder = data("a.h5")
+    finish(recipe(exports=(Export("png", tmp_path / "here" / ".." / "png"),)), folder)
+    (tmp_path / "png").mkdir()
+    (tmp_path / "png" / "a_series_0_image_001.png").touch()
+    (tmp_path / "there").mkdir()
+    same = Export("png", tmp_path / "there" / ".." / "png")
+    assert plan(recipe(exports=(same,)), folder).finished == 1
+
+
 def test_the_weights_count(plan, recipe, data, monkeypatch, tmp_path):
     folder = data("a.h5")
     (tmp_path / "mine").mkdir()
