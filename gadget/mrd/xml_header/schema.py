@@ -10,6 +10,8 @@ import xml.etree.ElementTree as ElementTree
 from functools import cache
 
 import ismrmrd.xsd
+from xsdata.formats.dataclass.parsers import XmlParser
+from xsdata.formats.dataclass.parsers.handlers import XmlEventHandler
 
 from gadget.errors import DataError, first_line
 from gadget.mrd.xml_header.elements import header_root, local_name
@@ -39,7 +41,9 @@ def sanitize_header(xml: bytes) -> bytes:
         ElementTree.register_namespace("", NAMESPACE)
         raw = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     try:
-        ismrmrd.xsd.CreateFromDocument(raw)
+        # As `CreateFromDocument`, which feeds the text to expat in pieces: expat before 2.6 reads a
+        # long comment or attribute anew with every piece.
+        XmlParser(handler=XmlEventHandler).parse(root, ismrmrd.xsd.ismrmrdHeader)
     except Exception as error:
         raise DataError(
             f"The ISMRMRD header does not follow the schema: {_reason(error)}. "

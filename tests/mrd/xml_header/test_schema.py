@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import ismrmrd.xsd
 import pytest
 
@@ -44,6 +46,17 @@ def test_a_name_in_another_encoding_does_not_cost_the_scan(make_scan):
         assert parse_header(raw).encodings
         clean = ismrmrd.xsd.CreateFromDocument(sanitize_header(raw))
         assert clean.subjectInformation.patientName == "Müller"
+
+
+@pytest.mark.parametrize(
+    ("before", "long"),
+    [(b"<encoding>", b"<!--%s--><encoding>"), (b"<ismrmrdHeader", b'<ismrmrdHeader a="%s"')],
+)
+def test_the_time_does_not_grow_with_the_square_of_the_length(make_scan, before, long):
+    xml = make_scan().xml.replace(before, long % (2**23 * b"x"), 1)
+    started = time.process_time()
+    assert sanitize_header(xml) == xml
+    assert time.process_time() - started < 1.5  # 2.5 s or more with the square, 0.4 s without
 
 
 def test_a_header_that_gadgetron_python_cannot_read_is_an_error(make_scan):
