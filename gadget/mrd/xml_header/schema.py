@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ElementTree
 from functools import cache
 
 import ismrmrd.xsd
+from xsdata.exceptions import ConverterWarning
 from xsdata.formats.dataclass.parsers import XmlParser
 from xsdata.formats.dataclass.parsers.handlers import XmlEventHandler
 
@@ -19,8 +20,8 @@ from gadget.mrd.xml_header.safe_xml import to_utf8
 
 NAMESPACE = "http://www.ismrm.org/ISMRMRD"
 
-# Warnings of xsdata quote what they are about, such as the patient's date of birth.
-warnings.filterwarnings("ignore", "Failed to convert value")
+# They quote what they are about, such as the patient's date of birth.
+warnings.simplefilter("ignore", ConverterWarning)
 
 
 def sanitize_header(xml: bytes) -> bytes:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import importlib
 import time
+import warnings
 
 import ismrmrd.xsd
 import pytest
 
 from gadget.errors import DataError
+from gadget.mrd.xml_header import schema
 from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mrd.xml_header.schema import sanitize_header
 
@@ -57,6 +60,17 @@ def test_the_time_does_not_grow_with_the_square_of_the_length(make_scan, before,
     started = time.process_time()
     assert sanitize_header(xml) == xml
     assert time.process_time() - started < 1.5  # 2.5 s or more with the square, 0.4 s without
+
+
+def test_of_all_warnings_only_those_of_values_in_a_header_are_silenced(make_scan):
+    patient = "<subjectInformation><patientBirthdate>1980</patientBirthdate></subjectInformation>"
+    xml = make_scan(extra=patient).xml
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        importlib.reload(schema)  # whose filter pytest has put away
+        schema.sanitize_header(xml)
+        warnings.warn("Failed to convert value to another unit", stacklevel=1)
+    assert [str(one.message) for one in told] == ["Failed to convert value to another unit"]
 
 
 def test_a_header_that_gadgetron_python_cannot_read_is_an_error(make_scan):
