@@ -49,7 +49,7 @@ from gadget.stream.server.pipeline import choose_pipeline
 from gadget.stream.wire.address import Address, connect
 
 GENERATOR = ("ismrmrd_generate_cartesian_shepp_logan", "-m", "256", "-c", "16", "-r", "20", "-C")
-COMMAND = (sys.executable, "-c", "from gadget.cli.main import main; main()")
+COMMAND = (sys.executable, "-c", "from gadget.cli.start import main; main()")
 START_SECONDS = 60.0
 WARM_UP = 1 + 2 * 256
 """The noise readout and two repetitions."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,15 @@ def test_no_command_is_no_success(run):
     done = run("reconstruct")
     assert done.returncode == 2
     assert "No such command" in done.stderr
+
+
+def test_an_interrupt_during_the_imports_shows_no_traceback(start, tmp_path):
+    (tmp_path / "typer.py").write_text("import time; print('here', flush=True); time.sleep(60)")
+    process = start("--version", stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
 
 
 def test_the_traceback_is_in_the_detailed_log_only(run, tmp_path):

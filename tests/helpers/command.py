@@ -4,4 +4,4 @@ from __future__ import annotations
 
 import sys
 
-COMMAND = [sys.executable, "-c", "from gadget.cli.main import main; main()"]
+COMMAND = [sys.executable, "-c", "from gadget.cli.start import main; main()"]
