@@ -20,6 +20,8 @@ def compress(kspace: Tensor, energy: float) -> Tensor:
         Share of the signal energy to keep, in (0, 1].
     """
     samples = kspace.flatten(1)
+    # Squares of very large or small samples are beyond single precision.
+    samples = samples * (1 / torch.view_as_real(samples).abs().max().clamp(min=1e-30))
     gram = (samples @ samples.mH).to(torch.complex128)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)

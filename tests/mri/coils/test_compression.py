@@ -19,6 +19,15 @@ def test_compression_keeps_the_energy_with_as_few_coils_as_possible(measure, ene
     assert len(matrix) < 12
 
 
+@pytest.mark.parametrize("scale", [1e-25, 9e18])
+def test_the_scale_of_the_data_does_not_matter(scale):
+    seeded = torch.Generator().manual_seed(0)
+    data = torch.arange(1, 7)[:, None] * torch.randn(6, 1000, generator=seeded, dtype=torch.cfloat)
+    data /= data.abs().max()
+    found, expected = compress(data * scale, 0.9), compress(data, 0.9)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
 def test_compression_keeps_white_noise_white(measure):
     matrix = compress(torch.from_numpy(measure(coils=8).kspace.data), 0.99).numpy()
     np.testing.assert_allclose(matrix @ matrix.conj().T, np.eye(len(matrix)), atol=1e-6)
