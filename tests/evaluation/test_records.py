@@ -138,7 +138,7 @@ def test_without_a_line_there_is_no_file(methods, tmp_path):
     new, old = tmp_path / "new.csv", tmp_path / "old.csv"
     old.write_text("of another evaluation")
     for path in (new, old):
-        with pytest.raises(DataError), csv_file(path, Record):
+        with pytest.raises(DataError), csv_file(path, ScoreRecord):
             raise DataError("Not one input can be evaluated.")
     assert not new.exists()
     assert old.read_text() == "of another evaluation"

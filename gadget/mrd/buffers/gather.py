@@ -17,6 +17,7 @@ from gadget.mrd.buffers.image_accumulator import ImageAccumulator
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_of
 from gadget.mrd.readouts.coil_check import CoilCheck
+from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.placement import line_position
 from gadget.mrd.readouts.rejected import RejectedReadouts
@@ -63,6 +64,7 @@ class Gatherer:
         self._complete_images = CompleteImages(self._calibration)
         self._rejected = RejectedReadouts(warn)
         self._coils = CoilCheck(header.receiver_channels)
+        self._dead_coils = DeadCoils(warn)
         self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
@@ -180,7 +182,7 @@ class Gatherer:
     ) -> ImageAccumulator | None:
         """Add a readout, or reject it with the reason; return the image that it belongs to."""
         try:
-            return self._place(acquisition, key)
+            return self._place(self._dead_coils.silence(acquisition), key)
         except DataError as error:
             self._rejected.add(error)
             return None

@@ -21,6 +21,7 @@ from gadget.mrd.inspection.oddities import oddities
 from gadget.mrd.inspection.pipeline_preview import PipelinePreview
 from gadget.mrd.inspection.survey import COUNTERS, ReadoutStatistics, Survey
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.xml_header.elements import children, header_root, text, to_number
 from gadget.mrd.xml_header.header import Header, Space
 from gadget.mrd.xml_header.header_reader import parse_header
@@ -58,9 +59,15 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
         header, problem = read_header(raw.header_xml)
         surveys = Survey(), Survey(coil_correction=True)
         preview = PipelinePreview(header, problem)
+        dead_coils = DeadCoils(preview.warnings.append)
         for heads, _, samples in raw.readouts():
             with np.errstate(invalid="ignore"):  # damaged samples are counted below
-                sums = np.array([np.add.reduce(np.abs(one), dtype=np.float64) for one in samples])
+                sums = np.array(
+                    [
+                        np.add.reduce(np.abs(_without(dead_coils, head, one)), dtype=np.float64)
+                        for head, one in zip(heads, samples, strict=True)
+                    ]
+                )
             finite, empty = np.isfinite(sums), sums == 0
             for survey in surveys:
                 survey.add(heads, finite, empty)
@@ -69,6 +76,16 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
         survey = surveys[0] if surveys[0].kinds["image"] else surveys[1]
         facts = _file_facts(raw, header, survey, preview)
     return Inspection(facts, {number: one.first for number, one in preview.sampling.items()})
+
+
+def _without(
+    dead_coils: DeadCoils, head: NDArray[np.void], samples: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the samples of a readout, real and imaginary parts in a row, of coils that work."""
+    parts = np.ascontiguousarray(samples, np.float32)
+    shape = int(head["active_channels"]), int(head["number_of_samples"])
+    found = dead_coils.silenced(parts.view(np.complex64).reshape(shape), int(head["flags"]))
+    return found.view(np.float32).ravel()
 
 
 def read_header(xml: bytes) -> tuple[Header, str | None]:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from gadget.errors import ReconError
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_of, with_samples
+from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.xml_header.header import Header
 from gadget.mri.noise.whitening import (
     NoiseCovariance,
@@ -53,6 +54,7 @@ class Prewhitener:
         self._dwell = 0.0
         self._matrices: dict[int, NDArray[np.complex64] | None] = {}
         self._pending: list[ismrmrd.Acquisition] = []
+        self._dead_coils = DeadCoils(log.warning)
 
     def whiten(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the readouts of a scan whitened, in their order, and all else as it comes.
@@ -80,6 +82,8 @@ class Prewhitener:
 
         One without coils, or with another number of them than the noise scan, stays as it is.
         """
+        # Whitening would mix what is no number into other coils.
+        acquisition = self._dead_coils.silence(acquisition)
         header = header_of(acquisition)
         if header.flags & flags.NOISE:
             self._add_noise(acquisition)
