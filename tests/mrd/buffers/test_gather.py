@@ -13,7 +13,7 @@ from gadget.mrd.buffers.bucket_conversion import from_bucket
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.buffers.recon_data import AcquisitionBucket
-from gadget.mrd.xml_header.header import parse_header
+from gadget.mrd.xml_header.header_reader import parse_header
 from gadget.mri.operators.fourier import fftc, ifftc
 
 AXES = (-3, -2, -1)
