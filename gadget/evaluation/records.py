@@ -67,7 +67,7 @@ class ScoreRecord:
 def csv_file(path: Path, record_type: type[Line]) -> Iterator[Callable[[Line], None]]:
     """Give what writes dataclasses of one kind to a CSV file, every line at once.
 
-    A file that is there already stays until the first line comes; without any line none is left.
+    A file that is there already stays until the first line comes; no empty one is left.
 
     Raises
     ------

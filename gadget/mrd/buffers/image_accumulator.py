@@ -81,7 +81,7 @@ class ImageAccumulator:
         encoding = self.grid.encoding
         limits = [encoding.limits.get(f"kspace_encoding_step_{axis}") for axis in (1, 2)]
         lines = math.prod(
-            size if limit is None else min(size, limit.maximum - limit.minimum + 1)
+            size if limit is None else min(size, limit.count)
             for size, limit in zip(encoding.encoded.matrix[1:], limits, strict=True)
         )
         return encoding.acceleration != (1, 1) or len(self.grid) >= lines
@@ -92,6 +92,4 @@ class ImageAccumulator:
             return True
         limit = self.grid.encoding.limits.get("kspace_encoding_step_2")
         # Embedded calibration lines may have been everywhere long before the end.
-        return len(self._ended_partitions) >= (
-            nz if limit is None else limit.maximum - limit.minimum + 1
-        )
+        return len(self._ended_partitions) >= (nz if limit is None else limit.count)

@@ -62,12 +62,8 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
         dead_coils = DeadCoils(preview.warnings.append)
         for heads, _, samples in raw.readouts():
             with np.errstate(invalid="ignore"):  # damaged samples are counted below
-                sums = np.array(
-                    [
-                        np.add.reduce(np.abs(_without(dead_coils, head, one)), dtype=np.float64)
-                        for head, one in zip(heads, samples, strict=True)
-                    ]
-                )
+                pairs = zip(heads, samples, strict=True)
+                sums = np.array([_sum_of_magnitudes(*pair, dead_coils) for pair in pairs])
             finite, empty = np.isfinite(sums), sums == 0
             for survey in surveys:
                 survey.add(heads, finite, empty)
@@ -78,14 +74,14 @@ def inspect_file(path: Path, group: str | None = None) -> Inspection:
     return Inspection(facts, {number: one.first for number, one in preview.sampling.items()})
 
 
-def _without(
-    dead_coils: DeadCoils, head: NDArray[np.void], samples: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the samples of a readout, real and imaginary parts in a row, of coils that work."""
+def _sum_of_magnitudes(
+    head: NDArray[np.void], samples: NDArray[np.float32], dead_coils: DeadCoils
+) -> np.float64:
+    """Sum up the samples of a readout, real and imaginary parts in a row, of coils that work."""
     parts = np.ascontiguousarray(samples, np.float32)
     shape = int(head["active_channels"]), int(head["number_of_samples"])
     found = dead_coils.silenced(parts.view(np.complex64).reshape(shape), int(head["flags"]))
-    return found.view(np.float32).ravel()
+    return np.abs(found.view(np.float32)).sum(dtype=np.float64)
 
 
 def read_header(xml: bytes) -> tuple[Header, str | None]:

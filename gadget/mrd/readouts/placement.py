@@ -63,7 +63,7 @@ def _is_within_limits(limit: Limit | None, index: int, position: int, size: int)
         limit is not None
         # What would be beyond a single line is another one, such as of another slice.
         and size > 1
-        and limit.maximum - limit.minimum >= size
+        and limit.count > size
         and limit.minimum <= index <= limit.maximum
     )
 

@@ -9,8 +9,6 @@ from gadget.errors import DataError
 from gadget.mrd.xml_header.limits import Limit
 
 CARTESIAN = "cartesian"
-ECHO_PLANAR = "ConventionalEPI"
-"""`trajectoryDescription` of what Siemens' converter calls Cartesian, too."""
 
 
 @dataclass(frozen=True)

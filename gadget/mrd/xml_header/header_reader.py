@@ -11,11 +11,13 @@ import xml.etree.ElementTree as ElementTree
 
 from gadget.errors import DataError
 from gadget.mrd.xml_header.elements import children, find, header_root, text, to_integer, to_number
-from gadget.mrd.xml_header.header import CARTESIAN, ECHO_PLANAR, Encoding, Header, Space
+from gadget.mrd.xml_header.header import CARTESIAN, Encoding, Header, Space
 from gadget.mrd.xml_header.limits import Limit, centred, read_limits
 
 MAX_MATRIX = 65535
 MAX_POINTS = 2**31
+ECHO_PLANAR = "ConventionalEPI"
+"""`trajectoryDescription` of what Siemens' converter calls Cartesian, too."""
 
 
 def parse_header(xml: bytes) -> Header:
@@ -83,7 +85,7 @@ def _is_stack(encoded: Space, limits: dict[str, Limit]) -> bool:
     if encoded.matrix[2] == 1 or slices is None:
         return False
     if partition is None:
-        return slices.maximum - slices.minimum + 1 == encoded.matrix[2]
+        return slices.count == encoded.matrix[2]
     return partition.minimum == partition.maximum and slices.maximum > slices.minimum
 
 

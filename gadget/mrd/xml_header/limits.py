@@ -16,6 +16,11 @@ class Limit:
     maximum: int
     center: int
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return self.maximum - self.minimum + 1
+
 
 def read_limits(node: ElementTree.Element) -> dict[str, Limit]:
     """Return the limits of an encoding by the schema's names, without those that are not told."""
@@ -38,5 +43,5 @@ def centred(limit: Limit, size: int) -> Limit:
     Converters round it in several ways, of which only one has a place for the outermost line.
     """
     middle = limit.minimum + size // 2
-    whole = size > 1 and limit.maximum - limit.minimum + 1 == size
+    whole = size > 1 and limit.count == size
     return replace(limit, center=middle) if whole and abs(limit.center - middle) == 1 else limit
