@@ -121,7 +121,7 @@ def wait_for_work(server: Node) -> None:
 
 @pytest.mark.parametrize("numbers", [[signal.SIGINT], [signal.SIGHUP, signal.SIGHUP]])
 def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node, numbers):
-    server = node("--set", "steps=300", "--set", "seed=1")
+    server = node("--set", "steps=60", "--set", "seed=1")
     connection = server.connect()
     send(connection, raw, "")
     wait_for_work(server)
@@ -131,7 +131,7 @@ def test_a_signal_lets_the_open_scan_end_and_images_arrive(raw, node, numbers):
     connection.write([CLOSE])
     images = [decode(connection.read()) for _ in range(2)]
     assert [image.slice for image in images] == [0, 1]
-    assert [image.meta["ScoreGadget_steps"] for image in images] == ["300", "300"]
+    assert [image.meta["ScoreGadget_steps"] for image in images] == ["60", "60"]
     assert connection.read().id is MessageId.CLOSE
     connection.close()
     assert server.end() == 0
