@@ -35,4 +35,8 @@ class Reconstruction:
     def summary(self) -> str:
         """One line for a log."""
         entries = {"method": self.method, **self.details, "fallback": self.fallback}
-        return ", ".join(f"{k} {v}" for k, v in entries.items() if v is not None)
+        return ", ".join(f"{k} {_shown(v)}" for k, v in entries.items() if v is not None)
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -657,7 +657,7 @@ def test_details_say_how_the_image_was_made(measure):
     assert 1 <= details["virtual_coils"] <= 6
     assert 0 < details["residual"] < 1.5
     assert 0 < details["seconds"] < taken + 0.001
-    assert result.summary.startswith("method fast, ")
+    assert result.summary.startswith(f"method fast, noise_std {details['noise_std']:.4g}, ")
     assert "fallback" not in result.summary
 
 
