@@ -19,6 +19,7 @@ from gadget.mrd.readouts.acquisition import header_of
 from gadget.mrd.readouts.coil_check import CoilCheck
 from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.readouts.image_key import ImageKey
+from gadget.mrd.readouts.image_lines import ImageLines
 from gadget.mrd.readouts.placement import line_position
 from gadget.mrd.readouts.rejected import RejectedReadouts
 from gadget.mrd.readouts.samples import check_samples, is_finite
@@ -68,9 +69,7 @@ class Gatherer:
         self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
-        self._coil_correction: bool | None = None
-        """Whether readouts that are flagged for coil correction came, and are image data so far;
-        False since an image line came that is not flagged."""
+        self._image_lines = ImageLines()
 
     def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
@@ -107,9 +106,8 @@ class Gatherer:
             image = self._place_or_reject(acquisition, key)
             if image is not None:
                 image.flagged = False
-        # Slices of a scan for coil correction end as well, before those of the image begin.
-        ends = flags.LAST_IN_MEASUREMENT if self._coil_correction else flags.LAST_IN_BUFFER
-        if image is not None and bits & ends and self._completion.at_flag(key, header):
+        ended = image is not None and bits & self._image_lines.ends
+        if ended and self._completion.at_flag(key, header):
             self._complete([key])
         return self._take_ready()
 
@@ -154,21 +152,10 @@ class Gatherer:
             )
 
     def _is_image_data(self, bits: int) -> bool:
-        """Whether a readout is of an image, or a calibration line.
-
-        Those that are flagged for coil correction are as long as all image lines are.
-        """
-        if bits & flags.NOT_IMAGE:
-            return False
-        if bits & flags.COIL_CORRECTION:
-            if self._coil_correction is None:
-                self._coil_correction = True
-            return self._coil_correction
-        if self._coil_correction is not False and not flags.calibration_only(bits):
-            if self._coil_correction:
-                self._discard_images()
-            self._coil_correction = False
-        return True
+        """Whether a readout is of an image, or a calibration line."""
+        if self._image_lines.replace_all(bits):
+            self._discard_images()
+        return self._image_lines.include(bits)
 
     def _discard_images(self) -> None:
         """Forget the image lines so far, and those of them that were rejected."""

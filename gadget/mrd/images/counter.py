@@ -12,6 +12,7 @@ from gadget.mrd.raw.raw_file import ACQUISITION_ID
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
 from gadget.mrd.readouts.image_key import ImageCounters, ImageKey
+from gadget.mrd.readouts.image_lines import ImageLines
 from gadget.text import pluralize
 
 
@@ -23,14 +24,10 @@ class ImageCounter:
         self.images = 0
         """Images received, without standard deviation maps."""
         self.std_maps = 0
-        self._unflagged: set[ImageKey] = set()
-        self._coil_correction: set[ImageKey] = set()
+        self._image_lines = ImageLines()
+        self._expected: set[ImageKey] = set()
+        """Images that the readouts so far belong to."""
         self._received: dict[int, set[ImageCounters]] = {}
-
-    @property
-    def _expected(self) -> set[ImageKey]:
-        """Images that the readouts so far belong to, see `Gatherer`."""
-        return self._unflagged or self._coil_correction
 
     @property
     def expected(self) -> int:
@@ -98,7 +95,7 @@ class ImageCounter:
     def _count_readout(self, message: bytes) -> None:
         header = ismrmrd.AcquisitionHeader.from_buffer_copy(message[2 : 2 + HEADER_DTYPE.itemsize])
         self.readouts += 1
-        if header.flags & flags.NOT_IMAGE or flags.calibration_only(header.flags):
-            return
-        flagged = header.flags & flags.COIL_CORRECTION
-        (self._coil_correction if flagged else self._unflagged).add(ImageKey.of(header))
+        if self._image_lines.replace_all(header.flags):
+            self._expected.clear()
+        if self._image_lines.include(header.flags) and not flags.calibration_only(header.flags):
+            self._expected.add(ImageKey.of(header))
