@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
@@ -57,6 +58,7 @@ class Gatherer:
     ) -> None:
         self._header = header
         self._warn = warn
+        self._warn_once = functools.cache(warn)
         self._warns_unusable = warn_unusable
         self._open: dict[ImageKey, ImageAccumulator] = {}
         self._completion = Completion(self._open)
@@ -66,7 +68,6 @@ class Gatherer:
         self._rejected = RejectedReadouts(warn)
         self._coils = CoilCheck(header.receiver_channels)
         self._dead_coils = DeadCoils(warn)
-        self._warnings: set[str] = set()
         self._readouts = 0
         self._completed: set[ImageKey] = set()
         self._image_lines = ImageLines()
@@ -205,11 +206,6 @@ class Gatherer:
             grid = self._calibration.grid(key, encoding, header, self._open)
             add_readout(grid, position, acquisition.data, header)
         return image
-
-    def _warn_once(self, warning: str) -> None:
-        if warning not in self._warnings:
-            self._warn(warning)
-        self._warnings.add(warning)
 
     def _warn_not_finite(self, header: ismrmrd.AcquisitionHeader) -> None:
         if self._warns_unusable:

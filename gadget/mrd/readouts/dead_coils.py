@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import ismrmrd
@@ -24,12 +25,11 @@ class DeadCoils:
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:
-        self._warn = warn
+        self._warn_once = functools.cache(warn)
         self._dead: dict[tuple[int, int], NDArray[np.bool_]] = {}
         """Which coils `[coil]` are, by their number and the kind of readout."""
         self._alive: set[tuple[int, int]] = set()
         """Numbers of coils and kinds of readouts of which none is."""
-        self._told: set[str] = set()
 
     def silence(self, acquisition: ismrmrd.Acquisition) -> ismrmrd.Acquisition:
         """Return a readout with zeros from dead coils; most often it is the one that came."""
@@ -54,9 +54,7 @@ class DeadCoils:
 
     def _tell(self, coils: NDArray[np.intp]) -> None:
         named = ", ".join(map(str, coils))
-        if named not in self._told:
-            self._warn(
-                f"All samples of these coils are NaN or infinite: {named} (the first is 0). Zeros "
-                "take their place, and images are of the other coils."
-            )
-        self._told.add(named)
+        self._warn_once(
+            f"All samples of these coils are NaN or infinite: {named} (the first is 0). Zeros take "
+            "their place, and images are of the other coils."
+        )
