@@ -15,6 +15,7 @@ from gadget.mrd.buffers.complete_images import CompleteImages
 from gadget.mrd.buffers.completion import Completion
 from gadget.mrd.buffers.grid import LineGrid, add_readout
 from gadget.mrd.buffers.image_accumulator import ImageAccumulator
+from gadget.mrd.buffers.plain_lines import PlainLines
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_of
 from gadget.mrd.readouts.coil_check import CoilCheck
@@ -71,6 +72,7 @@ class Gatherer:
         self._readouts = 0
         self._completed: set[ImageKey] = set()
         self._image_lines = ImageLines()
+        self._plain = PlainLines(self._open)
 
     def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
@@ -96,6 +98,11 @@ class Gatherer:
         raises an error, after the images of all the others.
         """
         header = header_of(acquisition)
+        plain = self._plain.add(acquisition)
+        if plain is not None:
+            self._coils.add(plain, header.active_channels)
+            self._readouts += 1
+            return []
         bits = header.flags
         key = ImageKey.of(header)
         if not self._is_image_data(bits):
@@ -107,6 +114,7 @@ class Gatherer:
             image = self._place_or_reject(acquisition, key)
             if image is not None:
                 image.flagged = False
+                self._plain.learn(header, key)
         ended = image is not None and bits & self._image_lines.ends
         if ended and self._completion.at_flag(key, header):
             self._complete([key])
@@ -161,7 +169,7 @@ class Gatherer:
     def _discard_images(self) -> None:
         """Forget the image lines so far, and those of them that were rejected."""
         for key in [key for key, image in self._open.items() if image.image_lines]:
-            del self._open[key]
+            self._take_out(key)
         self._rejected = RejectedReadouts(self._warn)
         self._coils = CoilCheck(self._header.receiver_channels)
 
@@ -217,7 +225,7 @@ class Gatherer:
     def _check_coils(self, key: ImageKey, header: ismrmrd.AcquisitionHeader) -> None:
         outvoted = self._coils.add(key, header.active_channels)
         if outvoted and key in self._open:
-            self._reject_image(self._open.pop(key), outvoted)
+            self._reject_image(self._take_out(key), outvoted)
         self._coils.check(key, header)
 
     def _reject_image(self, image: ImageAccumulator, why: str) -> None:
@@ -240,9 +248,14 @@ class Gatherer:
                 )
         return image
 
+    def _take_out(self, key: ImageKey) -> ImageAccumulator:
+        image = self._open.pop(key)
+        self._plain.forget(image)
+        return image
+
     def _complete(self, keys: Iterable[ImageKey]) -> None:
         for key in keys:
-            image = self._open.pop(key)
+            image = self._take_out(key)
             if key in self._completed:
                 self._warn(
                     f"Readouts came after the image of {key.name} was complete, by its flags or by "

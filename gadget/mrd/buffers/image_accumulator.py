@@ -21,6 +21,8 @@ class ImageAccumulator:
     image_lines: int = 0
     flagged: bool = False
     """A LAST_IN_* flag came, but more readouts may follow (of averages, of partitions)."""
+    latest: ismrmrd.AcquisitionHeader | None = None
+    """Header of the latest readout that was added."""
     _averages: int = 0
     """Highest average counter so far."""
     _segments: int = 0
@@ -37,6 +39,7 @@ class ImageAccumulator:
         """Add a readout at (kz, ky)."""
         add_readout(self.grid, position, samples, header)
         # Only now: a line that does not fit the grid is none of the image.
+        self.latest = header
         self._averages = max(self._averages, header.idx.average)
         self._segments = max(self._segments, header.idx.segment)
         self.image_lines += not flags.calibration_only(header.flags)

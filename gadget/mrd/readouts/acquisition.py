@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 HEADER_DTYPE: np.dtype[Any] = np.dtype(ismrmrd.AcquisitionHeader)
 """An acquisition header as one element of a structured array, the same 340 bytes."""
 
+_HEADER, _COUNTERS = ismrmrd.AcquisitionHeader, ismrmrd.EncodingCounters
+_FLAGS = slice(_HEADER.flags.offset, _HEADER.measurement_uid.offset)
+_SAMPLES = slice(_HEADER.number_of_samples.offset, _HEADER.sample_time_us.offset)
+_IMAGE = slice(
+    _HEADER.idx.offset + _COUNTERS.average.offset, _HEADER.idx.offset + _COUNTERS.user.offset
+)
+
 
 def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
     """Return the header without copying it, to be read only.
@@ -18,6 +25,15 @@ def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
     `getHead` copies it attribute by attribute, which takes as long as all other work on a readout.
     """
     return acquisition._head
+
+
+def header_kind(header: ismrmrd.AcquisitionHeader) -> bytes:
+    """Return what tells how a readout is to be handled, but for which line of its image it is.
+
+    These are its flags, its numbers of coils and samples, and the counters of the image.
+    """
+    raw = bytes(header)
+    return raw[_FLAGS] + raw[_SAMPLES] + raw[_IMAGE]
 
 
 def header_at(headers: NDArray[np.void], index: tuple[int, ...]) -> ismrmrd.AcquisitionHeader:

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import ismrmrd
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gadget.errors import DataError
+from gadget.mrd.buffers.gather import Gatherer
+from gadget.mrd.buffers.plain_lines import PlainLines
+
+FLAGS = (
+    "LAST_IN_SLICE",
+    "LAST_IN_REPETITION",
+    "LAST_IN_MEASUREMENT",
+    "IS_REVERSE",
+    "IS_NAVIGATION_DATA",
+    "IS_PARALLEL_CALIBRATION",
+    "IS_PARALLEL_CALIBRATION_AND_IMAGING",
+    "IS_SURFACECOILCORRECTIONSCAN_DATA",
+    "FIRST_IN_SLICE",
+)
+LIMITS = {"kspace_encoding_step_1": (0, 7, 4), "average": (0, 1, 0)}
+
+
+KINDS = st.fixed_dictionaries(
+    {
+        "counters": st.fixed_dictionaries(
+            {
+                "slice": st.integers(0, 1),
+                "average": st.integers(0, 1),
+                "repetition": st.integers(0, 1),
+            }
+        ),
+        "flag": st.none() | st.sampled_from(FLAGS),
+        "coils": st.sampled_from([3, 3, 3, 0, 2, 4]),
+        "samples": st.sampled_from([16, 16, 16, 8, 12, 20]),
+        "discard": st.sampled_from([0, 0, 0, 3, 16]),
+    }
+)
+LINES = st.fixed_dictionaries(
+    {
+        "ky": st.integers(0, 8),
+        "damage": st.sampled_from([None] * 8 + ["nan", "zeros", "dead coil"]),
+    }
+)
+
+
+@st.composite
+def readouts(draw):
+    """Rows of what makes readouts, of a few kinds that take turns."""
+    kinds = draw(st.lists(KINDS, min_size=1, max_size=4))
+    order = draw(st.lists(st.tuples(st.sampled_from(kinds), LINES), min_size=1, max_size=40))
+    return [kind | line for kind, line in order]
+
+
+def _stream(scan, rows):
+    random = np.random.default_rng(0)
+    for number, row in enumerate(rows):
+        shape = row["coils"], row["samples"]
+        samples = (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
+        if row["damage"] == "nan":
+            samples[:] = np.nan
+        elif row["damage"] == "dead coil":
+            samples[:1] = np.nan
+        elif row["damage"] == "zeros":
+            samples[:] = 0
+        one = scan.readout(samples, kspace_encode_step_1=row["ky"], **row["counters"])
+        one.scan_counter = number
+        one.discard_pre = row["discard"]
+        if row["flag"]:
+            one.set_flag(getattr(ismrmrd, f"ACQ_{row['flag']}"))
+        yield one
+
+
+def _outcome(scan, rows):
+    """All that comes of a stream: buffers after each readout, warnings, the error at the end."""
+    warnings: list[str] = []
+    gatherer = Gatherer(scan.header, warnings.append)
+    ready = [gatherer.add(one) for one in _stream(scan, rows)]
+    error = None
+    try:
+        ready += [[one] for one in gatherer.finish()]
+    except DataError as raised:
+        error = str(raised)
+    contents = [
+        [
+            (one.kspace.data.tobytes(), one.kspace.weight.tobytes(), one.headers.tobytes())
+            for one in buffers
+        ]
+        for buffers in ready
+    ]
+    return contents, warnings, error
+
+
+@pytest.mark.parametrize("calibration", [None, "embedded"])
+@pytest.mark.parametrize("averages", [False, True])
+def test_nothing_else_comes_of_lines_that_are_known(make_scan, calibration, averages):
+    limits = LIMITS if averages else {"kspace_encoding_step_1": LIMITS["kspace_encoding_step_1"]}
+    scan = replace(make_scan(), limits=limits, calibration=calibration)
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(readouts())
+    def compare(rows):
+        found = _outcome(scan, rows)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(PlainLines, "learn", lambda *arguments: None)
+            assert found == _outcome(scan, rows)
+
+    compare()
+
+
+def test_lines_are_known_from_the_second_on(make_scan, monkeypatch):
+    scan = make_scan()
+    added = []
+    add = PlainLines.add
+    monkeypatch.setattr(PlainLines, "add", lambda *all_: added.append(add(*all_)) or added[-1])
+    gatherer = Gatherer(scan.header)
+    for slices in zip(*(scan.readouts(scan.image(), slice=n) for n in range(2)), strict=True):
+        for one in slices:
+            gatherer.add(one)
+    assert len(list(gatherer.finish())) == 2
+    assert [key is not None for key in added] == [False] * 2 + [True] * 14
