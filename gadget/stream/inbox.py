@@ -161,8 +161,7 @@ class Inbox:
                 raise StreamError(f"The other end reports an error: {text_of(message)}")
             elif message.id < MessageId.ACQUISITION:
                 raise StreamError(
-                    f"A message {message.id.name} ({message.id.value}) came among the data, where "
-                    "it is not allowed."
+                    f"A message {message.id.title} came among the data, where it is not allowed."
                 )
             else:
                 self._put(message)

@@ -154,6 +154,6 @@ def _answer(connection: Connection, query: Message) -> None:
 
 def _unexpected(message: Message, expected: str) -> StreamError:
     return StreamError(
-        f"{message.id.name} ({message.id.value}) came where {expected} was expected: a client "
+        f"{message.id.title} came where {expected} was expected: a client "
         "sends its configuration, the header, the data and CLOSE (4)."
     )

@@ -44,7 +44,7 @@ def decode(message: Message) -> Item:
     decoder = _DECODERS.get(message.id)
     if decoder is None:
         return message
-    cursor = Cursor(message.payload, f"{message.id.name} ({message.id.value})")
+    cursor = Cursor(message.payload, message.id.title)
     item = decoder(cursor)
     cursor.expect_end()
     return item

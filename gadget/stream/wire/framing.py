@@ -40,9 +40,29 @@ COMPRESSED = 0b11 << 52
 # Offsets into the packed ISMRMRD headers.
 _ACQUISITION_FLAGS = struct.Struct("<2xQ")
 _ACQUISITION_SIZES = struct.Struct("<34xH2xH136xH")
+_READOUT = struct.Struct("<H2xQ24xH2xH136xH162x")
+"""Number, flags and sizes of the message of a readout, up to the end of its header."""
 _WAVEFORM_SAMPLES = struct.Struct("<28xHH")
 _IMAGE_TYPE = 2
 _IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
+
+
+def readout_bytes(arrived: memoryview) -> int | None:
+    """Return how long the body of a readout is, if the next message is one and its header is there.
+
+    Nothing is returned for one that `read_message` would not read either.
+    """
+    if len(arrived) < _READOUT.size:
+        return None
+    number, bits, samples, channels, trajectory = _READOUT.unpack_from(arrived)
+    if number != MessageId.ACQUISITION or bits & COMPRESSED:
+        return None
+    size = ACQUISITION_HEADER_BYTES + _samples_bytes(samples, channels, trajectory)
+    return size if size <= MAX_READOUT_BYTES else None
+
+
+def _samples_bytes(samples: int, channels: int, trajectory: int) -> int:
+    return samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES)
 
 
 def _acquisition(body: Body) -> None:
@@ -58,8 +78,7 @@ def _acquisition(body: Body) -> None:
 
 def _samples(body: Body, header: int) -> None:
     """Read trajectory and samples of the readout whose header begins there."""
-    samples, channels, trajectory = body.unpack_at(_ACQUISITION_SIZES, header)
-    body.take(samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES))
+    body.take(_samples_bytes(*body.unpack_at(_ACQUISITION_SIZES, header)))
 
 
 def _waveform(body: Body) -> None:
@@ -185,10 +204,10 @@ def read_message(number: int, source: Source) -> Message:
         raise StreamError(
             f"A message with the unknown number {number} arrived. Its length cannot be known, so "
             "nothing after it can be read: send only "
-            + ", ".join(f"{known.name} ({known.value})" for known in MessageId)
+            + ", ".join(known.title for known in MessageId)
             + "."
         ) from None
     walk, limit = _READERS[message_id]
-    body = Body(source, f"{message_id.name} ({number})", limit)
+    body = Body(source, message_id.title, limit)
     walk(body)
     return Message(message_id, body.data)

@@ -6,6 +6,7 @@ that follows from what is in it (see `gadget.stream.wire.framing`).
 
 from __future__ import annotations
 
+import functools
 import struct
 from enum import IntEnum
 from typing import NamedTuple
@@ -28,6 +29,11 @@ class MessageId(IntEnum):
     IMAGE_ARRAY = 1024
     WAVEFORM = 1026
     BUCKET = 1050
+
+    @functools.cached_property
+    def title(self) -> str:
+        """Name and number."""
+        return f"{self.name} ({self.value})"
 
 
 class Message(NamedTuple):
