@@ -30,7 +30,9 @@ class CoilCheck:
     def add(self, key: ImageKey, coils: int) -> str | None:
         """Count a readout; return why those before it do not belong, if they have lost the vote."""
         self._of_encoding[key.encoding][coils] += 1
-        vote = self._votes.setdefault(key, _Vote(self._declared))
+        vote = self._votes.get(key)
+        if vote is None:
+            vote = self._votes[key] = _Vote(self._declared)
         before = vote.winner
         if not vote.add(coils):
             return None

@@ -23,8 +23,8 @@ def check_samples(header: ismrmrd.AcquisitionHeader) -> None:
 
 def is_empty(samples: NDArray[np.complex64]) -> bool:
     """Whether a readout holds nothing but zeros; receivers send noise at least."""
-    # The first samples tell at once of nearly all that do not.
-    return samples.size > 0 and not samples[:, 0].any() and not samples.any()
+    # The first sample tells at once of nearly all that do not.
+    return samples.size > 0 and not samples[0, 0] and not samples.any()
 
 
 def is_finite(samples: NDArray[np.complex64]) -> bool:
