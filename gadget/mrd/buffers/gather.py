@@ -246,6 +246,13 @@ class Gatherer:
                     "gradient ramps. Neither that nor their ghosts are corrected here: expect "
                     "both in the images, or grid and correct the data before."
                 )
+            if encoding.partitions_as_slices:
+                self._warn_once(
+                    "By the header this is a 3D scan, but its partitions are counted as slices, as "
+                    "GE's converter does. Each becomes an image of its own, which is right only "
+                    "where they were transformed before: or else count them in "
+                    "kspace_encode_step_2."
+                )
         return image
 
     def _take_out(self, key: ImageKey) -> ImageAccumulator:

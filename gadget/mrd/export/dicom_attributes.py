@@ -29,6 +29,7 @@ from gadget.mrd.xml_header.elements import (
     of_contrast,
     text,
     to_number,
+    user_parameter,
 )
 
 Attributes: TypeAlias = dict[str, Any]
@@ -171,12 +172,8 @@ class ScanAttributes:
 
     def _parameter(self, name: str) -> list[str]:
         """Return the codes in a parameter, separated by backslashes as in DICOM."""
-        section = find(self._root, "userParameters")
-        for node in children(section, "userParameterString") if section is not None else []:
-            if text(node, "name") == name:
-                codes = map(as_code, (text(node, "value") or "").split("\\"))
-                return [code for code in codes if code]
-        return []
+        codes = map(as_code, (user_parameter(self._root, name) or "").split("\\"))
+        return [code for code in codes if code]
 
     def _echo_train(self) -> int | None:
         found = to_number(text(self._root, "encoding", "echoTrainLength"))

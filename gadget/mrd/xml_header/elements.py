@@ -62,6 +62,13 @@ def text(node: ElementTree.Element, *path: str) -> str | None:
     return (found.text or "").strip() or None if found is not None else None
 
 
+def user_parameter(root: ElementTree.Element, name: str) -> str | None:
+    """Return a text among the parameters of vendors, nothing where it is absent or blank."""
+    section = find(root, "userParameters")
+    nodes = children(section, "userParameterString") if section is not None else []
+    return next((text(node, "value") for node in nodes if text(node, "name") == name), None)
+
+
 def to_number(value: str | None) -> float | None:
     """Parse a finite number; None if the text is none."""
     try:

@@ -33,6 +33,8 @@ class Encoding:
     calibration_mode: str | None = None
     echo_planar: bool = False
     """Whether readouts begin and end on gradient ramps, in turn forwards and backwards."""
+    partitions_as_slices: bool = False
+    """Whether the partitions of a volume are counted as slices."""
 
     @property
     def merges_calibration(self) -> bool:

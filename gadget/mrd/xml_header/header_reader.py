@@ -10,7 +10,15 @@ import math
 import xml.etree.ElementTree as ElementTree
 
 from gadget.errors import DataError
-from gadget.mrd.xml_header.elements import children, find, header_root, text, to_integer, to_number
+from gadget.mrd.xml_header.elements import (
+    children,
+    find,
+    header_root,
+    text,
+    to_integer,
+    to_number,
+    user_parameter,
+)
 from gadget.mrd.xml_header.header import CARTESIAN, Encoding, Header, Space
 from gadget.mrd.xml_header.limits import Limit, centred, read_limits
 
@@ -30,7 +38,9 @@ def parse_header(xml: bytes) -> Header:
         reconstructed: not Cartesian, or with impossible matrix sizes or fields of view.
     """
     root = header_root(xml)
-    encodings = tuple(_encoding(node, i) for i, node in enumerate(children(root, "encoding")))
+    volume = user_parameter(root, "mrAcquisitionType") == "3D"
+    nodes = enumerate(children(root, "encoding"))
+    encodings = tuple(_encoding(node, i, volume=volume) for i, node in nodes)
     if not encodings:
         raise DataError(
             "The ISMRMRD header has no <encoding>, so neither matrix size nor field of view is "
@@ -54,11 +64,12 @@ def parse_header(xml: bytes) -> Header:
     )
 
 
-def _encoding(node: ElementTree.Element, index: int) -> Encoding:
+def _encoding(node: ElementTree.Element, index: int, *, volume: bool) -> Encoding:
     encoded = _space(node, "encodedSpace", index)
     recon = _space(node, "reconSpace", index) if children(node, "reconSpace") else encoded
     limits = read_limits(node)
-    if _is_stack(encoded, limits):
+    stack = _is_stack(encoded, limits)
+    if stack:
         encoded, recon = _slice_of(encoded), _slice_of(recon)
     for axis in (1, 2):
         name = f"kspace_encoding_step_{axis}"
@@ -76,6 +87,7 @@ def _encoding(node: ElementTree.Element, index: int) -> Encoding:
         ),
         calibration_mode=(text(node, "parallelImaging", "calibrationMode") or "").lower() or None,
         echo_planar=text(node, "trajectoryDescription", "identifier") == ECHO_PLANAR,
+        partitions_as_slices=stack and volume,
     )
 
 

@@ -713,6 +713,19 @@ def test_echo_trains_that_nobody_has_corrected_are_told_of_once(make_scan, caplo
     assert caplog.text.count("samples on gradient ramps") == (0 if corrected else 1)
 
 
+@pytest.mark.parametrize("kind", ["2D", "3D"])
+def test_partitions_that_are_counted_as_slices_are_told_of_once(make_scan, caplog, kind):
+    scan = make_scan(encoded=(16, 8, 2), limits={"slice": (0, 1, 0)})
+    parameter = f"<name>mrAcquisitionType</name><value>{kind}</value>"
+    parameters = f"<userParameterString>{parameter}</userParameterString>"
+    end = "</ismrmrdHeader>"
+    xml = scan.xml.decode().replace(end, f"<userParameters>{parameters}</userParameters>{end}")
+    image = scan.image()
+    readouts = [one for i in range(2) for one in scan.readouts(image, kz=[0], slice=i)]
+    assert len(_gather(parse_header(xml.encode()), readouts)) == 2
+    assert caplog.text.count("counted as slices") == (1 if kind == "3D" else 0)
+
+
 def test_lines_of_zeros_count_as_not_measured(make_scan, caplog):
     scan = make_scan()
     readouts = scan.readouts(scan.image())
