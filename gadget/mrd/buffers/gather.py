@@ -98,9 +98,9 @@ class Gatherer:
         raises an error, after the images of all the others.
         """
         header = header_of(acquisition)
-        plain = self._plain.add(acquisition)
-        if plain is not None:
-            self._coils.add(plain, header.active_channels)
+        known = self._plain.add(acquisition)
+        if known is not None:
+            self._coils.add(known, header.active_channels)
             self._readouts += 1
             return []
         bits = header.flags
@@ -162,9 +162,9 @@ class Gatherer:
 
     def _is_image_data(self, bits: int) -> bool:
         """Whether a readout is of an image, or a calibration line."""
-        if self._image_lines.replace_all(bits):
+        if self._image_lines.note(bits):
             self._discard_images()
-        return self._image_lines.include(bits)
+        return self._image_lines.is_image_data(bits)
 
     def _discard_images(self) -> None:
         """Forget the image lines so far, and those of them that were rejected."""

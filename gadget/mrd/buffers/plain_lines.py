@@ -15,14 +15,8 @@ from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.placement import line_position, readout_extent
 from gadget.mrd.readouts.samples import is_finite
 
-NEED_MORE = (
-    flags.NOT_IMAGE
-    | flags.ANY_CALIBRATION
-    | flags.COIL_CORRECTION
-    | flags.REVERSE
-    | flags.LAST_IN_BUFFER
-)
-"""Flags of readouts of which each is looked at on its own."""
+NEED_MORE = flags.ANY_CALIBRATION | flags.REVERSE | flags.LAST_IN_BUFFER
+"""Flags of image lines of which each is looked at on its own."""
 
 
 class PlainLines:

@@ -95,7 +95,9 @@ class ImageCounter:
     def _count_readout(self, message: bytes) -> None:
         header = ismrmrd.AcquisitionHeader.from_buffer_copy(message[2 : 2 + HEADER_DTYPE.itemsize])
         self.readouts += 1
-        if self._image_lines.replace_all(header.flags):
+        if self._image_lines.note(header.flags):
             self._expected.clear()
-        if self._image_lines.include(header.flags) and not flags.calibration_only(header.flags):
+        if self._image_lines.is_image_data(header.flags) and not flags.calibration_only(
+            header.flags
+        ):
             self._expected.add(ImageKey.of(header))

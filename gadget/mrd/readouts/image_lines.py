@@ -22,7 +22,7 @@ class ImageLines:
         # Slices of a scan for coil correction end as well, before those of the image begin.
         return flags.LAST_IN_MEASUREMENT if self._flagged else flags.LAST_IN_BUFFER
 
-    def replace_all(self, bits: int) -> bool:
+    def note(self, bits: int) -> bool:
         """Note a readout by its flags; return whether no line before it was of an image."""
         if bits & flags.NOT_IMAGE:
             return False
@@ -34,7 +34,7 @@ class ImageLines:
         replaces, self._flagged = self._flagged is True, False
         return replaces
 
-    def include(self, bits: int) -> bool:
+    def is_image_data(self, bits: int) -> bool:
         """Whether a readout that was noted is an image or calibration line."""
         if bits & flags.NOT_IMAGE:
             return False

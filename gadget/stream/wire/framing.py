@@ -38,10 +38,8 @@ COMPRESSED = 0b11 << 52
 """ACQ_COMPRESSION1 and ACQ_COMPRESSION2 among the flags of a readout."""
 
 # Offsets into the packed ISMRMRD headers.
-_ACQUISITION_FLAGS = struct.Struct("<2xQ")
-_ACQUISITION_SIZES = struct.Struct("<34xH2xH136xH")
-_READOUT = struct.Struct("<H2xQ24xH2xH136xH162x")
-"""Number, flags and sizes of the message of a readout, up to the end of its header."""
+_ACQUISITION = struct.Struct("<2xQ24xH2xH136xH")
+"""Flags, and numbers of samples, coils and dimensions of the trajectory."""
 _WAVEFORM_SAMPLES = struct.Struct("<28xHH")
 _IMAGE_TYPE = 2
 _IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
@@ -52,33 +50,29 @@ def readout_bytes(arrived: memoryview) -> int | None:
 
     Nothing is returned for one that `read_message` would not read either.
     """
-    if len(arrived) < _READOUT.size:
+    if len(arrived) < UINT16.size + ACQUISITION_HEADER_BYTES:
         return None
-    number, bits, samples, channels, trajectory = _READOUT.unpack_from(arrived)
-    if number != MessageId.ACQUISITION or bits & COMPRESSED:
+    bits, *sizes = _ACQUISITION.unpack_from(arrived, UINT16.size)
+    if UINT16.unpack_from(arrived)[0] != MessageId.ACQUISITION or bits & COMPRESSED:
         return None
-    size = ACQUISITION_HEADER_BYTES + _samples_bytes(samples, channels, trajectory)
+    size = ACQUISITION_HEADER_BYTES + _samples_bytes(*sizes)
     return size if size <= MAX_READOUT_BYTES else None
 
 
-def _samples_bytes(samples: int, channels: int, trajectory: int) -> int:
-    return samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES)
-
-
 def _acquisition(body: Body) -> None:
-    header = body.take(ACQUISITION_HEADER_BYTES)
-    if body.number_at(_ACQUISITION_FLAGS, header) & COMPRESSED:
+    bits, *sizes = body.unpack_at(_ACQUISITION, body.take(ACQUISITION_HEADER_BYTES))
+    if bits & COMPRESSED:
         # Its header does not tell its length: what follows would be taken for anything.
         raise StreamError(
             "A readout is flagged as compressed, which neither this package nor Gadgetron's reader "
             "understands: send the data without the options -P and -T of Gadgetron's client."
         )
-    _samples(body, header)
+    body.take(_samples_bytes(*sizes))
 
 
-def _samples(body: Body, header: int) -> None:
-    """Read trajectory and samples of the readout whose header begins there."""
-    body.take(_samples_bytes(*body.unpack_at(_ACQUISITION_SIZES, header)))
+def _samples_bytes(samples: int, channels: int, trajectory: int) -> int:
+    """Return the length of the trajectory and samples of a readout."""
+    return samples * (trajectory * FLOAT_BYTES + channels * COMPLEX_BYTES)
 
 
 def _waveform(body: Body) -> None:
@@ -161,7 +155,8 @@ def _bucket(body: Body) -> None:
 def _bundle(body: Body, count: int) -> None:
     start = body.take(count * ACQUISITION_HEADER_BYTES)
     for header in range(start, start + count * ACQUISITION_HEADER_BYTES, ACQUISITION_HEADER_BYTES):
-        _samples(body, header)
+        _, *sizes = body.unpack_at(_ACQUISITION, header)
+        body.take(_samples_bytes(*sizes))
 
 
 def _statistics(body: Body) -> None:
