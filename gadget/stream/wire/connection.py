@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 
 from gadget.errors import StreamError
-from gadget.stream.wire.framing import read_message, readout_bytes
+from gadget.stream.wire.framing import read_message
 from gadget.stream.wire.messages import UINT16, Message, MessageId, raw_text_of, text_message
 from gadget.stream.wire.shared_socket import PeerDisconnected, SharedSocket
 
@@ -79,12 +79,6 @@ class Connection:
         StreamError
             The message is unknown, a length is not allowed, or nothing arrives.
         """
-        size = readout_bytes(self._buffer[self._start : self._end])
-        if size is not None:  # the usual case, worth a short way
-            self._start += UINT16.size
-            body = bytearray()
-            self.append_to(body, size)
-            return Message(MessageId.ACQUISITION, body)
         number = bytearray()
         self._append_some(number, 1, self.idle_s)
         self.append_to(number, 1)

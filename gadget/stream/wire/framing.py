@@ -45,20 +45,6 @@ _IMAGE_TYPE = 2
 _IMAGE_MATRIX = struct.Struct("<16xHHH12xH")
 
 
-def readout_bytes(arrived: memoryview) -> int | None:
-    """Return how long the body of a readout is, if the next message is one and its header is there.
-
-    Nothing is returned for one that `read_message` would not read either.
-    """
-    if len(arrived) < UINT16.size + ACQUISITION_HEADER_BYTES:
-        return None
-    bits, *sizes = _ACQUISITION.unpack_from(arrived, UINT16.size)
-    if UINT16.unpack_from(arrived)[0] != MessageId.ACQUISITION or bits & COMPRESSED:
-        return None
-    size = ACQUISITION_HEADER_BYTES + _samples_bytes(*sizes)
-    return size if size <= MAX_READOUT_BYTES else None
-
-
 def _acquisition(body: Body) -> None:
     bits, *sizes = body.unpack_at(_ACQUISITION, body.take(ACQUISITION_HEADER_BYTES))
     if bits & COMPRESSED:

@@ -11,7 +11,7 @@ import pytest
 from gadget.errors import StreamError
 from gadget.stream.wire.codec import encode_bytes
 from gadget.stream.wire.cursor import Cursor
-from gadget.stream.wire.framing import read_message, readout_bytes
+from gadget.stream.wire.framing import read_message
 from gadget.stream.wire.messages import MAX_TEXT_BYTES, UINT16, UINT64, MessageId
 
 
@@ -89,24 +89,6 @@ def test_a_compressed_readout_is_named(acquisition, flag):
 
 def _split(message: bytes) -> tuple[int, bytes]:
     return UINT16.unpack_from(message)[0], message[UINT16.size :]
-
-
-@pytest.mark.parametrize(("coils", "samples", "dimensions"), [(2, 8, 0), (0, 8, 3), (3, 0, 2)])
-def test_the_length_of_a_readout_is_known_as_soon_as_its_header_is_there(
-    acquisition, coils, samples, dimensions
-):
-    wire = memoryview(encode_bytes(acquisition(1, coils, samples, dimensions)))
-    assert readout_bytes(wire[:341]) is None
-    assert readout_bytes(wire[:342]) == readout_bytes(wire) == len(wire) - 2
-
-
-def test_what_is_no_readout_or_none_to_be_read_has_no_length(acquisition, waveform):
-    readout = acquisition(0)
-    readout.setFlag(ismrmrd.ACQ_COMPRESSION1)
-    large = bytearray(encode_bytes(acquisition(0)))
-    struct.pack_into("<H2xH", large, 36, 65535, 65535)  # samples and coils
-    for wire in (encode_bytes(readout), large, encode_bytes(waveform(2, 100))):
-        assert readout_bytes(memoryview(wire)) is None
 
 
 def test_flags_are_zero_or_one():
