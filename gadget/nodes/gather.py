@@ -13,5 +13,5 @@ def gather(session: Session) -> None:
     from gadget.mrd.buffers.gather import Gatherer
     from gadget.mrd.buffers.recon_data_conversion import to_recon_data
 
-    for buffer in Gatherer(session.header).gather(session):
+    for buffer in Gatherer(session.header).gather(session.in_blocks()):
         session.send(to_recon_data(buffer))

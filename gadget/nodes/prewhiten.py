@@ -13,5 +13,5 @@ def prewhiten(session: Session) -> None:
     from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
-    for white in Prewhitener(session.header).whiten(session):
+    for white in Prewhitener(session.header).whiten(session.in_blocks()):
         session.send(white)

@@ -7,7 +7,7 @@ settings `prewhiten` and `output`, this node does the work of all four.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from gadget.stream.wire.messages import MessageId
 
 if TYPE_CHECKING:
     from gadget.mrd.buffers.buffer import Buffer
+    from gadget.mrd.readouts.block import ReadoutBlock
     from gadget.stream.wire.codec import Item
 
 ACCEPTED = (MessageId.ACQUISITION, MessageId.RECON_DATA, MessageId.BUCKET)
@@ -53,7 +54,8 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     errors = FirstError()
     received = False
     try:
-        for item in _whitened(session) if session.settings.prewhiten else session:
+        items = session.in_blocks()
+        for item in _whitened(session, items) if session.settings.prewhiten else items:
             received = True
             try:
                 if isinstance(item, ReconData):
@@ -80,16 +82,17 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     errors.check()
 
 
-def _whitened(session: Session) -> Iterator[Item]:
+def _whitened(
+    session: Session, items: Iterable[Item | ReadoutBlock]
+) -> Iterator[Item | ReadoutBlock]:
     """Yield the items of a session, its readouts whitened."""
-    import ismrmrd
-
+    from gadget.mrd.buffers.recon_data import AcquisitionBucket, ReconData
     from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
     warned = False
-    for item in Prewhitener(session.header).whiten(session):
-        if not (warned or isinstance(item, ismrmrd.Acquisition)):
+    for item in Prewhitener(session.header).whiten(items):
+        if not warned and isinstance(item, (AcquisitionBucket, ReconData)):
             session.log.warning("The setting 'prewhiten' is for readouts: buffers came.")
             warned = True
         yield item

@@ -71,7 +71,14 @@ class Inbox:
         self._thread.start()
 
     def get(self) -> Message | None:
-        """Return the next message, or None when the other end has closed the stream.
+        """Return the next message, or None when the other end has closed the stream, as `take`."""
+        messages = self.take(0)
+        return messages[0] if messages else None
+
+    def take(self, count_bytes: int) -> list[Message]:
+        """Return the next messages: one, and what has come after it up to so many bytes.
+
+        There is none when the other end has closed the stream.
 
         Raises
         ------
@@ -81,15 +88,17 @@ class Inbox:
         """
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closed or self._failure)
-            if self._queue:
-                message = self._queue.popleft()
-                self._queued_bytes -= _memory_bytes(message)
-                self._changed.notify_all()
-                return message
+            messages: list[Message] = []
+            taken_bytes = 0
+            while self._queue and (not messages or taken_bytes < count_bytes):
+                messages.append(self._queue.popleft())
+                taken_bytes += _memory_bytes(messages[-1])
+            self._queued_bytes -= taken_bytes
+            self._changed.notify_all()
             failure = self._failure
-        if failure is not None:
+        if failure is not None and not messages:
             raise _copied(failure)
-        return None
+        return messages
 
     @property
     def disconnected(self) -> PeerDisconnected | None:

@@ -6,6 +6,7 @@ Only the standard library is imported here, as in `gadget.stream.node`.
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,19 @@ from gadget.stream.inbox import Inbox
 from gadget.stream.progress import Value
 from gadget.stream.runtime import Runtime
 from gadget.stream.wire.connection import Connection
+from gadget.stream.wire.messages import Message
 
 if TYPE_CHECKING:
     from gadget.diffusion.reconstruction import Reconstruction
     from gadget.diffusion.settings import SamplerSettings
     from gadget.mrd.buffers.buffer import Buffer
+    from gadget.mrd.readouts.block import ReadoutBlock
     from gadget.mrd.xml_header.header import Header
     from gadget.stream.node import Node
     from gadget.stream.wire.codec import Item
+
+BLOCK_BYTES = 2**22
+"""Size of what is taken from the inbox at a time; more would not fit a processor's cache."""
 
 
 class Session:
@@ -77,13 +83,31 @@ class Session:
         from gadget.stream.wire.codec import decode
 
         while (message := self._inbox.get()) is not None:
-            if message.id in self._node.accepts:
+            if self._accepts(message):
                 yield decode(message)
             else:
                 self._connection.write_message(message)
 
-    def send(self, item: Item) -> None:
-        """Send an item to the next node.
+    def in_blocks(self) -> Iterator[Item | ReadoutBlock]:
+        """Yield what iterating does, to the end; readouts in a row of one kind as blocks.
+
+        None waits for others: a block is what has come.
+        """
+        from gadget.stream.wire.codec import decode_in_blocks
+
+        while messages := self._inbox.take(BLOCK_BYTES):
+            for accepted, group in itertools.groupby(messages, self._accepts):
+                if accepted:
+                    yield from decode_in_blocks(group)
+                else:
+                    for message in group:
+                        self._connection.write_message(message)
+
+    def _accepts(self, message: Message) -> bool:
+        return message.id in self._node.accepts
+
+    def send(self, item: Item | ReadoutBlock) -> None:
+        """Send an item, or a block of readouts, to the next node.
 
         Raises
         ------

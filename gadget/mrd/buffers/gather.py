@@ -18,6 +18,7 @@ from gadget.mrd.buffers.image_accumulator import ImageAccumulator
 from gadget.mrd.buffers.plain_lines import PlainLines
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_of
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.mrd.readouts.coil_check import CoilCheck
 from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.readouts.image_key import ImageKey
@@ -74,35 +75,49 @@ class Gatherer:
         self._image_lines = ImageLines()
         self._plain = PlainLines(self._open)
 
-    def gather(self, acquisitions: Iterable[ismrmrd.Acquisition]) -> Iterator[Buffer]:
+    def gather(self, readouts: Iterable[ismrmrd.Acquisition | ReadoutBlock]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
 
         Raises
         ------
         ReconError
-            As `finish`, or what `acquisitions` raises; after the buffers of all that arrived.
+            As `finish`, or what `readouts` raises; after the buffers of all that arrived.
         """
         try:
-            for acquisition in acquisitions:
-                yield from self.add(acquisition)
+            for some in readouts:
+                yield from self.add(some)
         except ReconError:
             yield from self.flush()
             raise
         yield from self.finish()
 
-    def add(self, acquisition: ismrmrd.Acquisition) -> list[Buffer]:
-        """Add a readout and return the buffers that it completes.
+    def add(self, readouts: ismrmrd.Acquisition | ReadoutBlock) -> list[Buffer]:
+        """Add a readout, or a block of them, and return the buffers that are completed.
 
         A readout that lies outside the matrix, has another number of coils than those before, holds
         no sample, or belongs to an encoding that cannot be reconstructed is left out: `finish`
         raises an error, after the images of all the others.
         """
+        block = readouts if isinstance(readouts, ReadoutBlock) else ReadoutBlock.of([readouts])
+        while len(block):
+            added = self._add_plain(block)
+            if not added:
+                self._add_any(next(iter(block)))
+                added = 1
+            block = block.since(added)
+        return self._take_ready()
+
+    def _add_plain(self, lines: ReadoutBlock) -> int:
+        """Add lines up to one that has to be looked at on its own, and return how many."""
+        added = self._plain.add(lines)
+        if added:
+            header = lines.headers[0]
+            self._coils.add(ImageKey.of(header), header.active_channels, added)
+            self._readouts += added
+        return added
+
+    def _add_any(self, acquisition: ismrmrd.Acquisition) -> None:
         header = header_of(acquisition)
-        known = self._plain.add(acquisition)
-        if known is not None:
-            self._coils.add(known, header.active_channels)
-            self._readouts += 1
-            return []
         bits = header.flags
         key = ImageKey.of(header)
         if not self._is_image_data(bits):
@@ -118,7 +133,6 @@ class Gatherer:
         ended = image is not None and bits & self._image_lines.ends
         if ended and self._completion.at_flag(key, header):
             self._complete([key])
-        return self._take_ready()
 
     def flush(self) -> Iterator[Buffer]:
         """Yield the images that are incomplete or wait for others, one buffer at a time."""

@@ -10,10 +10,12 @@ import ismrmrd
 from gadget.errors import DataError
 from gadget.mrd.buffers.image_accumulator import ImageAccumulator
 from gadget.mrd.readouts import flags
-from gadget.mrd.readouts.acquisition import header_kind, header_of
+from gadget.mrd.readouts.acquisition import header_kind
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.placement import line_position, readout_extent
 from gadget.mrd.readouts.samples import is_finite
+from gadget.mrd.xml_header.header import Encoding
 
 NEED_MORE = flags.ANY_CALIBRATION | flags.REVERSE | flags.LAST_IN_BUFFER
 """Flags of image lines of which each is looked at on its own."""
@@ -44,32 +46,39 @@ class PlainLines:
         valid = slice(before, count - after)
         self._kinds[header_kind(header)] = _Kind(key, image, valid, before - center)
 
-    def add(self, acquisition: ismrmrd.Acquisition) -> ImageKey | None:
-        """Add a line to its image, and return which one that is.
+    def add(self, lines: ReadoutBlock) -> int:
+        """Add lines to their image, and return how many were added before one that is not plain.
 
-        None where no line like it has been noted, it lies outside, or its samples are damaged.
+        None is where no line like them has been noted; nor is one outside, or with damaged samples.
         """
-        header, samples = header_of(acquisition), acquisition.data
-        kind = self._kinds.get(header_kind(header))
-        if kind is None or self._images.get(kind.key) is not kind.image or not is_finite(samples):
-            return None
-        grid = kind.image.grid
-        try:
-            position = line_position(grid.encoding, header)
-        except DataError:
-            return None
-        if position is None:
-            return None
-        grid.add(position, samples[:, kind.valid], kind.offset, header)
-        kind.image.image_lines += 1
-        kind.image.flagged = False
-        return kind.key
+        kind = self._kinds.get(header_kind(lines.headers[0]))
+        if kind is None or self._images.get(kind.key) is not kind.image:
+            return 0
+        added = 0
+        for header, samples in zip(lines.headers, lines.samples, strict=True):
+            position = _position(kind.image.grid.encoding, header)
+            if position is None or not is_finite(samples):
+                break
+            kind.image.grid.add(position, samples[:, kind.valid], kind.offset, header)
+            added += 1
+        kind.image.image_lines += added
+        if added:
+            kind.image.flagged = False
+        return added
 
     def forget(self, image: ImageAccumulator) -> None:
         """Forget the lines of an image that is complete."""
         self._kinds = {
             header: kind for header, kind in self._kinds.items() if kind.image is not image
         }
+
+
+def _position(encoding: Encoding, header: ismrmrd.AcquisitionHeader) -> tuple[int, int] | None:
+    """Return where a line lies, (kz, ky), or None if it has no place on the grid."""
+    try:
+        return line_position(encoding, header)
+    except DataError:
+        return None
 
 
 class _Kind(NamedTuple):

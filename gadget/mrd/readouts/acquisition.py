@@ -13,7 +13,7 @@ HEADER_DTYPE: np.dtype[Any] = np.dtype(ismrmrd.AcquisitionHeader)
 
 _HEADER, _COUNTERS = ismrmrd.AcquisitionHeader, ismrmrd.EncodingCounters
 _FLAGS = slice(_HEADER.flags.offset, _HEADER.measurement_uid.offset)
-_SAMPLES = slice(_HEADER.number_of_samples.offset, _HEADER.sample_time_us.offset)
+_SAMPLES = slice(_HEADER.number_of_samples.offset, _HEADER.position.offset)
 _IMAGE = slice(
     _HEADER.idx.offset + _COUNTERS.average.offset, _HEADER.idx.offset + _COUNTERS.user.offset
 )
@@ -27,10 +27,11 @@ def header_of(acquisition: ismrmrd.Acquisition) -> ismrmrd.AcquisitionHeader:
     return acquisition._head
 
 
-def header_kind(header: ismrmrd.AcquisitionHeader) -> bytes:
+def header_kind(header: ismrmrd.AcquisitionHeader | bytes | bytearray) -> bytes:
     """Return what tells how a readout is to be handled, but for which line of its image it is.
 
-    These are its flags, its numbers of coils and samples, and the counters of the image.
+    These are its flags, its numbers of coils and samples, their dwell time, and the counters of the
+    image. The header may be given as bytes.
     """
     raw = bytes(header)
     return raw[_FLAGS] + raw[_SAMPLES] + raw[_IMAGE]

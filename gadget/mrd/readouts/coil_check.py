@@ -27,14 +27,14 @@ class CoilCheck:
         self._votes: dict[ImageKey, _Vote] = {}
         self._of_encoding: defaultdict[int, Counter[int]] = defaultdict(Counter)
 
-    def add(self, key: ImageKey, coils: int) -> str | None:
-        """Count a readout; return why those before it do not belong, if they have lost the vote."""
-        self._of_encoding[key.encoding][coils] += 1
+    def add(self, key: ImageKey, coils: int, readouts: int = 1) -> str | None:
+        """Count readouts; return why those before do not belong, if they have lost the vote."""
+        self._of_encoding[key.encoding][coils] += readouts
         vote = self._votes.get(key)
         if vote is None:
             vote = self._votes[key] = _Vote(self._declared)
         before = vote.winner
-        if not vote.add(coils):
+        if not vote.add(coils, readouts):
             return None
         return (
             f"A readout at the beginning has {before} coils, but most have {vote.winner}. "
@@ -66,9 +66,9 @@ class _Vote:
         self._readouts: Counter[int] = Counter()
         self.winner = 0
 
-    def add(self, coils: int) -> bool:
-        """Count a readout; return whether its number of coils has become the winner."""
-        self._readouts[coils] += 1
+    def add(self, coils: int, readouts: int) -> bool:
+        """Count readouts; return whether their number of coils has become the winner."""
+        self._readouts[coils] += readouts
         more = self._readouts[coils] - self._readouts[self.winner]
         # The declared number wins a tie.
         loses_tie = self.winner != 0 and coils != self._declared

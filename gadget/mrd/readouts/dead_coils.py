@@ -37,6 +37,10 @@ class DeadCoils:
         silenced = self.silenced(samples, header_of(acquisition).flags)
         return acquisition if silenced is samples else with_samples(acquisition, silenced)
 
+    def has_none(self, header: ismrmrd.AcquisitionHeader) -> bool:
+        """Whether it is known that no coil of such readouts is dead."""
+        return (header.active_channels, header.flags & flags.NOISE) in self._alive
+
     def silenced(self, samples: NDArray[np.complex64], bits: int) -> NDArray[np.complex64]:
         """Return samples `[coil, kx]` of a readout with these flags, zeros from dead coils."""
         kind = len(samples), bits & flags.NOISE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ismrmrd
@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from gadget.errors import ReconError
 from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_of, with_samples
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.xml_header.header import Header
 from gadget.mri.noise.whitening import (
@@ -56,10 +57,10 @@ class Prewhitener:
         self._pending: list[ismrmrd.Acquisition] = []
         self._dead_coils = DeadCoils(log.warning)
 
-    def whiten(self, items: Iterable[Item]) -> Iterator[Item]:
+    def whiten(self, items: Iterable[Item]) -> Iterator[Item | ReadoutBlock]:
         """Yield the readouts of a scan whitened, in their order, and all else as it comes.
 
-        See `add`.
+        Readouts may come in blocks. See `add`.
 
         Raises
         ------
@@ -70,6 +71,8 @@ class Prewhitener:
             for item in items:
                 if isinstance(item, ismrmrd.Acquisition):
                     yield from self.add(item)
+                elif isinstance(item, ReadoutBlock):
+                    yield from self._add_block(item)
                 else:
                     yield item
         except ReconError:
@@ -95,6 +98,15 @@ class Prewhitener:
         if len(self._pending) >= NOISE_ESTIMATION_READOUTS or header.flags & flags.LAST_IN_BUFFER:
             return self._whiten_pending()
         return []
+
+    def _add_block(self, block: ReadoutBlock) -> Sequence[ReadoutBlock | ismrmrd.Acquisition]:
+        """Whiten a block as a whole, unless its readouts have to be looked at one by one."""
+        header = block.headers[0]
+        known = header.active_channels in self._matrices and self._dead_coils.has_none(header)
+        if not known or self._pending or header.flags & flags.NOT_IMAGE:
+            return [white for readout in block for white in self.add(readout)]
+        matrix = self._matrix(header)
+        return [block if matrix is None else block.with_samples(_product(matrix, block.samples))]
 
     def finish(self) -> list[ismrmrd.Acquisition]:
         """Return the readouts that are still buffered."""
@@ -130,14 +142,18 @@ class Prewhitener:
         if header.flags & flags.NOT_IMAGE or not header.active_channels:
             return acquisition
         self._prepare(header, pending)
-        matrix = self._matrices[header.active_channels]
+        matrix = self._matrix(header)
         if matrix is None:
             return acquisition
-        if self._noise:
-            dwell = float(header.sample_time_us)
-            matrix = matrix * np.float32(bandwidth_scale(self._dwell, dwell, self._bandwidth))
-        with np.errstate(invalid="ignore", over="ignore"):
-            return with_samples(acquisition, matrix @ acquisition.data)
+        return with_samples(acquisition, _product(matrix, acquisition.data))
+
+    def _matrix(self, header: ismrmrd.AcquisitionHeader) -> NDArray[np.complex64] | None:
+        """Return the whitening matrix of readouts like it, scaled to their bandwidth."""
+        matrix = self._matrices[header.active_channels]
+        if matrix is None or not self._noise:
+            return matrix
+        dwell = float(header.sample_time_us)
+        return matrix * np.float32(bandwidth_scale(self._dwell, dwell, self._bandwidth))
 
     def _prepare(
         self, header: ismrmrd.AcquisitionHeader, pending: list[ismrmrd.Acquisition]
@@ -158,6 +174,14 @@ class Prewhitener:
         elif covariance is None:
             covariance = _estimate([one for one in pending if one.active_channels == coils])
         self._matrices[coils] = whitening_matrix(covariance) if covariance is not None else None
+
+
+@np.errstate(invalid="ignore", over="ignore")  # of damaged samples: they stay so
+def _product(
+    matrix: NDArray[np.complex64], samples: NDArray[np.complex64]
+) -> NDArray[np.complex64]:
+    """Return a matrix times samples `[..., coil, kx]`."""
+    return np.asarray(matrix @ samples)
 
 
 def _end_of_valid(header: ismrmrd.AcquisitionHeader) -> int:

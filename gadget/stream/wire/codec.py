@@ -6,17 +6,25 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import ismrmrd
 
 from gadget.errors import StreamError
 from gadget.mrd.buffers.recon_data import AcquisitionBucket, ReconData
+from gadget.mrd.readouts.acquisition import header_kind
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.stream.wire.bucket_codec import decode_bucket, encode_bucket
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.image_codec import decode_image, encode_image
-from gadget.stream.wire.messages import UINT16, Message, MessageId
+from gadget.stream.wire.messages import (
+    ACQUISITION_HEADER_BYTES,
+    UINT16,
+    Message,
+    MessageId,
+)
 from gadget.stream.wire.parts import Part
 from gadget.stream.wire.readout_codec import (
     decode_acquisition,
@@ -50,14 +58,42 @@ def decode(message: Message) -> Item:
     return item
 
 
-def encode(item: Item) -> list[Part]:
-    """Return the parts of a message: number and body.
+def decode_in_blocks(messages: Iterable[Message]) -> Iterator[Item | ReadoutBlock]:
+    """Yield the objects that data messages hold, readouts in a row of one kind as a block.
+
+    Raises
+    ------
+    StreamError
+        As `decode`; after what came before.
+    """
+    for kind, group in itertools.groupby(messages, _readout_kind):
+        if kind is None:
+            yield from map(decode, group)
+            continue
+        readouts: list[Any] = [decode(message) for message in group]
+        if len(readouts) == 1 or readouts[0].trajectory_dimensions:
+            yield from readouts
+        else:
+            yield ReadoutBlock.of(readouts)
+
+
+def _readout_kind(message: Message) -> tuple[int, bytes] | None:
+    """Return what messages with readouts of one kind have in common."""
+    if message.id is not MessageId.ACQUISITION:
+        return None
+    return len(message.payload), header_kind(message.payload[:ACQUISITION_HEADER_BYTES])
+
+
+def encode(item: Item | ReadoutBlock) -> list[Part]:
+    """Return the parts of a message, number and body; of a block, those of several messages.
 
     Raises
     ------
     StreamError
         Gadgetron could not read such an object.
     """
+    if isinstance(item, ReadoutBlock):
+        return [part for readout in item for part in encode(readout)]
     if isinstance(item, Message):
         return [UINT16.pack(item.id), item.payload]
     for kind, message_id, encoder in _ENCODERS:
