@@ -13,7 +13,7 @@ import pytest
 from waiting import wait_until
 
 from gadget.errors import StreamError
-from gadget.stream.inbox import Inbox
+from gadget.stream.inbox import OVERHEAD_BYTES, Inbox
 from gadget.stream.wire.codec import encode_bytes
 from gadget.stream.wire.shared_socket import PeerDisconnected
 
@@ -134,6 +134,30 @@ def test_setup_among_the_data_is_an_error(pair, number):
     theirs.sendall(struct.pack("<H", number) + bytes(1024))
     with pytest.raises(StreamError, match="among the data"):
         inbox.get()
+
+
+def test_several_messages_are_taken_up_to_a_size(pair, acquisition):
+    connection, theirs = pair
+    inbox = Inbox(connection)
+    sent = [encode_bytes(acquisition(number)) for number in range(10)]
+    theirs.sendall(b"".join(sent) + CLOSE)
+    wait_until(lambda: inbox._closed)
+    size = len(sent[0][2:]) + OVERHEAD_BYTES
+    taken = [inbox.take(count_bytes) for count_bytes in (0, 3 * size, 2**20, 2**20)]
+    assert [len(messages) for messages in taken] == [1, 3, 6, 0]
+    payloads = [message.payload for messages in taken for message in messages]
+    assert payloads == [one[2:] for one in sent]
+    assert inbox._queued_bytes == 0
+
+
+def test_what_has_come_is_taken_before_nonsense_is_told(pair, acquisition):
+    connection, theirs = pair
+    inbox = Inbox(connection)
+    theirs.sendall(encode_bytes(acquisition()) * 3 + struct.pack("<H", 999))
+    wait_until(lambda: inbox._failure is not None)
+    assert len(inbox.take(2**20)) == 3
+    with pytest.raises(StreamError, match="999"):
+        inbox.take(2**20)
 
 
 def test_texts_are_for_the_log(pair, caplog):

@@ -15,6 +15,7 @@ from waiting import wait_until
 from wire_bytes import messages_in
 
 from gadget.errors import ConfigError, StreamError
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.stream.node import node, resolve
 from gadget.stream.progress import WANTED
 from gadget.stream.session import Session
@@ -270,6 +271,29 @@ def in_process(pair, header):
 
 
 NO_SETTINGS = "gadget.stream.settings:NodeSettings"
+
+
+def test_blocks_keep_the_order_of_the_stream(in_process, acquisition, waveform):
+    sizes = []
+
+    @node(NO_SETTINGS, accepts=(MessageId.ACQUISITION,))
+    def echo_in_blocks(session: Session) -> None:
+        wait_until(lambda: session._inbox._closed)  # all has come
+        for item in session.in_blocks():
+            sizes.append(len(item) if isinstance(item, ReadoutBlock) else 1)
+            session.send(item)
+
+    readouts = [acquisition(number) for number in range(5)]
+    stream = [*readouts[:3], waveform(), *readouts[3:]]
+    sent = [encode_bytes(item) for item in stream]
+    peer, thread, verdict = in_process(echo_in_blocks)
+    peer.write([*sent, CLOSE])
+    found = [encode_bytes(peer.read()) for _ in sent]
+    assert peer.read().id is MessageId.CLOSE
+    thread.join()
+    assert found == sent
+    assert verdict == [True]
+    assert sizes == [3, 2]
 
 
 def test_settings_and_header_are_there(in_process, header):

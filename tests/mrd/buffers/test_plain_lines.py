@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 import ismrmrd
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from readout_blocks import cut
 
 from gadget.errors import DataError
 from gadget.mrd.buffers.gather import Gatherer
@@ -76,11 +78,11 @@ def _stream(scan, rows):
         yield one
 
 
-def _outcome(scan, rows):
+def _outcome(scan, readouts):
     """All that comes of a stream: buffers after each readout, warnings, the error at the end."""
     warnings: list[str] = []
     gatherer = Gatherer(scan.header, warnings.append)
-    ready = [gatherer.add(one) for one in _stream(scan, rows)]
+    ready = [gatherer.add(one) for one in readouts]
     error = None
     try:
         ready += [[one] for one in gatherer.finish()]
@@ -96,19 +98,33 @@ def _outcome(scan, rows):
     return contents, warnings, error
 
 
-@pytest.mark.parametrize("calibration", [None, "embedded"])
-@pytest.mark.parametrize("averages", [False, True])
-def test_nothing_else_comes_of_lines_that_are_known(make_scan, calibration, averages):
+@pytest.fixture(params=[(averages, one) for averages in (0, 1) for one in (None, "embedded")])
+def scan(make_scan, request):
+    averages, calibration = request.param
     limits = LIMITS if averages else {"kspace_encoding_step_1": LIMITS["kspace_encoding_step_1"]}
-    scan = replace(make_scan(), limits=limits, calibration=calibration)
+    return replace(make_scan(), limits=limits, calibration=calibration)
 
+
+def test_nothing_else_comes_of_lines_that_are_known(scan):
     @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(readouts())
     def compare(rows):
-        found = _outcome(scan, rows)
+        found = _outcome(scan, _stream(scan, rows))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(PlainLines, "learn", lambda *arguments: None)
-            assert found == _outcome(scan, rows)
+            assert found == _outcome(scan, _stream(scan, rows))
+
+    compare()
+
+
+def test_nothing_else_comes_of_readouts_in_blocks(scan):
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(readouts(), st.lists(st.integers(1, 20), min_size=1, max_size=5))
+    def compare(rows, sizes):
+        buffers, *others = _outcome(scan, _stream(scan, rows))
+        found, *others_found = _outcome(scan, cut(_stream(scan, rows), sizes))
+        assert list(chain(*found)) == list(chain(*buffers))
+        assert others_found == others
 
     compare()
 

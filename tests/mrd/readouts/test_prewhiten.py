@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+from itertools import chain
+
 import ismrmrd
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from readout_blocks import cut
 
 from gadget.errors import StreamError
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.mrd.readouts.prewhiten import NOISE_ESTIMATION_READOUTS, Prewhitener
 from gadget.mrd.xml_header.header import Header
 from gadget.mrd.xml_header.header_reader import parse_header
+from gadget.stream.wire.codec import encode_bytes
 
 COILS = 4
+NOISE = (ismrmrd.ACQ_IS_NOISE_MEASUREMENT,)
+NAVIGATOR = (ismrmrd.ACQ_IS_NAVIGATION_DATA,)
+LAST = (ismrmrd.ACQ_LAST_IN_SLICE,)
 
 
 def _mixing() -> np.ndarray:
@@ -237,3 +247,54 @@ def test_signal_at_the_edge_of_k_space_is_not_taken_for_noise(caplog):
     for one, original in zip(ready, readouts, strict=True):
         np.testing.assert_array_equal(one.data, original.data)
     assert "unwhitened" in caplog.text
+
+
+@st.composite
+def scans(draw):
+    """Readouts of a few kinds that take turns, with or without a noise scan."""
+    kind = st.fixed_dictionaries(
+        {
+            "coils": st.sampled_from([COILS, COILS, COILS, 0, 1, 2]),
+            "samples": st.sampled_from([64, 64, 63, 1]),
+            "flag": st.sampled_from([(), (), (), NOISE, NAVIGATOR, LAST]),
+            "dwell": st.sampled_from([5.0, 5.0, 20.0]),
+            "damage": st.sampled_from([0, 0, 0, 1, COILS]),
+        }
+    )
+    kinds = draw(st.lists(kind, min_size=1, max_size=4))
+    runs = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(1, 8)), max_size=12))
+    return draw(st.booleans()), [kind for kind, count in runs for _ in range(count)]
+
+
+def _scan(with_noise, kinds):
+    yield from _noise_scan() if with_noise else ()
+    for number, kind in enumerate(kinds):
+        samples = _noise(kind["samples"], number)[: kind["coils"]]
+        samples[: kind["damage"]] = np.nan
+        yield _readout(samples, number, *kind["flag"], dwell=kind["dwell"])
+
+
+def test_blocks_are_whitened_to_the_same_bits():
+    @settings(max_examples=200, deadline=None)
+    @given(scans(), st.lists(st.integers(1, 40), min_size=1, max_size=5))
+    def compare(scan, sizes):
+        expected = _whiten(_scan(*scan))
+        items = _whiten(cut(_scan(*scan), sizes))
+        found = chain(*(one if isinstance(one, ReadoutBlock) else [one] for one in items))
+        assert [encode_bytes(one) for one in found] == [encode_bytes(one) for one in expected]
+
+    compare()
+
+
+def test_a_block_does_not_overtake_readouts_that_are_held_back():
+    first = _data(NOISE_ESTIMATION_READOUTS)
+    held = _readout(_noise(256, 99)[:2], 99)
+    ready = _whiten([*first, held, ReadoutBlock.of(_data(5))])
+    assert [one.scan_counter for one in ready[len(first) :]] == [99, *range(5)]
+
+
+def test_a_block_stays_whole():
+    block = ReadoutBlock.of(_data(5))
+    (white,) = _whiten([*_noise_scan(), _data(1)[0], block])[1:]
+    assert isinstance(white, ReadoutBlock)
+    _check_white(list(white), tolerance=0.3)

@@ -18,7 +18,8 @@ from gadget.mrd.buffers.recon_data import (
     SamplingDescription,
 )
 from gadget.mrd.readouts.acquisition import HEADER_DTYPE
-from gadget.stream.wire.codec import decode, encode, encode_bytes
+from gadget.mrd.readouts.block import ReadoutBlock
+from gadget.stream.wire.codec import decode, decode_in_blocks, encode, encode_bytes
 from gadget.stream.wire.messages import UINT16, UINT64, Message, MessageId
 
 
@@ -45,6 +46,45 @@ def test_acquisition_round_trip(acquisition, dimensions):
     received = round_trip(sent)
     assert received == sent
     received.data[:] = 0  # writable
+
+
+def test_readouts_in_a_row_of_one_kind_are_a_block(acquisition, waveform):
+    sent = [
+        *(acquisition(number) for number in range(3)),
+        *(acquisition(number, coils=3) for number in range(3, 5)),
+        acquisition(5, coils=2),
+        waveform(),
+        *(acquisition(number, dimensions=2) for number in range(6, 8)),
+        *(acquisition(number) for number in range(8, 10)),
+    ]
+    wire = b"".join(map(encode_bytes, sent))
+    items = list(decode_in_blocks(messages_in(wire)))
+    kinds = [len(item) if isinstance(item, ReadoutBlock) else type(item) for item in items]
+    readout = ismrmrd.Acquisition
+    assert kinds == [3, 2, readout, ismrmrd.Waveform, readout, readout, 2]
+    assert b"".join(map(encode_bytes, items)) == wire
+    assert items[0].samples.shape == (3, 2, 8)
+    assert [one.scan_counter for one in items[0].since(1)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("flags", 1 << 6), ("sample_time_us", 7.0), ("discard_pre", 2), ("encoding_space_ref", 1)],
+)
+def test_readouts_of_another_kind_end_a_block(acquisition, field, value):
+    other = acquisition(1)
+    setattr(other._head, field, value)
+    wire = b"".join(map(encode_bytes, [acquisition(0), other, acquisition(2)]))
+    assert len(list(decode_in_blocks(messages_in(wire)))) == 3
+
+
+def test_what_comes_before_a_damaged_readout_is_decoded(acquisition):
+    good, bad = encode_bytes(acquisition())[2:], encode_bytes(acquisition(coils=3))[2:-1]
+    messages = [Message(MessageId.ACQUISITION, bytearray(one)) for one in (good, good, bad)]
+    items = decode_in_blocks(messages)
+    assert len(next(items)) == 2
+    with pytest.raises(StreamError, match="truncated"):
+        next(items)
 
 
 def test_acquisition_encodes_like_ismrmrd(acquisition):
