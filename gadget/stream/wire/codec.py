@@ -28,6 +28,7 @@ from gadget.stream.wire.messages import (
 from gadget.stream.wire.parts import Part
 from gadget.stream.wire.readout_codec import (
     decode_acquisition,
+    decode_block,
     decode_waveform,
     encode_acquisition,
     encode_waveform,
@@ -67,14 +68,13 @@ def decode_in_blocks(messages: Iterable[Message]) -> Iterator[Item | ReadoutBloc
         As `decode`; after what came before.
     """
     for kind, group in itertools.groupby(messages, _readout_kind):
-        if kind is None:
-            yield from map(decode, group)
-            continue
-        readouts: list[Any] = [decode(message) for message in group]
-        if len(readouts) == 1 or readouts[0].trajectory_dimensions:
-            yield from readouts
+        alike = list(group)
+        first: Any = decode(alike[0])
+        if kind is None or len(alike) == 1 or first.trajectory_dimensions:
+            yield first
+            yield from map(decode, alike[1:])
         else:
-            yield ReadoutBlock.of(readouts)
+            yield decode_block([message.payload for message in alike], first.data.shape)
 
 
 def _readout_kind(message: Message) -> tuple[int, bytes] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import ismrmrd
@@ -10,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from gadget.errors import StreamError
 from gadget.mrd.readouts.acquisition import header_of
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.stream.wire.cursor import Cursor
 from gadget.stream.wire.parts import Part, memory_of
 
@@ -21,6 +24,16 @@ def decode_acquisition(cursor: Cursor) -> ismrmrd.Acquisition:
     trajectory = trajectory_of(cursor, head)
     data = cursor.array(np.complex64, (head.active_channels, samples))
     return ismrmrd.Acquisition(head, data, trajectory)
+
+
+def decode_block(payloads: Sequence[bytes | bytearray], shape: tuple[int, int]) -> ReadoutBlock:
+    """Decode the bodies of acquisition messages of one kind, without trajectories.
+
+    Each holds samples `[coil, kx]` of this shape.
+    """
+    heads = [ismrmrd.AcquisitionHeader.from_buffer_copy(one) for one in payloads]
+    samples = [np.frombuffer(one, np.complex64, -1, ctypes.sizeof(heads[0])) for one in payloads]
+    return ReadoutBlock(heads, np.array(samples).reshape(len(samples), *shape))
 
 
 def trajectory_of(cursor: Cursor, head: ismrmrd.AcquisitionHeader) -> NDArray[np.float32]:
