@@ -7,7 +7,7 @@ settings `prewhiten` and `output`, this node does the work of all four.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -54,8 +54,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     errors = FirstError()
     received = False
     try:
-        items = session.in_blocks()
-        for item in _whitened(session, items) if session.settings.prewhiten else items:
+        for item in _whitened(session) if session.settings.prewhiten else session.in_blocks():
             received = True
             try:
                 if isinstance(item, ReconData):
@@ -82,16 +81,14 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     errors.check()
 
 
-def _whitened(
-    session: Session, items: Iterable[Item | ReadoutBlock]
-) -> Iterator[Item | ReadoutBlock]:
+def _whitened(session: Session) -> Iterator[Item | ReadoutBlock]:
     """Yield the items of a session, its readouts whitened."""
     from gadget.mrd.buffers.recon_data import AcquisitionBucket, ReconData
     from gadget.mrd.readouts.prewhiten import Prewhitener, limit_blas_threads
 
     limit_blas_threads()
     warned = False
-    for item in Prewhitener(session.header).whiten(items):
+    for item in Prewhitener(session.header).whiten(session.in_blocks()):
         if not warned and isinstance(item, (AcquisitionBucket, ReconData)):
             session.log.warning("The setting 'prewhiten' is for readouts: buffers came.")
             warned = True

@@ -178,7 +178,7 @@ def test_whitening_leaves_the_other_processors_to_the_other_nodes():
         header = parse_header(XML)
         threads: ClassVar[set[int]] = set()
 
-        def __iter__(self):
+        def in_blocks(self):
             pools = (pool for pool in threadpool_info() if pool["user_api"] == "blas")
             self.threads.update(pool["num_threads"] for pool in pools)
             return iter(())
@@ -253,7 +253,7 @@ def test_readouts_that_wait_for_their_noise_survive_a_broken_stream(scan):
         header = parse_header(XML)
         settings = ReconstructSettings(prewhiten=True)
 
-        def __iter__(self):
+        def in_blocks(self):
             yield from (decode(next(messages_in(message))) for message in scan[1][8:18])
             raise StreamError("The other end is gone.")
 
