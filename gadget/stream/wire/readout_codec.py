@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from gadget.errors import StreamError
 from gadget.mrd.readouts.acquisition import header_of
 from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.stream.wire.cursor import Cursor
+from gadget.stream.wire.messages import ACQUISITION_HEADER_BYTES
 from gadget.stream.wire.parts import Part, memory_of
 
 
@@ -32,7 +32,9 @@ def decode_block(payloads: Sequence[bytes | bytearray], shape: tuple[int, int]) 
     Each holds samples `[coil, kx]` of this shape.
     """
     heads = [ismrmrd.AcquisitionHeader.from_buffer_copy(one) for one in payloads]
-    samples = [np.frombuffer(one, np.complex64, -1, ctypes.sizeof(heads[0])) for one in payloads]
+    samples = [
+        np.frombuffer(one, np.complex64, offset=ACQUISITION_HEADER_BYTES) for one in payloads
+    ]
     return ReadoutBlock(heads, np.array(samples).reshape(len(samples), *shape))
 
 
