@@ -16,7 +16,6 @@ outside the reconstruction of slices, and the share of a slice that is not the n
 from __future__ import annotations
 
 import argparse
-import itertools
 import socket
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
 from pathlib import Path
 
 import ismrmrd
@@ -37,6 +37,8 @@ from gadget.diffusion.reconstruct import Reconstructor
 from gadget.diffusion.settings import SamplerSettings
 from gadget.mrd.buffers.gather import Gatherer
 from gadget.mrd.raw.raw_file import RawFile
+from gadget.mrd.readouts.acquisition import header_kind, header_of
+from gadget.mrd.readouts.block import ReadoutBlock
 from gadget.mrd.readouts.prewhiten import Prewhitener
 from gadget.mrd.simulation.simulate import write_simulation
 from gadget.mrd.simulation.simulated_scan import SimulatedScan
@@ -82,12 +84,13 @@ def measure_readouts(path: Path, gadgetron: str | None) -> None:
     with RawFile(path) as raw:
         count = raw.number_of_acquisitions
         speeds["reading"] = count / seconds(raw.messages())
-        readouts = list(itertools.islice(raw.acquisitions(), WARM_UP))
+        readouts = list(islice(raw.acquisitions(), WARM_UP))
         header = parse_header(raw.header_xml)
         whitener, gatherer = Prewhitener(header), Gatherer(header)
-        white: list[ismrmrd.Acquisition] = []
-        speeds["prewhiten"] = WARM_UP / seconds(white.extend(whitener.add(r)) for r in readouts)
-        speeds["gather"] = len(white) / seconds(gatherer.add(readout) for readout in white)
+        blocks = [ReadoutBlock.of(list(alike)) for _, alike in groupby(readouts, kind_of)]
+        white: list[ismrmrd.Acquisition | ReadoutBlock] = []
+        speeds["prewhiten"] = WARM_UP / seconds(map(white.append, whitener.whiten(blocks)))
+        speeds["gather"] = WARM_UP / seconds(map(gatherer.add, white))
         cold, warm = stream_times(raw)
         speeds["whole stream, warm"] = (count - WARM_UP) / warm
         speeds["whole stream, cold"] = count / cold
@@ -101,6 +104,10 @@ def measure_readouts(path: Path, gadgetron: str | None) -> None:
     print(f"{count} readouts from file to images: {cold:.1f} s")
     for name, speed in speeds.items():
         print(f"{name:20} {speed:8.0f} readouts/s {speed / speeds['ismrmrd.Dataset']:6.1f}")
+
+
+def kind_of(readout: ismrmrd.Acquisition) -> bytes:
+    return header_kind(header_of(readout))
 
 
 def read_with_ismrmrd(path: Path) -> Iterator[ismrmrd.Acquisition]:
@@ -123,7 +130,7 @@ def stream_times(raw: RawFile) -> tuple[float, float]:
 
     def messages() -> Iterator[bytes]:
         stream = raw.messages()
-        yield from itertools.islice(stream, WARM_UP)
+        yield from islice(stream, WARM_UP)
         first_image.wait()
         marks.append(time.perf_counter())
         yield from stream
