@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +16,11 @@ from gadget.stream.wire.messages import Message, MessageId, text_of
 from gadget.stream.wire.shared_socket import PeerDisconnected
 
 DEFAULT_LIMIT_BYTES = 2**29
+BUSY_LIMIT_BYTES = 2**26
+"""Size of the queue while messages are taken all the time. A longer one would not let the sender
+wait less, and memory that was used before is faster than new."""
+BUSY_SECONDS = 0.1
+"""Who has taken no message for so long computes."""
 OVERHEAD_BYTES = 200
 """Memory of a queued message beside its payload."""
 POLL_SECONDS = 0.2
@@ -28,7 +35,8 @@ class Inbox:
     """Queue of received messages.
 
     The thread stops reading while more than `limit_bytes` are queued, which blocks the sender:
-    memory does not grow with the length of the scan.
+    memory does not grow with the length of the scan. It waits for a node that is reading, too, but
+    not for one that computes.
 
     Parameters
     ----------
@@ -60,6 +68,8 @@ class Inbox:
         self._changed = threading.Condition()
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
+        self._taken = -math.inf
+        """When messages were taken last, on the clock of `time.monotonic` [s]."""
         self._closed = False
         self.ended_without_close = False
         """Whether the other end has shut down its writing side instead of sending CLOSE."""
@@ -94,6 +104,7 @@ class Inbox:
                 messages.append(self._queue.popleft())
                 taken_bytes += _memory_bytes(messages[-1])
             self._queued_bytes -= taken_bytes
+            self._taken = time.monotonic()
             self._changed.notify_all()
             failure = self._failure
         if failure is not None and not messages:
@@ -185,7 +196,7 @@ class Inbox:
         with self._changed:
             while (
                 self._queued_bytes
-                and self._queued_bytes + size > self._limit
+                and self._queued_bytes + size > self._bound
                 and not self._discarding
             ):
                 self._changed.wait(POLL_SECONDS)
@@ -196,6 +207,12 @@ class Inbox:
                 self._queue.append(message)
                 self._queued_bytes += size
                 self._changed.notify_all()
+
+    @property
+    def _bound(self) -> int:
+        """How large the queue may be just now."""
+        busy = time.monotonic() - self._taken < BUSY_SECONDS
+        return min(self._limit, BUSY_LIMIT_BYTES) if busy else self._limit
 
     def _fail(self, error: StreamError) -> None:
         with self._changed:

@@ -43,6 +43,29 @@ def test_what_waits_is_bounded(pair, acquisition):
     assert sum(1 for _ in iter(inbox.get, None)) == 100
 
 
+def test_the_sender_waits_for_a_node_that_reads_but_not_for_one_that_computes(
+    pair, acquisition, monkeypatch
+):
+    connection, theirs = pair
+    block = encode_bytes(acquisition(coils=8, samples=4096))
+    monkeypatch.setattr("gadget.stream.inbox.BUSY_LIMIT_BYTES", 4 * len(block))
+    monkeypatch.setattr("gadget.stream.inbox.BUSY_SECONDS", 1.0)
+    inbox = Inbox(connection)
+    thread = threading.Thread(target=lambda: theirs.sendall(block * 200 + CLOSE), daemon=True)
+    waiting = []
+    theirs.sendall(block)
+    for _ in range(51):
+        assert inbox.get() is not None
+        if not waiting:
+            thread.start()
+        time.sleep(0.005)
+        waiting.append(inbox._queued_bytes)
+    assert 0 < max(waiting) <= 4 * len(block)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert sum(1 for _ in iter(inbox.get, None)) == 150
+
+
 def test_a_message_larger_than_the_bound_passes(pair, acquisition):
     connection, theirs = pair
     inbox = Inbox(connection, limit_bytes=10)
