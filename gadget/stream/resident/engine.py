@@ -46,10 +46,13 @@ class Engine:
     def __init__(self, model: str, device: str) -> None:
         self.device = _normalized_device(device)
         self.model = model_for(model, self.device)
-        self.prior = load_prior(self.model, self.device)
         self._lock = threading.Lock()
         self._others: OrderedDict[tuple[str, torch.device], Prior] = OrderedDict()
-        self._workers = {self.device: FairWorker(f"worker of {self.device}")}
+        worker = FairWorker(f"worker of {self.device}")
+        self._workers = {self.device: worker}
+        # Every thread that computes gets threads of OpenMP, and with more of them than processors
+        # none spins any more: the work beside the network takes three times as long.
+        self.prior = worker.submit(self, lambda: load_prior(self.model, self.device)).result()
 
     @property
     def waiting(self) -> int:

@@ -42,6 +42,21 @@ def test_the_own_model_is_loaded_at_once_and_only_once(engine, loaded):
     assert loaded == ["tiny"]
 
 
+def test_the_own_model_is_loaded_by_the_thread_that_computes_with_it(models, monkeypatch):
+    threads = []
+    load = gadget.stream.resident.engine.load_prior
+
+    def note(name, device):
+        threads.append(threading.get_ident())
+        return load(name, device)
+
+    monkeypatch.setattr(gadget.stream.resident.engine, "load_prior", note)
+    engine = Engine("tiny", "cpu")
+    _, worker = engine.provide(SamplerSettings(model="tiny"))
+    assert threads == [worker.submit(None, threading.get_ident).result()]
+    engine.close()
+
+
 def test_a_model_given_by_its_folder_is_reached_by_its_name(models, loaded):
     engine = Engine(str(models / "tiny"), "cpu")
     for name in ("tiny", str(models / "tiny")):
