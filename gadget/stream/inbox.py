@@ -81,7 +81,7 @@ class Inbox:
         self._thread.start()
 
     def get(self) -> Message | None:
-        """Return the next message, or None when the other end has closed the stream, as `take`."""
+        """Return the next message, or None when the other end has closed the stream; see `take`."""
         messages = self.take(0)
         return messages[0] if messages else None
 

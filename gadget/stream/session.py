@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gadget.stream.wire.codec import Item
 
 BLOCK_BYTES = 2**22
-"""Size of what is taken from the inbox at a time; more would not fit a processor's cache."""
+"""Size of what is taken from the inbox at a time: what is done once for a block is little then."""
 
 
 class Session:

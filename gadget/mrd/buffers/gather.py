@@ -117,6 +117,7 @@ class Gatherer:
         return added
 
     def _add_any(self, acquisition: ismrmrd.Acquisition) -> None:
+        """Find out what a readout is, add it, and complete the images that it ends."""
         header = header_of(acquisition)
         bits = header.flags
         key = ImageKey.of(header)
