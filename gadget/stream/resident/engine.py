@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import Future
 
 import torch
 
@@ -47,18 +48,20 @@ class Engine:
         self.device = _normalized_device(device)
         self.model = model_for(model, self.device)
         self._lock = threading.Lock()
-        self._others: OrderedDict[tuple[str, torch.device], Prior] = OrderedDict()
+        self._others: OrderedDict[tuple[str, torch.device], Future[Prior]] = OrderedDict()
         worker = FairWorker(f"worker of {self.device}")
         self._workers = {self.device: worker}
-        # Every thread that computes gets threads of OpenMP, and with more of them than processors
-        # none spins any more: the work beside the network takes three times as long.
-        self.prior = worker.submit(self, lambda: load_prior(self.model, self.device)).result()
+        self._own = self._load(self.model, self.device)
+        if self._own.exception() is not None:
+            worker.close()
+        self.prior = self._own.result()
 
     @property
     def waiting(self) -> int:
-        """Buffers that wait for a device."""
-        # Without the lock, which is held while a model is loaded.
-        return sum(worker.waiting for worker in tuple(self._workers.values()))
+        """Buffers and models that wait for a device."""
+        with self._lock:
+            workers = tuple(self._workers.values())
+        return sum(worker.waiting for worker in workers)
 
     def provide(self, settings: SamplerSettings) -> tuple[Reconstructor, FairWorker]:
         """Return the reconstructor for these settings, and the worker that it must run in.
@@ -80,25 +83,26 @@ class Engine:
         with self._lock:
             worker = self._workers.get(device) or FairWorker(f"worker of {device}")
             self._workers[device] = worker
-            try:
-                prior = self._prior(model, device)
-            except DeviceMemoryError:
-                # The reconstructor tries again for each buffer, or takes the CPU.
-                return Reconstructor(settings), worker
-            return Reconstructor(settings, prior), worker
+            prior = self._prior(model, device)
+        try:
+            return Reconstructor(settings, prior.result()), worker
+        except DeviceMemoryError:
+            # The reconstructor tries again for each buffer, or takes the CPU.
+            return Reconstructor(settings), worker
 
-    def _prior(self, model: str, device: torch.device) -> Prior:
+    def _prior(self, model: str, device: torch.device) -> Future[Prior]:
         if (model, device) == (self.model, self.device):
-            return self.prior
+            return self._own
         prior = self._others.pop((model, device), None)
-        if prior is None:
+        if prior is None or (prior.done() and prior.exception() is not None):
+            self._check_installed(model)
             while len(self._others) >= CACHED_MODELS:  # before there is another one in memory
                 self._others.popitem(last=False)
             prior = self._load(model, device)
         self._others[model, device] = prior
         return prior
 
-    def _load(self, model: str, device: torch.device) -> Prior:
+    def _check_installed(self, model: str) -> None:
         installed = {folder.name for folder in available_models()}
         if model not in installed | {self.model}:
             raise ConfigError(
@@ -106,10 +110,21 @@ class Engine:
                 f"{', '.join(sorted(installed | {self.prior.name}))}, or leave the property "
                 "'model' out."
             )
-        started = time.monotonic()
-        prior = load_prior(model, device)
-        log.info("Model %s loaded to %s in %.1f s.", model, device, time.monotonic() - started)
-        return prior
+
+    def _load(self, model: str, device: torch.device) -> Future[Prior]:
+        """Load a model in the thread that will compute with it.
+
+        Every thread that computes gets threads of OpenMP, and with more of them than processors
+        none spins any more: the work beside the network takes three times as long.
+        """
+
+        def load() -> Prior:
+            started = time.monotonic()
+            prior = load_prior(model, device)
+            log.info("Model %s loaded to %s in %.1f s.", model, device, time.monotonic() - started)
+            return prior
+
+        return self._workers[device].submit(self, load)
 
     def close(self) -> None:
         """End the workers, whose queues must be empty."""
