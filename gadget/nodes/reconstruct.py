@@ -42,6 +42,8 @@ def reconstruct(session: Session) -> None:
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
+    from functools import cache
+
     from gadget.errors import FirstError
     from gadget.mrd.buffers.bucket_conversion import from_bucket
     from gadget.mrd.buffers.calibration_lines import CalibrationLines
@@ -50,7 +52,8 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     from gadget.mrd.buffers.recon_data_conversion import from_recon_data
 
     gatherer = None
-    calibration = CalibrationLines(session.log.warning)
+    warn = cache(session.log.warning)  # what holds for a scan is told once, not with every buffer
+    calibration = CalibrationLines(warn)
     errors = FirstError()
     received = False
     try:
@@ -58,9 +61,9 @@ def _buffers(session: Session) -> Iterator[Buffer]:
             received = True
             try:
                 if isinstance(item, ReconData):
-                    yield from from_recon_data(item, session.header, calibration)
+                    yield from from_recon_data(item, session.header, calibration, warn)
                 elif isinstance(item, AcquisitionBucket):
-                    yield from from_bucket(item, session.header, calibration)
+                    yield from from_bucket(item, session.header, calibration, warn)
                 else:
                     gatherer = gatherer or Gatherer(session.header)
                     yield from gatherer.add(item)

@@ -285,17 +285,20 @@ def test_buffers_cannot_be_whitened(run, recorded, caplog):
     assert caplog.text.count("The setting 'prewhiten' is for readouts: buffers came.") == 1
 
 
+def _lines(
+    messages: list[bytes], repetition: int, chosen: list[int], bits: int = 0
+) -> list[ismrmrd.Acquisition]:
+    """Return lines of the image readouts of `scan`, with other flags."""
+    found = []
+    for one in (decode(next(messages_in(message))) for message in messages[8:]):
+        if one.idx.repetition == repetition and one.idx.kspace_encode_step_1 in chosen:
+            one._head.flags = bits
+            found.append(one)
+    return found
+
+
 def test_calibration_lines_of_the_first_bucket_serve_the_next_one(run, scan):
     truth, messages = scan
-
-    def lines(repetition: int, chosen: list[int], bits: int = 0) -> list[ismrmrd.Acquisition]:
-        found = []
-        for one in (decode(next(messages_in(message))) for message in messages[8:]):
-            if one.idx.repetition == repetition and one.idx.kspace_encode_step_1 in chosen:
-                one._head.flags = bits
-                found.append(one)
-        return found
-
     separate = XML.replace(
         b"</encoding>",
         b"<parallelImaging><accelerationFactor><kspace_encoding_step_1>2</kspace_encoding_step_1>"
@@ -303,13 +306,24 @@ def test_calibration_lines_of_the_first_bucket_serve_the_next_one(run, scan):
         b"<calibrationMode>separate</calibrationMode></parallelImaging></encoding>",
     )
     even = list(range(0, SIZE, 2))
-    calibration = lines(0, list(range(11, 21)), flags.CALIBRATION)
-    buckets = [AcquisitionBucket(lines(0, even), calibration), AcquisitionBucket(lines(1, even))]
+    calibration = _lines(messages, 0, list(range(11, 21)), flags.CALIBRATION)
+    buckets = [
+        AcquisitionBucket(_lines(messages, 0, even), calibration),
+        AcquisitionBucket(_lines(messages, 1, even)),
+    ]
     images = run(
         [_node("reconstruct", device="cpu", method="sense")], separate, map(encode_bytes, buckets)
     )
     errors = [_relative_error(np.abs(image.data[0, 0]), truth.image) for image in images]
     assert errors[1] < 1.1 * errors[0]
+
+
+def test_what_holds_for_a_scan_is_told_once_and_not_with_every_bucket(run, scan, caplog):
+    description = b"<trajectoryDescription><identifier>ConventionalEPI</identifier>"
+    xml = XML.replace(b"</encoding>", description + b"</trajectoryDescription></encoding>")
+    buckets = [AcquisitionBucket(_lines(scan[1], i, list(range(SIZE)))) for i in range(2)]
+    assert len(run([_node("reconstruct", method="fft")], xml, map(encode_bytes, buckets))) == 2
+    assert caplog.text.count("samples on gradient ramps") == 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 
 from gadget.mrd.buffers.buffer import Buffer
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
@@ -11,9 +12,14 @@ from gadget.mrd.buffers.recon_data import AcquisitionBucket
 from gadget.mrd.readouts import flags
 from gadget.mrd.xml_header.header import Header
 
+log = logging.getLogger(__name__)
+
 
 def from_bucket(
-    bucket: AcquisitionBucket, header: Header, calibration: CalibrationLines | None = None
+    bucket: AcquisitionBucket,
+    header: Header,
+    calibration: CalibrationLines | None = None,
+    warn: Callable[[str], None] = log.warning,
 ) -> Iterator[Buffer]:
     """Yield the buffers of a bucket, which is complete in itself but for calibration lines.
 
@@ -25,13 +31,15 @@ def from_bucket(
         Header of the scan.
     calibration
         Calibration lines of the buckets before, to which those of this one are added.
+    warn
+        Called with every warning; by default it is logged.
 
     Raises
     ------
     DataError
         As `Gatherer.drain`.
     """
-    gatherer = Gatherer(header, calibration=calibration)
+    gatherer = Gatherer(header, warn, calibration=calibration)
     # A bucket lists calibration lines that are image lines too on both sides.
     lines = [one for one in bucket.calibration if flags.calibration_only(one.flags)]
     # The images come first: lines of one's own repetition are kept for each.

@@ -6,7 +6,7 @@ valid; where a gadget has filled in all the headers, lines of zeros count as not
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 
 import ismrmrd
 import numpy as np
@@ -20,11 +20,12 @@ from gadget.mrd.readouts import flags
 from gadget.mrd.readouts.acquisition import header_at
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.placement import grid_width, line_position, readout_center, readout_extent
+from gadget.mrd.xml_header.encoding_warnings import encoding_warnings
 from gadget.mrd.xml_header.header import Header
 
 
 def buffers_of_lines(
-    bit: ReconBit, header: Header, calibration: CalibrationLines
+    bit: ReconBit, header: Header, calibration: CalibrationLines, warn: Callable[[str], None]
 ) -> Iterator[Buffer]:
     """Yield a buffer for every image of a bit, averages added up.
 
@@ -49,6 +50,8 @@ def buffers_of_lines(
             "so no line of it was measured. Check what comes before this node."
         )
     for key, grid in grids.items():
+        for warning in encoding_warnings(grid.encoding, grid.width):
+            warn(warning)
         calibration.include(key, grid)
     for key, grid in grids.items():
         with errors.kept():

@@ -13,20 +13,13 @@ from gadget.mrd.buffers.buffer import Buffer, make_buffer
 from gadget.mrd.buffers.calibration_lines import CalibrationLines
 from gadget.mrd.buffers.complete_images import CompleteImages
 from gadget.mrd.buffers.completion import Completion
-from gadget.mrd.buffers.grid import LineGrid, add_readout
-from gadget.mrd.buffers.image_accumulator import ImageAccumulator
-from gadget.mrd.buffers.plain_lines import PlainLines
-from gadget.mrd.readouts import flags
+from gadget.mrd.buffers.grid import LineGrid
+from gadget.mrd.buffers.open_images import OpenImages
 from gadget.mrd.readouts.acquisition import header_of
 from gadget.mrd.readouts.block import ReadoutBlock
-from gadget.mrd.readouts.coil_check import CoilCheck
-from gadget.mrd.readouts.dead_coils import DeadCoils
 from gadget.mrd.readouts.image_key import ImageKey
 from gadget.mrd.readouts.image_lines import ImageLines
-from gadget.mrd.readouts.placement import line_position
-from gadget.mrd.readouts.rejected import RejectedReadouts
-from gadget.mrd.readouts.samples import check_samples, is_finite
-from gadget.mrd.xml_header.header import Encoding, Header
+from gadget.mrd.xml_header.header import Header
 
 log = logging.getLogger(__name__)
 
@@ -58,22 +51,16 @@ class Gatherer:
         warn_unusable: bool = True,
         calibration: CalibrationLines | None = None,
     ) -> None:
-        self._header = header
         self._warn = warn
         self._warn_once = functools.cache(warn)
         self._warns_unusable = warn_unusable
-        self._open: dict[ImageKey, ImageAccumulator] = {}
-        self._completion = Completion(self._open)
-        self._ready: list[Buffer] = []
         self._calibration = calibration or CalibrationLines(warn)
-        self._complete_images = CompleteImages(self._calibration)
-        self._rejected = RejectedReadouts(warn)
-        self._coils = CoilCheck(header.receiver_channels)
-        self._dead_coils = DeadCoils(warn)
-        self._readouts = 0
-        self._completed: set[ImageKey] = set()
+        self._open = OpenImages(header, warn, self._calibration, warn_unusable=warn_unusable)
         self._image_lines = ImageLines()
-        self._plain = PlainLines(self._open)
+        self._completion = Completion(self._open)
+        self._complete_images = CompleteImages(self._calibration)
+        self._completed: set[ImageKey] = set()
+        self._ready: list[Buffer] = []
 
     def gather(self, readouts: Iterable[ismrmrd.Acquisition | ReadoutBlock]) -> Iterator[Buffer]:
         """Yield the buffers of a scan, each as soon as it is complete.
@@ -100,38 +87,25 @@ class Gatherer:
         """
         block = readouts if isinstance(readouts, ReadoutBlock) else ReadoutBlock.of([readouts])
         while len(block):
-            added = self._add_plain(block)
+            added = self._open.add_plain(block)
             if not added:
-                self._add_any(next(iter(block)))
+                self._add(next(iter(block)))
                 added = 1
             block = block.since(added)
         return self._take_ready()
 
-    def _add_plain(self, lines: ReadoutBlock) -> int:
-        """Add lines up to one that has to be looked at on its own, and return how many."""
-        added = self._plain.add(lines)
-        if added:
-            header = lines.headers[0]
-            self._coils.add(ImageKey.of(header), header.active_channels, added)
-            self._readouts += added
-        return added
-
-    def _add_any(self, acquisition: ismrmrd.Acquisition) -> None:
+    def _add(self, acquisition: ismrmrd.Acquisition) -> None:
         """Find out what a readout is, add it, and complete the images that it ends."""
         header = header_of(acquisition)
-        bits = header.flags
         key = ImageKey.of(header)
-        if not self._is_image_data(bits):
+        if not self._is_image_data(header.flags):
             image = self._open.get(key)  # a slice may end with a navigator
         else:
             if key not in self._open:
                 # Before the readout is added: it may be a calibration line that replaces theirs.
                 self._complete(self._completion.at_first_readout(key))
-            image = self._place_or_reject(acquisition, key)
-            if image is not None:
-                image.flagged = False
-                self._plain.learn(header, key)
-        ended = image is not None and bits & self._image_lines.ends
+            image = self._open.add(acquisition)
+        ended = image is not None and header.flags & self._image_lines.ends
         if ended and self._completion.at_flag(key, header):
             self._complete([key])
 
@@ -147,7 +121,7 @@ class Gatherer:
     def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
         """Add a readout and ignore its LAST_IN_* flags; otherwise as `add`."""
         if self._is_image_data(acquisition.flags):
-            self._place_or_reject(acquisition, ImageKey.of(header_of(acquisition)))
+            self._open.add(acquisition)
 
     def drain(self) -> Iterator[Buffer]:
         """Yield the incomplete images as `flush`, then report rejected readouts.
@@ -158,7 +132,7 @@ class Gatherer:
             Readouts were left out, or an image had none but unusable lines.
         """
         yield from self.flush()
-        self._rejected.check()
+        self._open.rejected.check()
 
     def finish(self) -> Iterator[Buffer]:
         """End the scan as `drain`; at least one image line must have come.
@@ -171,119 +145,26 @@ class Gatherer:
         yield from self.drain()
         if not self._completed:
             raise DataError(
-                f"No image readout came ({self._readouts} calibration readouts did), so there is "
-                "nothing to reconstruct. Is this a noise or adjustment scan, or were images sent?"
+                f"No image readout came ({self._open.readouts} calibration readouts did), so there "
+                "is nothing to reconstruct. Is this a noise or adjustment scan, or were images "
+                "sent?"
             )
 
     def _is_image_data(self, bits: int) -> bool:
         """Whether a readout is of an image, or a calibration line."""
         if self._image_lines.note(bits):
-            self._discard_images()
+            self._open.discard()
         return self._image_lines.is_image_data(bits)
-
-    def _discard_images(self) -> None:
-        """Forget the image lines so far, and those of them that were rejected."""
-        for key in [key for key, image in self._open.items() if image.image_lines]:
-            self._take_out(key)
-        self._rejected = RejectedReadouts(self._warn)
-        self._coils = CoilCheck(self._header.receiver_channels)
-
-    def _place_or_reject(
-        self, acquisition: ismrmrd.Acquisition, key: ImageKey
-    ) -> ImageAccumulator | None:
-        """Add a readout, or reject it with the reason; return the image that it belongs to."""
-        try:
-            return self._place(self._dead_coils.silence(acquisition), key)
-        except DataError as error:
-            self._rejected.add(error)
-            return None
-
-    def _place(self, acquisition: ismrmrd.Acquisition, key: ImageKey) -> ImageAccumulator | None:
-        """Add a readout to its grid; return the image, unless it is a separate calibration line."""
-        encoding = self._header.encoding(key.encoding)
-        header = header_of(acquisition)
-        self._readouts += 1
-        check_samples(header)
-        separate_calibration = (
-            flags.calibration_only(header.flags) and not encoding.merges_calibration
-        )
-        if not separate_calibration:
-            self._check_coils(key, header)
-        position = line_position(encoding, header)
-        if position is None:
-            self._warn_once("Lines above the spatial frequencies of the matrix are left out.")
-            return self._open.get(key)
-        if not is_finite(acquisition.data):
-            self._warn_not_finite(header)
-            if not separate_calibration and key not in self._open:
-                self._rejected.lost_images.add(key)
-            return self._open.get(key)
-        image = None
-        if not separate_calibration:
-            image = self._image(key, encoding, header)
-            image.add(position, acquisition.data, header)
-            self._rejected.lost_images.discard(key)
-        # An embedded line may serve images of a later repetition or contrast, too.
-        shared = encoding.embedded and header.flags & flags.ANY_CALIBRATION
-        if separate_calibration or shared:
-            grid = self._calibration.grid(key, encoding, header, self._open)
-            add_readout(grid, position, acquisition.data, header)
-        return image
-
-    def _warn_not_finite(self, header: ismrmrd.AcquisitionHeader) -> None:
-        if self._warns_unusable:
-            self._warn(
-                f"Readout {header.scan_counter} holds samples that are not finite; its line counts "
-                "as not measured."
-            )
-
-    def _check_coils(self, key: ImageKey, header: ismrmrd.AcquisitionHeader) -> None:
-        outvoted = self._coils.add(key, header.active_channels)
-        if outvoted and key in self._open:
-            self._reject_image(self._take_out(key), outvoted)
-        self._coils.check(key, header)
-
-    def _reject_image(self, image: ImageAccumulator, why: str) -> None:
-        """Reject all readouts of an image so far."""
-        for _ in range(len(image.grid)):
-            self._rejected.add(DataError(why))
-
-    def _image(
-        self, key: ImageKey, encoding: Encoding, header: ismrmrd.AcquisitionHeader
-    ) -> ImageAccumulator:
-        image = self._open.get(key)
-        if image is None:
-            image = self._open[key] = ImageAccumulator(LineGrid.of_readout(encoding, header))
-            # Gadgetron's EPI gadgets leave the header as it is, and shorter readouts.
-            if encoding.echo_planar and image.grid.width == encoding.encoded.matrix[0]:
-                self._warn_once(
-                    "By the header's trajectoryDescription, these are echo trains with samples on "
-                    "gradient ramps. Neither that nor their ghosts are corrected here: expect "
-                    "both in the images, or grid and correct the data before."
-                )
-            if encoding.partitions_as_slices:
-                self._warn_once(
-                    "By the header this is a 3D scan, but its partitions are counted as slices, as "
-                    "GE's converter does. Each becomes an image of its own, which is right only "
-                    "where they were transformed before: or else count them in "
-                    "kspace_encode_step_2."
-                )
-        return image
-
-    def _take_out(self, key: ImageKey) -> ImageAccumulator:
-        image = self._open.pop(key)
-        self._plain.forget(image)
-        return image
 
     def _complete(self, keys: Iterable[ImageKey]) -> None:
         for key in keys:
-            image = self._take_out(key)
+            image = self._open.take_out(key)
             if key in self._completed:
                 self._warn(
                     f"Readouts came after the image of {key.name} was complete, by its flags or by "
                     "a later repetition: another image is made of them."
                 )
-            self._coils.forget(key)
+            self._open.coils.forget(key)
             if not image.image_lines:
                 self._warn(f"No image line came with the calibration lines of {key.name}.")
                 continue
@@ -297,13 +178,13 @@ class Gatherer:
             self._check_image(key, grid)
             self._ready.append(make_buffer(grid, self._calibration.best_match(key, grid)))
         except DataError as error:
-            self._rejected.add(error)
+            self._open.rejected.add(error)
         else:
             self._completed.add(key)
 
     def _check_image(self, key: ImageKey, grid: LineGrid) -> None:
         """Raise `DataError` if an image is a stray readout; warn of empty lines."""
-        if len(grid) == 1 and self._coils.is_unusual(key, grid.coils):
+        if len(grid) == 1 and self._open.coils.is_unusual(key, grid.coils):
             raise DataError(
                 f"The only readout of {key.name} has {grid.coils} coils, other than most: it is no "
                 "image."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,10 @@ def to_recon_data(buffer: Buffer) -> ReconData:
 
 
 def from_recon_data(
-    recon_data: ReconData, header: Header, calibration: CalibrationLines | None = None
+    recon_data: ReconData,
+    header: Header,
+    calibration: CalibrationLines | None = None,
+    warn: Callable[[str], None] = log.warning,
 ) -> Iterator[Buffer]:
     """Yield the buffers of a message: one for every image, averages added up.
 
@@ -51,19 +54,21 @@ def from_recon_data(
     calibration
         Calibration lines of the messages before, to which those of this one are added: many scans
         measure them once, before the first repetition.
+    warn
+        Called with every warning; by default it is logged.
 
     Raises
     ------
     DataError
         The arrays do not fit together, or hold no image line; after the buffers of all the others.
     """
-    calibration = calibration or CalibrationLines(log.warning)
+    calibration = calibration or CalibrationLines(warn)
     errors = FirstError()
     # Calibration lines of an encoding space of their own come behind the image they are for.
     for bit in sorted(recon_data.bits, key=lambda bit: bit.data.data.size > 0):
         with errors.kept():
             if bit.data.data.size:
-                yield from _unpack(bit, header, calibration)
+                yield from _unpack(bit, header, calibration, warn)
             else:
                 add_calibration_lines(bit, header, calibration)
     errors.check()
@@ -95,11 +100,13 @@ def _sampling(buffer: Buffer, kspace: KSpace) -> SamplingDescription:
     return sampling
 
 
-def _unpack(bit: ReconBit, header: Header, calibration: CalibrationLines) -> Iterator[Buffer]:
+def _unpack(
+    bit: ReconBit, header: Header, calibration: CalibrationLines, warn: Callable[[str], None]
+) -> Iterator[Buffer]:
     bit.data.check_shapes()
     density = bit.data.density
     if density is None:
-        yield from buffers_of_lines(bit, header, calibration)
+        yield from buffers_of_lines(bit, header, calibration, warn)
         return
     for index in np.ndindex(bit.data.data.shape[:3]):
         yield _unpack_gathered(bit, density[index], index, header)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import ismrmrd
 import numpy as np
 import pytest
@@ -152,6 +154,17 @@ def test_lines_of_a_foreign_buffer_that_are_all_flagged_for_coil_correction_are_
         one.set_flag(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
     (buffer,) = from_recon_data(ReconData([ReconBit(_as_gadgetron(readouts, 8))]), scan.header)
     assert np.flatnonzero(buffer.kspace.mask.any((0, 2))).tolist() == [0, 2, 4, 6]
+
+
+def test_partitions_that_are_counted_as_slices_are_told_of(make_scan):
+    scan = make_scan()
+    encoding = replace(scan.header.encodings[0], partitions_as_slices=True)
+    header = replace(scan.header, encodings=(encoding,))
+    foreign = _as_gadgetron(scan.readouts(scan.image()), ny=8)
+    warnings = []
+    assert len(list(from_recon_data(ReconData([ReconBit(foreign)]), header, None, warnings.append)))
+    assert len(warnings) == 1
+    assert "counted as slices" in warnings[0]
 
 
 def test_navigators_alone_are_no_image(make_scan):
