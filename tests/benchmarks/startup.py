@@ -12,9 +12,11 @@ takes as long for every slice.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
+import signal
+import socket
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -34,6 +36,7 @@ from gadget.stream.host.process import NodeProcess
 from gadget.stream.host.remote import RemoteNode
 from gadget.stream.resident.engine import Engine
 from gadget.stream.resident.resident_server import ResidentServer
+from gadget.stream.resident.status import query_status
 from gadget.stream.wire.address import Address, listen
 from gadget.stream.wire.messages import MessageId
 
@@ -68,6 +71,15 @@ def timed_reconstruct(connection) -> None:
     """Target of `python -m gadgetron`."""
     note_times()
     reconstruct(connection)
+
+
+def serve(listener: socket.socket, model: str, device: str) -> None:
+    """Serve `reconstruct` until SIGTERM, in a process of its own."""
+    server = ResidentServer(listener, Engine(model, device), reconstruct, depth=4)
+    server.warm_up()
+    note_times()
+    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    server.serve()
 
 
 def time_scan(make_node: Callable[[], NodeProcess | RemoteNode], config: bytes, scan) -> Times:
@@ -125,18 +137,17 @@ def main() -> None:
 
         listener = listen(Address("127.0.0.1", 0))
         connect = Connect(Address(*listener.getsockname()), config)
-        server = ResidentServer(
-            listener, Engine(options.model, options.device), reconstruct, depth=4
+        server = multiprocessing.get_context("spawn").Process(
+            target=serve, args=(listener, options.model, options.device)
         )
-        server.warm_up()
-        note_times()
-        thread = threading.Thread(target=server.serve)
-        thread.start()
+        server.start()
+        listener.close()
+        query_status(connect.address)  # answered when it is warm
         times = [
             time_scan(lambda: RemoteNode(connect, 0), config, scan) for _ in range(options.repeats)
         ]
-        server.stop()
-        thread.join()
+        server.terminate()
+        server.join()
         show("<connect>, first scan", times[:1])
         show("<connect>", times)
 

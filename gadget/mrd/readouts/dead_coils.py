@@ -39,11 +39,11 @@ class DeadCoils:
 
     def has_none(self, header: ismrmrd.AcquisitionHeader) -> bool:
         """Whether it is known that no coil of such readouts is dead."""
-        return (header.active_channels, header.flags & flags.NOISE) in self._alive
+        return _kind(header.active_channels, header.flags) in self._alive
 
     def silenced(self, samples: NDArray[np.complex64], bits: int) -> NDArray[np.complex64]:
         """Return samples `[coil, kx]` of a readout with these flags, zeros from dead coils."""
-        kind = len(samples), bits & flags.NOISE
+        kind = _kind(len(samples), bits)
         if kind in self._alive:
             return samples
         without_numbers = np.logical_not(np.isfinite(samples).any(axis=1))
@@ -62,3 +62,7 @@ class DeadCoils:
             f"All samples of these coils are NaN or infinite: {named} (the first is 0). Zeros take "
             "their place, and images are of the other coils."
         )
+
+
+def _kind(coils: int, bits: int) -> tuple[int, int]:
+    return coils, bits & flags.NOISE
