@@ -26,8 +26,8 @@ from gadget.mri.planes import Plane, PlaneIndex, split_planes
 from gadget.mri.sampling.centre import centre_extent, has_centre
 from gadget.mri.sampling.echo import echo_offset, echo_phase
 
-COMPRESSION_ENERGY = 0.999
-"""Share of the signal energy that virtual coils keep."""
+COMPRESSION_ENERGY = 0.9999
+"""Share of the signal energy that virtual coils keep: weak ones help to tell aliases apart."""
 SIGNAL = 10.0
 """Largest sample of a plane, in units of the noise, that is no noise: planes of noise alone would
 reach beyond the field of view, as objects that fold do."""
@@ -63,7 +63,9 @@ class VolumeProblem:
         self._shape = kspace.data.shape[1:]
         self._noise_std = noise_std or estimate_noise_std(kspace)
         # One compression for the whole buffer: neighbouring planes stay consistent.
-        self._compression = compress(torch.from_numpy(kspace.data), COMPRESSION_ENERGY)
+        noise_energy = self._noise_std**2 * float(np.sum(1 / kspace.weight[kspace.mask]))
+        data = torch.from_numpy(kspace.data)
+        self._compression = compress(data, COMPRESSION_ENERGY, noise_energy)
         self._device = device
         self._keep_orientation = keep_orientation
         self._may_fold = may_fold

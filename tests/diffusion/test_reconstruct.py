@@ -661,6 +661,16 @@ def test_details_say_how_the_image_was_made(measure):
     assert "fallback" not in result.summary
 
 
+@pytest.mark.parametrize("averages", [1, 4])
+def test_the_noise_of_many_coils_makes_no_virtual_ones(measure, averages):
+    counts = []
+    for noise in (0.001, 0.05):
+        kspace = measure(coils=32, noise=noise / averages**0.5).kspace
+        kspace = replace(kspace, weight=averages * kspace.weight)
+        counts.append(_reconstructor("sense").reconstruct(kspace).details["virtual_coils"])
+    assert 4 <= counts[1] <= counts[0] <= 12
+
+
 def test_progress_counts_over_all_planes(measure):
     told = []
     _, kspace = _volume(measure, "ky", partitions=3)

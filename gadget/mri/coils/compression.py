@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 
-def compress(kspace: Tensor, energy: float) -> Tensor:
+def compress(kspace: Tensor, energy: float, noise_energy: float = 0.0) -> Tensor:
     """Return the matrix `[virtual coil, coil]` that keeps `energy` of the signal.
 
     Buehrer et al., Array compression for MRI with large coil arrays, Magn Reson Med 2007,
-    doi:10.1002/mrm.21237. White noise stays white: the rows are orthonormal.
+    doi:10.1002/mrm.21237. White noise stays white: the rows are orthonormal. What noise adds to
+    the energy of a virtual coil at most (Marchenko and Pastur, Mat Sb 1967) does not count: the
+    noise of many coils would keep all of them.
 
     Parameters
     ----------
@@ -18,14 +20,20 @@ def compress(kspace: Tensor, energy: float) -> Tensor:
         K-space `[coil, ...]`, zero where not measured.
     energy
         Share of the signal energy to keep, in (0, 1].
+    noise_energy
+        Expected energy of the noise in all samples of one coil.
     """
     samples = kspace.flatten(1)
     # Squares of very large or small samples are beyond single precision.
-    samples = samples * (1 / torch.view_as_real(samples).abs().max().clamp(min=1e-30))
+    scale = 1 / torch.view_as_real(samples).abs().max().clamp(min=1e-30)
+    samples = samples * scale
     gram = (samples @ samples.mH).to(torch.complex128)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-    share = torch.cumsum(values, 0) / values.sum().clamp(min=1e-300)
+    points = samples.any(dim=0).sum().clamp(min=1)
+    noise = noise_energy * scale.double() ** 2 * (1 + torch.sqrt(len(samples) / points)) ** 2
+    signal = (values - noise).clamp(min=0)
+    share = torch.cumsum(signal, 0) / signal.sum().clamp(min=1e-300)
     count = min(len(values), int((share < energy).sum()) + 1)
     rows = vectors[:, :count].mH
     # The phase of an eigenvector is open, and libraries differ: its largest entry is real here.

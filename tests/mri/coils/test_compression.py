@@ -35,6 +35,26 @@ def test_compression_keeps_white_noise_white(measure):
     np.testing.assert_allclose(noise @ noise.conj().T / 40_000, np.eye(len(matrix)), atol=0.03)
 
 
+def test_noise_is_not_counted_as_signal(measure):
+    clean = torch.from_numpy(measure(coils=16, noise=0).kspace.data)
+    seeded = torch.Generator().manual_seed(0)
+    noise = (
+        0.03 * clean.abs().max() * torch.randn(clean.shape, generator=seeded, dtype=torch.cfloat)
+    )
+    needed = len(compress(clean, 0.99))
+    noisy = clean + noise
+    energy = float(noise.abs().square().sum()) / 16
+    assert len(compress(noisy, 0.99)) == 16
+    assert needed - 1 <= len(compress(noisy, 0.99, energy)) <= needed
+    assert len(compress(1e-20 * noisy, 0.99, 1e-40 * energy)) <= needed
+
+
+def test_noise_alone_needs_all_coils():
+    seeded = torch.Generator().manual_seed(0)
+    noise = torch.randn(4, 1000, generator=seeded, dtype=torch.cfloat)
+    assert compress(noise, 0.999, 2000.0).shape == (4, 4)
+
+
 def test_all_energy_needs_all_coils_and_zeros_need_any(measure):
     data = torch.from_numpy(measure(coils=5, noise=0.1).kspace.data)
     assert compress(data, 1.0).shape == (5, 5)
