@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -39,6 +39,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def _load(model: str, device: torch.device) -> Prior:
+    from gadget.diffusion.model_loading import load_prior
+
+    return load_prior(model, device)
+
+
 class Reconstructor:
     """Reconstruct k-space buffers with one set of settings.
 
@@ -50,6 +56,8 @@ class Reconstructor:
         The prior; loaded by its name when the first buffer needs it, if not given.
     clock
         Returns the time [s] that `deadline_s` is measured with.
+    load
+        Loads a prior by its name to a device.
     """
 
     def __init__(
@@ -57,8 +65,10 @@ class Reconstructor:
         settings: SamplerSettings,
         prior: Prior | None = None,
         clock: Clock = time.monotonic,
+        load: Callable[[str, torch.device], Prior] = _load,
     ) -> None:
         self.settings = settings
+        self._load = load
         self._timer = StepTimer(settings.deadline_s, clock)
         if settings.samples > 1 and not settings.needs_prior:
             log.warning(
@@ -80,18 +90,14 @@ class Reconstructor:
     @cached_property
     def prior(self) -> Prior:
         """The prior that the settings name."""
-        from gadget.diffusion.model_loading import load_prior
-
-        return load_prior(self.settings.model, self.device)
+        return self._load(self.settings.model, self.device)
 
     @cached_property
     def _cpu_prior(self) -> Prior:
         """The prior for buffers that are too large for the device."""
         import torch
 
-        from gadget.diffusion.model_loading import load_prior
-
-        return load_prior(self.settings.model, torch.device("cpu"))
+        return self._load(self.settings.model, torch.device("cpu"))
 
     def prepare(self) -> None:
         """Import and load what the settings need; otherwise the first `reconstruct` does.

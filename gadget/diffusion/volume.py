@@ -61,11 +61,13 @@ class VolumeProblem:
         may_fold: bool,
     ) -> None:
         self._shape = kspace.data.shape[1:]
-        self._noise_std = noise_std or estimate_noise_std(kspace)
+        estimated = estimate_noise_std(kspace)
+        self._noise_std = noise_std or estimated
         # One compression for the whole buffer: neighbouring planes stay consistent.
-        noise_energy = self._noise_std**2 * float(np.sum(1 / kspace.weight[kspace.mask]))
-        data = torch.from_numpy(kspace.data)
-        self._compression = compress(data, COMPRESSION_ENERGY, noise_energy)
+        # Noise that is told too large must not cost coils.
+        noise = min(self._noise_std, estimated)
+        data, weight = torch.from_numpy(kspace.data), torch.from_numpy(kspace.weight)
+        self._compression = compress(data, COMPRESSION_ENERGY, noise, weight)
         self._device = device
         self._keep_orientation = keep_orientation
         self._may_fold = may_fold

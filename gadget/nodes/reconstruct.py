@@ -52,7 +52,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
     from gadget.mrd.buffers.recon_data_conversion import from_recon_data
 
     gatherer = None
-    warn = cache(session.log.warning)  # what holds for a scan is told once, not with every buffer
+    warn = cache(session.log.warning)  # the same sentence once, not with every buffer
     calibration = CalibrationLines(warn)
     errors = FirstError()
     received = False
@@ -65,7 +65,7 @@ def _buffers(session: Session) -> Iterator[Buffer]:
                 elif isinstance(item, AcquisitionBucket):
                     yield from from_bucket(item, session.header, calibration, warn)
                 else:
-                    gatherer = gatherer or Gatherer(session.header)
+                    gatherer = gatherer or Gatherer(session.header, warn)
                     yield from gatherer.add(item)
             except DataError as error:
                 # The images of later items must not be lost with it.

@@ -27,7 +27,7 @@ from gadget.mri.phantoms.head import head_slice
 from gadget.mri.phantoms.scanner import coil_maps, correlated_noise, smooth_phase
 from gadget.mri.sampling.masks import random_lines
 
-CASES = ((256, 8), (320, 15))
+CASES = ((256, 8), (320, 15), (256, 64))
 WAITING = ((128, 8), (256, 8))
 """Edge and coils of slices that wait, eight of them."""
 REPEATS = 3

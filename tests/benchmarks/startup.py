@@ -43,6 +43,8 @@ from gadget.stream.wire.messages import MessageId
 CLOCK = "STARTUP_CLOCK"
 """Environment variable that names the file of the times, by the clock that all processes share."""
 
+WARM_SECONDS = 300.0
+
 
 class Times(NamedTuple):
     """Milliseconds from the connection."""
@@ -138,11 +140,11 @@ def main() -> None:
         listener = listen(Address("127.0.0.1", 0))
         connect = Connect(Address(*listener.getsockname()), config)
         server = multiprocessing.get_context("spawn").Process(
-            target=serve, args=(listener, options.model, options.device)
+            target=serve, args=(listener, options.model, options.device), daemon=True
         )
         server.start()
         listener.close()
-        query_status(connect.address)  # answered when it is warm
+        query_status(connect.address, WARM_SECONDS)  # answered when it is warm
         times = [
             time_scan(lambda: RemoteNode(connect, 0), config, scan) for _ in range(options.repeats)
         ]

@@ -661,6 +661,15 @@ def test_details_say_how_the_image_was_made(measure):
     assert "fallback" not in result.summary
 
 
+def test_noise_that_is_told_too_large_costs_no_coils(measure):
+    kspace = measure(coils=8, noise=0.01).kspace
+    counts = [
+        _reconstructor("sense", noise_std=told).reconstruct(kspace).details["virtual_coils"]
+        for told in (None, 0.1)
+    ]
+    assert counts[0] == counts[1] > 2
+
+
 @pytest.mark.parametrize("averages", [1, 4])
 def test_the_noise_of_many_coils_makes_no_virtual_ones(measure, averages):
     counts = []

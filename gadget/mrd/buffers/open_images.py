@@ -34,10 +34,10 @@ class OpenImages(Mapping[ImageKey, ImageAccumulator]):
         Header of the scan.
     warn
         Called with every warning.
-    warn_unusable
-        Whether to warn of readouts with samples that are not finite.
     calibration
         Where calibration lines are added.
+    warn_unusable
+        Whether to warn of readouts with samples that are not finite.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class OpenImages(Mapping[ImageKey, ImageAccumulator]):
         self._plain = PlainLines(self._images)
         self._dead_coils = DeadCoils(warn)
         self.coils = CoilCheck(header.receiver_channels)
+        """The number of coils of their readouts."""
         self.rejected = RejectedReadouts(warn)
+        """Readouts that are none of them."""
         self.readouts = 0
         """Number of readouts so far."""
 

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 
-def compress(kspace: Tensor, energy: float, noise_energy: float = 0.0) -> Tensor:
+def compress(
+    kspace: Tensor, energy: float, noise_std: float = 0.0, weight: Tensor | None = None
+) -> Tensor:
     """Return the matrix `[virtual coil, coil]` that keeps `energy` of the signal.
 
     Buehrer et al., Array compression for MRI with large coil arrays, Magn Reson Med 2007,
     doi:10.1002/mrm.21237. White noise stays white: the rows are orthonormal. What noise adds to
     the energy of a virtual coil at most (Marchenko and Pastur, Mat Sb 1967) does not count: the
-    noise of many coils would keep all of them.
+    noise of many coils would keep all of them. They are kept where all that is left is less.
 
     Parameters
     ----------
@@ -20,21 +22,26 @@ def compress(kspace: Tensor, energy: float, noise_energy: float = 0.0) -> Tensor
         K-space `[coil, ...]`, zero where not measured.
     energy
         Share of the signal energy to keep, in (0, 1].
-    noise_energy
-        Expected energy of the noise in all samples of one coil.
+    noise_std
+        Standard deviation of complex noise in one sample of one average.
+    weight
+        How many averages each sample `[...]` is the mean of; 1 if not given.
     """
     samples = kspace.flatten(1)
     # Squares of very large or small samples are beyond single precision.
     scale = 1 / torch.view_as_real(samples).abs().max().clamp(min=1e-30)
-    samples = samples * scale
+    # With the root of the averages, noise is as strong everywhere.
+    samples = samples * (scale if weight is None else scale * torch.sqrt(weight.flatten()))
     gram = (samples @ samples.mH).to(torch.complex128)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0).clamp(min=0), vectors.flip(1)
-    points = samples.any(dim=0).sum().clamp(min=1)
-    noise = noise_energy * scale.double() ** 2 * (1 + torch.sqrt(len(samples) / points)) ** 2
+    coils, points = len(samples), int(samples.any(dim=0).sum())
+    noise = (noise_std * scale.double()) ** 2 * (points**0.5 + coils**0.5) ** 2
     signal = (values - noise).clamp(min=0)
     share = torch.cumsum(signal, 0) / signal.sum().clamp(min=1e-300)
-    count = min(len(values), int((share < energy).sum()) + 1)
+    count = min(coils, int((share < energy).sum()) + 1)
+    if signal.sum() < noise:
+        count = coils
     rows = vectors[:, :count].mH
     # The phase of an eigenvector is open, and libraries differ: its largest entry is real here.
     largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))

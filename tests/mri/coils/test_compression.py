@@ -35,24 +35,39 @@ def test_compression_keeps_white_noise_white(measure):
     np.testing.assert_allclose(noise @ noise.conj().T / 40_000, np.eye(len(matrix)), atol=0.03)
 
 
-def test_noise_is_not_counted_as_signal(measure):
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_not_counted_as_signal(measure, seed):
     clean = torch.from_numpy(measure(coils=16, noise=0).kspace.data)
-    seeded = torch.Generator().manual_seed(0)
-    noise = (
-        0.03 * clean.abs().max() * torch.randn(clean.shape, generator=seeded, dtype=torch.cfloat)
-    )
+    seeded = torch.Generator().manual_seed(seed)
+    std = 0.03 * float(clean.abs().max())
+    noise = std * torch.randn(clean.shape, generator=seeded, dtype=torch.cfloat)
+    noisy = clean + noise * (clean != 0)
     needed = len(compress(clean, 0.99))
-    noisy = clean + noise
-    energy = float(noise.abs().square().sum()) / 16
     assert len(compress(noisy, 0.99)) == 16
-    assert needed - 1 <= len(compress(noisy, 0.99, energy)) <= needed
-    assert len(compress(1e-20 * noisy, 0.99, 1e-40 * energy)) <= needed
+    assert needed - 1 <= len(compress(noisy, 0.99, std)) <= needed
+    # A quarter of the noise energy is left in the mean of four.
+    assert len(compress(noisy, 0.99, 2 * std)) < len(compress(noisy, 0.99, std))
+    weight = torch.full(clean.shape[1:], 4.0)
+    torch.testing.assert_close(
+        compress(noisy, 0.99, 2 * std, weight), compress(noisy, 0.99, std), atol=1e-4, rtol=0
+    )
+    assert len(compress(1e-20 * noisy, 0.99, 1e-20 * std)) == len(compress(noisy, 0.99, std))
 
 
-def test_noise_alone_needs_all_coils():
-    seeded = torch.Generator().manual_seed(0)
-    noise = torch.randn(4, 1000, generator=seeded, dtype=torch.cfloat)
-    assert compress(noise, 0.999, 2000.0).shape == (4, 4)
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_alone_keeps_all_coils(seed):
+    seeded = torch.Generator().manual_seed(seed)
+    noise = torch.randn(32, 4000, generator=seeded, dtype=torch.cfloat)
+    assert compress(noise, 0.999, 1.0).shape == (32, 32)
+
+
+def test_a_sample_of_hardly_any_weight_changes_nothing(measure):
+    data = torch.from_numpy(measure(coils=8, noise=0.02).kspace.data)
+    weight = (data[0] != 0).float()
+    expected = compress(data, 0.99, 0.02, weight)
+    weight[0, 0, 0] = 1e-39
+    torch.testing.assert_close(compress(data, 0.99, 0.02, weight), expected, atol=1e-2, rtol=0)
+    assert compress(data, 0.99, 0.0, weight).shape == compress(data, 0.99).shape
 
 
 def test_all_energy_needs_all_coils_and_zeros_need_any(measure):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from waiting import wait_until
 
 import gadget.stream.resident.engine
 from gadget.diffusion.settings import SamplerSettings
@@ -48,33 +46,24 @@ def test_the_own_model_is_loaded_at_once_and_only_once(engine, loads):
     assert names(loads) == ["tiny"]
 
 
-def test_models_are_loaded_by_the_thread_that_computes_with_them(engine, loads):
-    for model in ("tiny", "other"):
-        _, worker = engine.provide(SamplerSettings(model=model))
-        assert loads[-1] == (model, worker.submit(None, threading.get_ident).result())
-
-
-def test_a_model_that_waits_for_its_turn_holds_up_no_other_scan(engine):
-    release = threading.Event()
-    _, worker = engine.provide(SamplerSettings(model="tiny"))
-    worker.submit("a long slice", release.wait)
-    with ThreadPoolExecutor(1) as another_scan:
-        other = another_scan.submit(engine.provide, SamplerSettings(model="other"))
-        wait_until(lambda: engine.waiting == 1)
-        assert engine.provide(SamplerSettings(model="tiny"))[0].prior is engine.prior
-        release.set()
-        assert other.result()[0].prior is not engine.prior
+def test_another_model_is_loaded_when_it_is_needed(engine, loads):
+    reconstructor, worker = engine.provide(SamplerSettings(model="other"))
+    assert names(loads) == ["tiny"]
+    assert worker.submit(None, lambda: reconstructor.prior).result().name == "other"
+    (_, first), (_, second) = loads
+    assert first == second == worker.submit(None, threading.get_ident).result()
 
 
 def test_a_model_that_could_not_be_loaded_is_tried_again(engine, monkeypatch):
     def fail(model, device):
         raise WeightsError("The file cannot be read now.")
 
+    reconstructor, _ = engine.provide(SamplerSettings(model="other"))
     with monkeypatch.context() as patch:
         patch.setattr(gadget.stream.resident.engine, "load_prior", fail)
         with pytest.raises(WeightsError, match="now"):
-            engine.provide(SamplerSettings(model="other"))
-    assert engine.provide(SamplerSettings(model="other"))[0].prior.name == "other"
+            reconstructor.prepare()
+    assert reconstructor.prior.name == "other"
 
 
 def test_an_engine_without_a_model_leaves_no_thread(models):
@@ -112,7 +101,7 @@ def test_few_other_models_are_kept_the_latest(models, loads, tmp_path, monkeypat
     monkeypatch.setattr(gadget.stream.resident.engine, "CACHED_MODELS", 2)
     engine = Engine("tiny", "cpu")
     for name in ("a", "b", "a", "c", "a", "b", "tiny"):
-        engine.provide(SamplerSettings(model=name))
+        engine.provide(SamplerSettings(model=name))[0].prepare()
     assert names(loads) == ["tiny", "a", "b", "c", "b"]
     engine.close()
 

@@ -22,7 +22,7 @@ import gadget.diffusion.reconstruct
 import gadget.stream.inbox
 import gadget.stream.open_connections
 import gadget.stream.resident.engine
-from gadget.errors import StreamError
+from gadget.errors import StreamError, WeightsError
 from gadget.mri.operators.fourier import fftc
 from gadget.nodes.reconstruct import reconstruct
 from gadget.stream.resident.engine import Engine
@@ -412,6 +412,27 @@ def test_wrong_settings_are_told_and_harm_nobody(start, prior, slices, propertie
         scan.send(slices[0])
     assert [sentence in error for error in wrong.finish()] == [True]
     assert [image.slice for image in right.finish()] == [0]
+
+
+def test_a_model_that_cannot_be_loaded_ends_its_scan_and_harms_nobody(
+    start, prior, slices, monkeypatch
+):
+    def load(name, device):
+        if name == "brain-small":
+            raise WeightsError("Its file is damaged.")
+        return prior
+
+    monkeypatch.setattr(gadget.stream.resident.engine, "load_prior", load)
+    served = start()
+    prior.let_through()
+    broken = served.scan(model="brain-small")
+    broken.send(slices[0])
+    assert [str(one) for one in broken.finish()] == [
+        "score-gadget reconstruct: Its file is damaged."
+    ]
+    whole = served.scan()
+    whole.send(slices[0])
+    assert len(whole.finish()) == 1
 
 
 @pytest.mark.parametrize("config", [b"<configuration", b"\xff\x00\x01", b"<steps>3</steps>"])
