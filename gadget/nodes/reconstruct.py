@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING
 
 from gadget.errors import DataError, StreamError
@@ -42,8 +43,6 @@ def reconstruct(session: Session) -> None:
 
 
 def _buffers(session: Session) -> Iterator[Buffer]:
-    from functools import cache
-
     from gadget.errors import FirstError
     from gadget.mrd.buffers.bucket_conversion import from_bucket
     from gadget.mrd.buffers.calibration_lines import CalibrationLines

@@ -104,7 +104,10 @@ class Gatherer:
             if key not in self._open:
                 # Before the readout is added: it may be a calibration line that replaces theirs.
                 self._complete(self._completion.at_first_readout(key))
-            image = self._open.add(acquisition)
+            image = self._open.add(acquisition, key)
+            if image is not None:
+                image.flagged = False
+                self._open.learn(header, key)
         ended = image is not None and header.flags & self._image_lines.ends
         if ended and self._completion.at_flag(key, header):
             self._complete([key])
@@ -121,7 +124,7 @@ class Gatherer:
     def accumulate(self, acquisition: ismrmrd.Acquisition) -> None:
         """Add a readout and ignore its LAST_IN_* flags; otherwise as `add`."""
         if self._is_image_data(acquisition.flags):
-            self._open.add(acquisition)
+            self._open.add(acquisition, ImageKey.of(header_of(acquisition)))
 
     def drain(self) -> Iterator[Buffer]:
         """Yield the incomplete images as `flush`, then report rejected readouts.

@@ -81,22 +81,20 @@ class OpenImages(Mapping[ImageKey, ImageAccumulator]):
             self.readouts += added
         return added
 
-    def add(self, acquisition: ismrmrd.Acquisition) -> ImageAccumulator | None:
+    def add(self, acquisition: ismrmrd.Acquisition, key: ImageKey) -> ImageAccumulator | None:
         """Add a readout, or reject it with the reason; return the image that it belongs to.
 
         A separate calibration line belongs to none.
         """
-        header = header_of(acquisition)
-        key = ImageKey.of(header)
         try:
-            image = self._place(self._dead_coils.silence(acquisition), key)
+            return self._place(self._dead_coils.silence(acquisition), key)
         except DataError as error:
             self.rejected.add(error)
             return None
-        if image is not None:
-            image.flagged = False
-            self._plain.learn(header, key)
-        return image
+
+    def learn(self, header: ismrmrd.AcquisitionHeader, key: ImageKey) -> None:
+        """Note a readout that belongs to an image: lines like it may be plain."""
+        self._plain.learn(header, key)
 
     def take_out(self, key: ImageKey) -> ImageAccumulator:
         """Return an image, which gets no more lines."""

@@ -14,7 +14,8 @@ def compress(
     Buehrer et al., Array compression for MRI with large coil arrays, Magn Reson Med 2007,
     doi:10.1002/mrm.21237. White noise stays white: the rows are orthonormal. What noise adds to
     the energy of a virtual coil at most (Marchenko and Pastur, Mat Sb 1967) does not count: the
-    noise of many coils would keep all of them. They are kept where all that is left is less.
+    noise of many coils would keep all of them. Where the signal of all is less than that, nothing
+    tells them apart, and all are kept.
 
     Parameters
     ----------

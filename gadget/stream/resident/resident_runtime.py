@@ -57,7 +57,7 @@ class ResidentRuntime(Runtime):
             if self._ended:
                 raise StreamError("The session is over.")
             session.check()
-            if number == 1:  # a model that cannot be loaded ends the scan
+            if number == 1:  # loading a model takes no time of an image's deadline
                 reconstructor.prepare()
             report = partial(report_sampling, session, number)
             return result_or_error(partial(batcher.result, number, report))

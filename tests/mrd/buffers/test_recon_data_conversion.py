@@ -162,7 +162,8 @@ def test_partitions_that_are_counted_as_slices_are_told_of(make_scan):
     header = replace(scan.header, encodings=(encoding,))
     foreign = _as_gadgetron(scan.readouts(scan.image()), ny=8)
     warnings = []
-    assert len(list(from_recon_data(ReconData([ReconBit(foreign)]), header, None, warnings.append)))
+    data = ReconData([ReconBit(foreign)])
+    assert len(list(from_recon_data(data, header, None, warnings.append))) == 1
     assert len(warnings) == 1
     assert "counted as slices" in warnings[0]
 

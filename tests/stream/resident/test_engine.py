@@ -106,6 +106,26 @@ def test_few_other_models_are_kept_the_latest(models, loads, tmp_path, monkeypat
     engine.close()
 
 
+def test_what_waits_is_told_while_a_model_is_loaded(engine, monkeypatch):
+    loading, told = threading.Event(), threading.Event()
+    load = gadget.stream.resident.engine.load_prior
+
+    def load_slowly(name, device):
+        loading.set()
+        assert told.wait(10)
+        return load(name, device)
+
+    monkeypatch.setattr(gadget.stream.resident.engine, "load_prior", load_slowly)
+    other, _ = engine.provide(SamplerSettings(model="other"))
+    thread = threading.Thread(target=other.prepare)
+    thread.start()
+    loading.wait(10)
+    assert engine.waiting == 0
+    assert engine.provide(SamplerSettings(model="tiny"))[0].prior is engine.prior
+    told.set()
+    thread.join(10)
+
+
 def test_no_other_folder_can_be_read(engine, models):
     for name in (str(models / "other"), f"../{models.name}/other", ".", "nothing"):
         with pytest.raises(ConfigError, match=r"has no model .* name one of .*other, .*tiny"):

@@ -435,6 +435,20 @@ def test_a_model_that_cannot_be_loaded_ends_its_scan_and_harms_nobody(
     assert len(whole.finish()) == 1
 
 
+def test_loading_a_model_takes_no_time_of_the_deadline(start, prior, slices, monkeypatch):
+    def load(name, device):
+        if name == "brain-small":
+            time.sleep(3)
+        return prior
+
+    monkeypatch.setattr(gadget.stream.resident.engine, "load_prior", load)
+    scan = start().scan(model="brain-small", deadline_s=2.5)
+    prior.let_through()
+    scan.send(slices[0])
+    (image,) = scan.finish()
+    assert "ScoreGadget_fallback" not in image.meta
+
+
 @pytest.mark.parametrize("config", [b"<configuration", b"\xff\x00\x01", b"<steps>3</steps>"])
 def test_rubbish_for_a_configuration_is_told(start, slices, config):
     served = start()
